@@ -1,0 +1,2 @@
+//! The leadline binary.
+fn main() {}
