@@ -1,1 +1,28 @@
-//! See ARCHITECTURE.md.
+//! What a leadline record is: ids, topics, partitioning, typed records and their Avro schemas.
+//!
+//! No I/O and no clock. Everything else in the workspace depends on this crate; it depends on nothing here.
+
+pub mod audit;
+pub mod avro;
+pub mod call;
+pub mod command;
+pub mod contact;
+pub mod dead_letter;
+pub mod delivery;
+pub mod event;
+pub mod frame;
+pub mod ids;
+pub mod inbound;
+pub mod lead;
+pub mod partitioning;
+pub mod reply;
+pub mod request;
+
+pub mod settings;
+pub mod time;
+pub mod topic;
+pub mod window;
+
+pub use ids::{Bucket, CallId, CommitNumber, EventId, JobId, KeyGroup, LeadId, Offset, Partition, TenantId};
+pub use time::Millis;
+pub use topic::Topic;

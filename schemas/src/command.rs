@@ -1,0 +1,43 @@
+//! Commands: what people change through the API or the command line. They travel through `inbound` like events,
+//! because nothing else changes state.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::dead_letter::InputKind;
+
+/// The body of an inbound record of kind `command` (JSON).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum Command {
+    /// Feed the input of a dead letter once more.
+    Replay {
+        /// The dead letter.
+        dead_letter: String,
+        /// The operator that failed on it.
+        operator: String,
+        /// What was fed.
+        input_kind: InputKind,
+        /// The input.
+        input: Bytes,
+    },
+    /// Queue a parked or unclear delivery again.
+    RetryDelivery {
+        /// The integration.
+        integration: String,
+        /// The lead or alert.
+        subject: String,
+    },
+    /// Leave a delivery out.
+    SkipDelivery {
+        /// The integration.
+        integration: String,
+        /// The lead or alert.
+        subject: String,
+    },
+    /// Score a known call once more.
+    ProcessCall {
+        /// The call.
+        call_id: String,
+    },
+}

@@ -1,0 +1,224 @@
+//! Tenants and what they have configured: topic `settings`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Millis, TenantId};
+
+/// A secret as it stands in records: sealed by the `Secrets` contract, base64.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sealed(pub String);
+
+/// One tenant, whole. A record of `settings` replaces the tenant's last one. `schemas/avro/tenant/`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it was removed; its webhooks are refused.
+    pub removed: bool,
+    /// SHA-256 of its API token, in hex.
+    pub api_token_sha256: String,
+    /// Its CallRail companies.
+    pub companies: Vec<Company>,
+    /// The secret part of its own webhook address.
+    pub source_key: Option<String>,
+    /// Its web forms.
+    pub forms: Vec<Form>,
+    /// Where leads and alerts go.
+    pub integrations: Vec<Integration>,
+    /// What it sells, and where.
+    pub profile: Profile,
+    /// How contacts are handled.
+    pub policy: Policy,
+    /// When it was first added.
+    pub created_at: Millis,
+}
+
+/// A CallRail company: ids of both generations and the keys its webhooks are signed with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Company {
+    /// `COM...` and numeric ids, all as text.
+    pub ids: Vec<String>,
+    /// The key in use.
+    pub signing_key: Sealed,
+    /// The key before it; still accepted.
+    pub previous_signing_key: Option<Sealed>,
+}
+
+/// A web form.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Form {
+    /// The secret part of its address.
+    pub form_key: String,
+    /// Origins that browsers may send it from; empty = any.
+    pub origins: Vec<String>,
+    /// A field that people do not see; whoever fills it is a robot.
+    pub honeypot: Option<String>,
+    /// Our names (`name`, `email`, `phone`, `message`) to the site's.
+    pub field_map: BTreeMap<String, String>,
+}
+
+/// Where leads and alerts go.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Integration {
+    /// Its id, unique within the tenant.
+    pub id: String,
+    /// The sink that serves it: `http` in the core.
+    pub kind: String,
+    /// Where to send.
+    pub url: String,
+    /// The secret that requests are signed with.
+    pub secret: Option<Sealed>,
+    /// The lowest band it wants: `hot`, `warm`, `nurture`, `cold`.
+    pub band_min: String,
+    /// Whether it wants missed-call alerts.
+    pub alerts: bool,
+    /// Switched off: deliveries are skipped.
+    pub disabled: bool,
+}
+
+/// What a tenant sells, and where: the frame of every score.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Profile {
+    /// Offered project types (scoring vocabulary); empty = all.
+    pub trades: Vec<String>,
+    /// Cities served; empty together with `postcodes` = everywhere.
+    pub cities: Vec<String>,
+    /// Postcodes served.
+    pub postcodes: Vec<String>,
+    /// The smallest project taken, in `currency`.
+    pub min_budget: Option<i64>,
+    /// ISO 4217.
+    pub currency: String,
+    /// IANA time zone.
+    pub time_zone: String,
+}
+
+/// How a tenant's contacts are handled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Policy {
+    /// Over how many slots its callers are spread; 1 for all but the largest.
+    pub spread: u16,
+    /// For how many days after the last contact a caller's next one joins the same lead.
+    pub lead_window_days: i32,
+    /// How long after a ring an answer may take before CallRail is asked.
+    pub missed_call_timer_s: i32,
+    /// No payload leaves for an AI service.
+    pub no_ai_processing: bool,
+    /// The tenant attests that callers are told of the recording.
+    pub recording_disclosure_attested: bool,
+    /// `rules`, or a provider's name.
+    pub score_provider: String,
+    /// Fetch recordings.
+    pub fetch_recordings: bool,
+    /// Transcribe calls that come without a transcript: a provider's name.
+    pub transcribe_provider: Option<String>,
+    /// Direct events, forms and bad signatures a second; over it 429.
+    pub rate_per_s: i32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            spread: 1,
+            lead_window_days: 30,
+            missed_call_timer_s: 45,
+            no_ai_processing: false,
+            recording_disclosure_attested: false,
+            score_provider: "rules".to_owned(),
+            fetch_recordings: false,
+            transcribe_provider: None,
+            rate_per_s: 100,
+        }
+    }
+}
+
+/// All settings as of one version: immutable, shared, and part of every epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// The first offset of `settings` that is not in it.
+    pub version: u64,
+    tenants: HashMap<TenantId, Arc<Tenant>>,
+    companies: HashMap<String, TenantId>,
+    source_keys: HashMap<String, TenantId>,
+    form_keys: HashMap<String, TenantId>,
+}
+
+impl Settings {
+    /// These settings with one more record of the topic taken in.
+    #[must_use]
+    pub fn with(&self, tenant: Tenant, version: u64) -> Self {
+        let mut next = self.clone();
+        next.version = version;
+        let id = tenant.tenant.clone();
+        next.companies.retain(|_, owner| *owner != id);
+        next.source_keys.retain(|_, owner| *owner != id);
+        next.form_keys.retain(|_, owner| *owner != id);
+        if tenant.removed {
+            next.tenants.remove(&id);
+            return next;
+        }
+        for company in &tenant.companies {
+            for company_id in &company.ids {
+                next.companies.insert(company_id.clone(), id.clone());
+            }
+        }
+        if let Some(key) = &tenant.source_key {
+            next.source_keys.insert(key.clone(), id.clone());
+        }
+        for form in &tenant.forms {
+            next.form_keys.insert(form.form_key.clone(), id.clone());
+        }
+        next.tenants.insert(id, Arc::new(tenant));
+        next
+    }
+
+    /// The tenant of this id.
+    pub fn tenant(&self, id: &TenantId) -> Option<&Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    /// All tenants, in no order.
+    pub fn tenants(&self) -> impl Iterator<Item = &Arc<Tenant>> {
+        self.tenants.values()
+    }
+
+    /// The tenant of a CallRail company, by any of its ids.
+    pub fn by_company(&self, company_id: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.companies.get(company_id)?)
+    }
+
+    /// The tenant of a webhook address of its own.
+    pub fn by_source_key(&self, key: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.source_keys.get(key)?)
+    }
+
+    /// The tenant of a form.
+    pub fn by_form_key(&self, key: &str) -> Option<&Arc<Tenant>> {
+        self.tenants.get(self.form_keys.get(key)?)
+    }
+}
+
+impl Tenant {
+    /// The company with this id.
+    pub fn company(&self, company_id: &str) -> Option<&Company> {
+        self.companies.iter().find(|company| company.ids.iter().any(|id| id == company_id))
+    }
+
+    /// The form with this key.
+    pub fn form(&self, form_key: &str) -> Option<&Form> {
+        self.forms.iter().find(|form| form.form_key == form_key)
+    }
+
+    /// The integration with this id.
+    pub fn integration(&self, id: &str) -> Option<&Integration> {
+        self.integrations.iter().find(|integration| integration.id == id)
+    }
+}
