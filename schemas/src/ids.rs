@@ -16,7 +16,9 @@ pub struct TenantId(Arc<str>);
 
 /// Why a text is not a tenant id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("tenant id {value:?} is not valid: use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit")]
+#[error(
+    "tenant id {value:?} is not valid: use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit"
+)]
 pub struct InvalidTenantId {
     value: String,
 }
@@ -28,7 +30,8 @@ impl TenantId {
     /// Checks and wraps `value`.
     pub fn new(value: &str) -> Result<Self, InvalidTenantId> {
         let head = value.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let rest = value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+        let rest =
+            value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
         if head && rest && value.len() <= Self::LENGTH_BYTES_MAX {
             Ok(Self(Arc::from(value)))
         } else {

@@ -1,0 +1,54 @@
+//! Provider: answers one kind of job (score, transcribe, fetch a recording, get a call).
+//!
+//! The executor calls it after the job's epoch has committed, holds no lock or epoch meanwhile, and appends the
+//! result to `replies`. The same job may be asked twice after a crash: `job_id` is the idempotency key.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use leadline_schemas::reply::PendingJob;
+
+use super::BoxFuture;
+
+/// Answers jobs. Implementations bound their own time to `deadline` and never panic on an odd answer.
+pub trait Provider: Send + Sync + 'static {
+    /// Its name: what `JobRequest::target` says.
+    fn name(&self) -> &str;
+
+    /// One attempt.
+    fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>>;
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderAnswer {
+    /// In the vocabulary of the job's kind (JSON).
+    pub body: Bytes,
+    /// What it cost, in millionths of the tenant's currency.
+    pub cost_micros: i64,
+}
+
+/// Why an attempt brought no answer. `why` is one line, without secrets.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// Ask again, not before `after` if given (429, 5xx, cut connection, time-out).
+    #[error("{why}")]
+    Retry {
+        /// Retry-After.
+        after: Option<Duration>,
+        /// What happened.
+        why: String,
+    },
+    /// Asking again changes nothing (4xx, an answer that is not what was asked for).
+    #[error("{why}")]
+    Reject {
+        /// What happened.
+        why: String,
+    },
+    /// The request may have taken effect, and the other side has no idempotency.
+    #[error("{why}")]
+    Unclear {
+        /// What happened.
+        why: String,
+    },
+}

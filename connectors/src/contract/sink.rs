@@ -1,0 +1,59 @@
+//! Sink: carries a delivery (a lead, an alert) to a tenant's own system.
+//!
+//! At most one delivery per `DeliveryKey` is in flight. `idempotency_key` stays the same over attempts and
+//! crashes; what that buys is the sink's declared guarantee.
+
+use std::time::Duration;
+
+use leadline_schemas::delivery::DeliveryKey;
+use leadline_schemas::settings::Integration;
+
+use super::BoxFuture;
+use super::provider::CallError;
+
+/// Delivers. An outcome is per delivery; a refused one never stops the next.
+pub trait Sink: Send + Sync + 'static {
+    /// The integration kind that it serves: `http`, `hubspot`, ...
+    fn kind(&self) -> &str;
+
+    /// What a repeated delivery of the same key and revision does at the other side.
+    fn guarantee(&self) -> Guarantee;
+
+    /// One attempt.
+    fn deliver(
+        &self,
+        request: SinkRequest,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<SinkAnswer, CallError>>;
+}
+
+/// What a repeated delivery does at the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Nothing: it upserts by our key, or honours the idempotency key.
+    Once,
+    /// It happens again; so an attempt is noted as started first, and an unclear one is not simply repeated.
+    AtLeastOnce,
+}
+
+/// A delivery.
+#[derive(Clone, Debug)]
+pub struct SinkRequest {
+    /// What it is about.
+    pub key: DeliveryKey,
+    /// The job's id: the same over all attempts.
+    pub idempotency_key: String,
+    /// The integration, its secret still sealed.
+    pub integration: Integration,
+    /// What to send (JSON).
+    pub payload: String,
+    /// The other side's id from an earlier delivery of the same key.
+    pub remote_id: Option<String>,
+}
+
+/// A delivery that arrived.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkAnswer {
+    /// The other side's id, where it has one.
+    pub remote_id: Option<String>,
+}
