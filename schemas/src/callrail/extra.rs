@@ -46,6 +46,9 @@ fn is_readable(value: &str) -> bool {
 
 /// A cheap look that sees nothing of the above.
 fn is_plain(value: &str) -> bool {
+    if value.starts_with('"') {
+        return !value.contains('\\') || !value.contains("\\u");
+    }
     let (mut depth, mut digits, mut before) = (0_usize, 0_usize, 0_u8);
     for byte in value.bytes() {
         match byte {

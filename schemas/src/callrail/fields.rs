@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::raw::{Raw, each_member};
-use super::{DecodeError, extra};
+use super::raw::Raw;
+use super::{DecodeError, extra, scan};
 
 /// Lists the fields that are known: `Variant = b"name"`, each in a slot of its own.
 macro_rules! fields {
@@ -16,9 +16,9 @@ macro_rules! fields {
 
         impl Field {
             pub(super) const COUNT: usize = [$(Self::$field),+].len();
-            const ALL: [Self; Self::COUNT] = [$(Self::$field),+];
+            pub(super) const ALL: [Self; Self::COUNT] = [$(Self::$field),+];
 
-            fn name(self) -> &'static str {
+            pub(super) fn name(self) -> &'static str {
                 match self {
                     $(Self::$field => const {
                         match std::str::from_utf8($name) {
@@ -41,7 +41,7 @@ macro_rules! fields {
 }
 
 fields! {
-    // What `peek` needs: who, which one, what kind.
+    // Who, which one, what kind: what `peek` reads.
     ResourceId = b"resource_id",
     Id = b"id",
     MaskedId = b"masked_id",
@@ -69,7 +69,7 @@ fields! {
     Recording = b"recording",
     TrackingPhoneNumber = b"tracking_phone_number",
     StartTime = b"start_time",
-    // What only the event needs, beginning with `CustomerName`.
+    // What else the event is made of.
     CustomerName = b"customer_name",
     CustomerCity = b"customer_city",
     CustomerState = b"customer_state",
@@ -109,10 +109,6 @@ fields! {
 }
 
 impl Field {
-    fn is_for_peek(self) -> bool {
-        self < Self::CustomerName
-    }
-
     /// Whether it says in other words what another field says.
     fn is_copy(self) -> bool {
         self >= Self::Timestamp || self == Self::Callernum
@@ -128,28 +124,32 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// All fields of a body.
     pub(super) fn parse(body: &'a str) -> Result<Self, DecodeError> {
-        Self::parse_if(body, |_| true)
-    }
-
-    /// The fields of a body that `peek` needs.
-    pub(super) fn parse_for_peek(body: &'a str) -> Result<Self, DecodeError> {
-        Self::parse_if(body, |name| Field::of(name).is_some_and(Field::is_for_peek))
-    }
-
-    fn parse_if(body: &'a str, wanted: impl Fn(&str) -> bool) -> Result<Self, DecodeError> {
         let mut fields = Self { slots: [Raw(""); Field::COUNT], unknown: Vec::new() };
-        let put = |name: Cow<'a, str>, value| fields.put(name, value);
-        each_member(body, wanted, put).map_err(|why| DecodeError::of_json(body, &why))?;
+        let put = |name: Cow<'a, str>, value: Raw<'a>| {
+            if !fields.put_known(&name, value) && !value.is_empty() && !name.starts_with("formatted_") {
+                fields.unknown.push((name, value));
+            }
+        };
+        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))?;
         Ok(fields)
     }
 
-    fn put(&mut self, name: Cow<'a, str>, value: Raw<'a>) {
-        match Field::of(&name).and_then(|field| self.slots.get_mut(field as usize)) {
+    /// The known fields of a body.
+    pub(super) fn parse_known(body: &'a str) -> Result<Self, DecodeError> {
+        let mut fields = Self { slots: [Raw(""); Field::COUNT], unknown: Vec::new() };
+        let put = |name: Cow<'a, str>, value| _ = fields.put_known(&name, value);
+        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))?;
+        Ok(fields)
+    }
+
+    /// Whether there is a field of this name, which then has this value.
+    fn put_known(&mut self, name: &str, value: Raw<'a>) -> bool {
+        match Field::of(name).and_then(|field| self.slots.get_mut(field as usize)) {
             // The last of two members with one name counts, as in every JSON library.
             Some(slot) => *slot = value,
-            None if value.is_empty() || name.starts_with("formatted_") => {}
-            None => self.unknown.push((name, value)),
+            None => return false,
         }
+        true
     }
 
     /// The value of a field; empty when the payload has none.

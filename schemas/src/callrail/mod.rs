@@ -32,6 +32,7 @@ mod ids;
 mod kind;
 mod peek;
 mod raw;
+mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -72,10 +73,11 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    fn of_json(body: &str, why: &serde_json::Error) -> Self {
-        match body.trim_start().chars().next() {
-            Some(start) if start != '{' && !why.is_eof() => Self::NotAnObject { start },
-            _ => Self::NotJson { why: why.to_string() },
+    /// Of a body in which no object was found.
+    fn of_no_object(body: &str) -> Self {
+        match serde_json::from_str::<serde::de::IgnoredAny>(body) {
+            Err(why) => Self::NotJson { why: why.to_string() },
+            Ok(_) => Self::NotAnObject { start: body.trim_start().chars().next().unwrap_or_default() },
         }
     }
 }

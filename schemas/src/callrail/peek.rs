@@ -54,7 +54,7 @@ pub fn peek(body: &[u8]) -> Result<Peek<'_>, DecodeError> {
 }
 
 fn peek_text(body: &str) -> Result<Peek<'_>, DecodeError> {
-    let fields = Fields::parse_for_peek(body)?;
+    let fields = Fields::parse_known(body)?;
     let kind = kind::settle(None, &fields);
     let caller = match kind::family(kind) {
         Family::Form => form::caller(&fields).map(Cow::Owned),

@@ -5,9 +5,9 @@
 
 use std::borrow::Cow;
 
-use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan;
 use crate::Millis;
 
 /// A JSON value as text, without space around it.
@@ -21,7 +21,7 @@ impl<'a> Raw<'a> {
     }
 
     /// The text of a string, not trimmed.
-    fn string(self) -> Option<Cow<'a, str>> {
+    pub(super) fn string(self) -> Option<Cow<'a, str>> {
         let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
         if !inner.contains('\\') {
             return Some(Cow::Borrowed(inner));
@@ -122,74 +122,13 @@ impl<'a> Raw<'a> {
     /// The members of an object, in their order.
     pub(super) fn members(self) -> Option<Vec<(Cow<'a, str>, Raw<'a>)>> {
         let mut members = Vec::new();
-        each_member(self.0, |_| true, |key, value| members.push((key, value))).ok()?;
+        scan::members(self.0, |name, value| members.push((name, value)))?;
         Some(members)
     }
 
     /// The member of an object with this name.
     pub(super) fn member(self, name: &str) -> Option<Raw<'a>> {
         self.members()?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-}
-
-/// Hands the members of the JSON object `text` to `put`, in their order; values that are not `wanted` are skipped.
-pub(super) fn each_member<'a>(
-    text: &'a str,
-    wanted: impl Fn(&str) -> bool,
-    put: impl FnMut(Cow<'a, str>, Raw<'a>),
-) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Members { wanted, put })?;
-    deserializer.end()
-}
-
-struct Members<W, P> {
-    wanted: W,
-    put: P,
-}
-
-impl<'de, W: Fn(&str) -> bool, P: FnMut(Cow<'de, str>, Raw<'de>)> Visitor<'de> for Members<W, P> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
-        while let Some(Key(key)) = members.next_key()? {
-            if (self.wanted)(&key) {
-                let value: &'de RawValue = members.next_value()?;
-                (self.put)(key, Raw(value.get()));
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The name of a member, borrowed unless it is written with escapes.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a member's name")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(KeyVisitor)
     }
 }
 
