@@ -8,7 +8,7 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use leadline_schemas::avro::{AvroError, AvroRecord, decode_datum, encode_datum};
+use leadline_schemas::avro::{AvroError, AvroRecord, append_datum, decode_datum};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::settings::{Settings, Tenant};
@@ -155,7 +155,7 @@ pub trait AnyRow: Any {
 
 impl<T: Row> AnyRow for T {
     fn encode(&self, into: &mut Vec<u8>) -> Result<(), AvroError> {
-        encode_datum(self, into)
+        append_datum(self, into)
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -4,3 +4,4 @@
 //! [`contract::Context`] and answers with records, rows, jobs and timers. The engine owns everything else.
 
 pub mod contract;
+pub mod publish;

@@ -19,6 +19,8 @@ pub mod reply;
 pub mod request;
 
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod topic;
 pub mod window;
