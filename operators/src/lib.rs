@@ -5,3 +5,4 @@
 
 pub mod contract;
 pub mod publish;
+pub mod deliveries;

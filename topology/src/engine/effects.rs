@@ -72,7 +72,7 @@ impl Epoch {
         let row_key = keys::job(key, job_id);
         let Some(stored) = self.overlay.get_raw(&row_key)? else { return Ok(None) };
         let job = decode_job(&stored)?;
-        self.overlay.put_raw(keys::ready(key.tenant.as_str(), job.request.not_before.0, &row_key), None);
+        self.overlay.put_raw(ready_entry(&job, &row_key), None);
         self.overlay.put_raw(row_key, None);
         Ok(Some(job))
     }
@@ -82,7 +82,7 @@ impl Epoch {
         let row_key = keys::job(key, job.job_id);
         let mut value = engine_value();
         avro::append_datum(job, &mut value)?;
-        let ready = keys::ready(key.tenant.as_str(), job.request.not_before.0, &row_key);
+        let ready = ready_entry(job, &row_key);
         self.overlay.put_raw(ready, Some(Bytes::new()));
         self.overlay.put_raw(row_key, Some(Bytes::from(value)));
         Ok(())
@@ -107,6 +107,16 @@ impl Epoch {
         self.overlay.put_raw(row_key, at.map(timer_value));
         Ok(())
     }
+}
+
+/// The index entry of a pending job.
+pub(super) fn ready_entry(job: &PendingJob, row_key: &[u8]) -> Vec<u8> {
+    keys::ready(job.tenant.as_str(), &lane(&job.request), job.request.not_before.0, row_key)
+}
+
+/// What a job queues for: its kind and target. Zero bytes would end the text in keys.
+pub(super) fn lane(request: &JobRequest) -> String {
+    format!("{}:{}", request.kind, request.target).replace('\0', "")
 }
 
 /// The stored form of the engine's rows: no expiry, version 1.

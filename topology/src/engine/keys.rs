@@ -3,7 +3,7 @@
 //! ```text
 //! rows      0x01 key_group:2 tenant 0x00 scope:1 bucket|slot:1 operator:1 table:1 key
 //! due       0x02 kind:1 at:8 <row key of the timer>
-//! ready     0x03 tenant 0x00 not_before:8 <row key of the job>
+//! ready     0x03 tenant 0x00 lane 0x00 not_before:8 <row key of the job>
 //! outputs   0x05 topic:1 <key of the output record>
 //! ```
 //!
@@ -115,30 +115,46 @@ pub(crate) fn parse_due(key: &[u8]) -> Option<(i64, &[u8])> {
     Some((unsortable(at)?, row_key))
 }
 
-/// Index entry of a job.
-pub(crate) fn ready(tenant: &str, not_before_ms: i64, row_key: &[u8]) -> Vec<u8> {
-    let mut key = ready_prefix(tenant);
+/// Index entry of a job. A lane is what jobs queue for: their kind and target.
+pub(crate) fn ready(tenant: &str, lane: &str, not_before_ms: i64, row_key: &[u8]) -> Vec<u8> {
+    let mut key = ready_prefix(tenant, lane);
     key.extend_from_slice(&sortable(not_before_ms));
     key.extend_from_slice(row_key);
     key
 }
 
-/// What all of a tenant's ready entries start with.
-pub(crate) fn ready_prefix(tenant: &str) -> Vec<u8> {
-    let mut key = Vec::with_capacity(tenant.len() + 12);
+/// What all ready entries of a tenant's lane start with.
+pub(crate) fn ready_prefix(tenant: &str, lane: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(tenant.len() + lane.len() + 96);
     key.push(READY);
     key.extend_from_slice(tenant.as_bytes());
+    key.push(0);
+    key.extend_from_slice(lane.as_bytes());
     key.push(0);
     key
 }
 
-/// Tenant, time and row key of a ready entry.
-pub(crate) fn parse_ready(key: &[u8]) -> Option<(&str, i64, &[u8])> {
-    let rest = key.strip_prefix(&[READY])?;
-    let end = rest.iter().position(|byte| *byte == 0)?;
-    let (tenant, rest) = rest.split_at_checked(end)?;
-    let (at, row_key) = rest.get(1..)?.split_at_checked(8)?;
-    Some((std::str::from_utf8(tenant).ok()?, unsortable(at)?, row_key))
+/// A ready entry taken apart.
+pub(crate) struct Ready<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) lane: &'a str,
+    pub(crate) not_before_ms: i64,
+    pub(crate) row_key: &'a [u8],
+}
+
+/// Takes a ready entry apart; none when it is not one.
+pub(crate) fn parse_ready(key: &[u8]) -> Option<Ready<'_>> {
+    let (tenant, rest) = text(key.strip_prefix(&[READY])?)?;
+    let (lane, rest) = text(rest)?;
+    let (at, row_key) = rest.split_at_checked(8)?;
+    Some(Ready { tenant, lane, not_before_ms: unsortable(at)?, row_key })
+}
+
+/// A text up to its 0, and what follows.
+fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let (text, rest) = bytes.split_at_checked(end)?;
+    Some((std::str::from_utf8(text).ok()?, rest.get(1..)?))
 }
 
 /// The row of an output record.

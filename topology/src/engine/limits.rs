@@ -36,6 +36,8 @@ pub(crate) const ABORTS_MAX: u32 = 3;
 pub(crate) const TENANT_JOBS_IN_MEMORY_MAX: usize = 64;
 /// Jobs of one tenant that run at once.
 pub(crate) const TENANT_JOBS_RUNNING_MAX: usize = 8;
+/// Jobs of one kind and target that run at once over all tenants: a provider that hangs cannot take every slot.
+pub(crate) const TARGET_JOBS_RUNNING_MAX: usize = 64;
 /// Jobs that run at once in all; each holds a connection and a few KiB.
 pub(crate) const JOBS_RUNNING_MAX: usize = 256;
 /// Attempts of a job before it is given up.
