@@ -3,3 +3,4 @@
 //! `pipeline` is the data path on one page; `engine` is what runs it.
 
 pub mod engine;
+pub mod settings;
