@@ -228,7 +228,8 @@ pub struct Context<'a, Out> {
     pub cause: &'a Cause,
     /// The epoch's clock: the only one.
     pub now: Millis,
-    /// Event time of the input.
+    /// Event time of the input. Who finds out better (decode) sets it: the records emitted then carry it on, and
+    /// the watermark learns of it.
     pub event_time: Millis,
     /// The settings of the epoch.
     pub settings: &'a Arc<Settings>,

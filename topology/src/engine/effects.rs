@@ -14,6 +14,7 @@ use leadline_schemas::reply::{JobRequest, PendingJob};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{JobId, Millis};
 
+use super::clock::Watermark;
 use super::keys;
 use super::overlay::Overlay;
 
@@ -21,6 +22,7 @@ use super::overlay::Overlay;
 pub(super) struct Epoch {
     pub(super) overlay: Overlay,
     pub(super) now: Millis,
+    watermark: Watermark,
     pub(super) settings: Arc<Settings>,
     pub(super) outputs: Vec<Output>,
     /// The first fault of the inputs that are in the graph.
@@ -33,10 +35,11 @@ pub(super) struct Epoch {
 }
 
 impl Epoch {
-    pub(super) fn new(overlay: Overlay, pipeline: &'static str) -> Self {
+    pub(super) fn new(overlay: Overlay, watermark: Watermark, pipeline: &'static str) -> Self {
         Self {
             overlay,
             now: Millis(0),
+            watermark,
             settings: Arc::default(),
             outputs: Vec::new(),
             fault: None,
@@ -51,6 +54,16 @@ impl Epoch {
     pub(super) fn finish(&mut self) {
         self.jobs_asked.clear();
         self.fault = None;
+    }
+
+    /// The epoch's clock and watermark.
+    pub(super) fn times(&mut self) -> (Millis, Millis) {
+        (self.now, self.watermark.at(self.now))
+    }
+
+    /// An operator has found out when something really happened.
+    pub(super) fn observe(&mut self, event_time: Millis, received_at: Millis) {
+        self.watermark.observe(event_time, received_at, self.now);
     }
 
     pub(super) fn fail(&mut self, operator: &'static str, fault: Fault) {

@@ -143,13 +143,28 @@ impl<'s, T: Clone + 'static> Flow<'s, T> {
         Flow { stream, graph, from: name.to_owned() }
     }
 
-    /// The records that `choose` takes, as it returns them.
+    /// What `choose` makes of these records. It sees them by reference, for flows with several consumers.
     pub fn pick<U: Clone + 'static>(&self, choose: impl Fn(&T) -> Option<U> + 'static) -> Flow<'s, U> {
-        let stream = self.stream.clone().flat_map(move |item: Rc<Item<T>>| {
-            choose(&item.body).map(|body| {
-                Rc::new(Item { key: Rc::clone(&item.key), cause: Rc::clone(&item.cause), event_time: item.event_time, body })
-            })
-        });
+        self.derive(move |item| {
+            let body = choose(&item.body)?;
+            let (key, cause) = (Rc::clone(&item.key), Rc::clone(&item.cause));
+            Some(Rc::new(Item { key, cause, event_time: item.event_time, body }))
+        })
+    }
+
+    /// As `pick`, by value: the last consumer of a flow is given the records themselves, without a copy.
+    pub fn take<U: Clone + 'static>(self, choose: impl Fn(T) -> Option<U> + 'static) -> Flow<'s, U> {
+        self.derive(move |item| {
+            let Item { key, cause, event_time, body } = Rc::unwrap_or_clone(item);
+            choose(body).map(|body| Rc::new(Item { key, cause, event_time, body }))
+        })
+    }
+
+    fn derive<U: Clone + 'static>(
+        &self,
+        make: impl Fn(Rc<Item<T>>) -> Option<Rc<Item<U>>> + 'static,
+    ) -> Flow<'s, U> {
+        let stream = self.stream.clone().flat_map(make);
         Flow { stream, graph: self.graph.clone(), from: self.from.clone() }
     }
 
@@ -226,10 +241,11 @@ where
         &mut self,
         key: Rc<Key>,
         cause: Rc<Cause>,
-        event_time: Millis,
+        received_at: Millis,
         call: impl FnOnce(&mut O, &mut Context<'_, O::Out>) -> OperatorResult,
     ) -> impl Iterator<Item = Rc<Item<O::Out>>> + '_ {
         let mut epoch = self.epoch.borrow_mut();
+        let mut event_time = received_at;
         if epoch.fault.is_none() {
             let slot = if O::SCOPE == Scope::Slot { epoch.slot(&key) } else { 0 };
             keys::row_prefix(&mut self.buffer, &key, O::SCOPE, slot);
@@ -248,12 +264,16 @@ where
             };
             let (operator, out) = (&mut self.operator, &mut self.out);
             let result = catch_unwind(AssertUnwindSafe(|| {
-                let mut cx = Context::new(&key, &cause, (now, event_time), &settings, &mut effects, out);
-                call(operator, &mut cx)
+                let mut cx = Context::new(&key, &cause, (now, received_at), &settings, &mut effects, out);
+                call(operator, &mut cx).map(|()| cx.event_time)
             }));
-            let result = result.unwrap_or_else(|panic| Err(Fault::Poison(panic_text(&*panic))));
-            if let Err(fault) = result {
-                epoch.fail(O::ID.name, fault);
+            match result.unwrap_or_else(|panic| Err(Fault::Poison(panic_text(&*panic)))) {
+                Ok(corrected) if corrected != received_at => {
+                    epoch.observe(corrected, received_at);
+                    event_time = corrected;
+                }
+                Ok(_) => {}
+                Err(fault) => epoch.fail(O::ID.name, fault),
             }
         }
         drop(epoch);

@@ -44,18 +44,22 @@ struct Cell {
 pub(super) struct Overlay {
     store: Arc<dyn PartitionState>,
     layers: VecDeque<Layer>,
+    /// What the open epoch keeps while its inputs run one at a time.
+    accepted: Changes,
+    /// What the inputs in the graph have changed.
     open: Changes,
     cells: HashMap<Vec<u8>, Cell>,
 }
 
 impl Overlay {
     pub(super) fn new(store: Arc<dyn PartitionState>) -> Self {
-        Self { store, layers: VecDeque::new(), open: Changes::new(), cells: HashMap::new() }
+        let (layers, cells) = (VecDeque::new(), HashMap::new());
+        Self { store, layers, accepted: Changes::new(), open: Changes::new(), cells }
     }
 
     /// The stored form of a key: raw bytes as of the open epoch.
     pub(super) fn get_raw(&self, key: &[u8]) -> OperatorResult<Option<Bytes>> {
-        if let Some(change) = self.open.get(key) {
+        if let Some(change) = self.open.get(key).or_else(|| self.accepted.get(key)) {
             return Ok(change.clone());
         }
         for layer in self.layers.iter().rev() {
@@ -161,28 +165,30 @@ impl Overlay {
         Ok(())
     }
 
-    /// What the open epoch has changed so far, for a savepoint. Only after `settle`.
-    pub(super) fn savepoint(&self) -> Changes {
-        self.open.clone()
+    /// Keeps what the inputs in the graph have changed. Only after `settle`.
+    pub(super) fn accept(&mut self) {
+        self.accepted.append(&mut self.open);
     }
 
-    /// Goes back to a savepoint; with an empty one the whole open epoch is undone.
-    pub(super) fn roll_back(&mut self, to: Changes) {
-        self.open = to;
+    /// Undoes what the inputs in the graph have changed, down to the last `accept`.
+    pub(super) fn undo(&mut self) {
+        self.open.clear();
         self.cells.clear();
     }
 
-    /// Drops every uncommitted layer and the open epoch.
+    /// Drops the open epoch, and every layer behind `committed`.
     pub(super) fn abandon(&mut self, committed: CommitNumber) {
         while self.layers.back().is_some_and(|layer| layer.number > committed) {
             self.layers.pop_back();
         }
-        self.roll_back(Changes::new());
+        self.accepted.clear();
+        self.undo();
     }
 
     /// Closes the open epoch as a layer and hands out its changes.
     pub(super) fn close(&mut self, number: CommitNumber) -> Arc<Changes> {
-        let changes = Arc::new(std::mem::take(&mut self.open));
+        self.accept();
+        let changes = Arc::new(std::mem::take(&mut self.accepted));
         let bytes = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
         self.layers.push_back(Layer { number, changes: Arc::clone(&changes), bytes });
         changes
@@ -203,7 +209,7 @@ impl Overlay {
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> OperatorResult<Vec<(Bytes, Bytes)>> {
         let range = (Bound::Included(from), Bound::Excluded(to));
         let mut newer: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
-        for changes in self.layers.iter().map(|layer| layer.changes.as_ref()).chain([&self.open]) {
+        for changes in self.layers.iter().map(|layer| layer.changes.as_ref()).chain([&self.accepted, &self.open]) {
             newer.extend(changes.range::<[u8], _>(range));
         }
         let mut found = BTreeMap::new();

@@ -114,7 +114,6 @@ pub(super) struct Partition {
     epoch: Rc<RefCell<Epoch>>,
     tick: Tick,
     clock: EpochClock,
-    watermark: Watermark,
     /// The last commit, the one in commit or the committed one: what the open epoch builds on.
     base: Position,
     committed: Position,
@@ -143,10 +142,11 @@ impl Partition {
         store: Arc<dyn leadline_connectors::contract::state::PartitionState>,
         around: Surroundings,
     ) -> Self {
-        let epoch = Rc::new(RefCell::new(Epoch::new(Overlay::new(store), around.pipeline_name)));
+        let watermark = Watermark::new(position.watermark, around.clock.wall());
+        let epoch = Epoch::new(Overlay::new(store), watermark, around.pipeline_name);
+        let epoch = Rc::new(RefCell::new(epoch));
         let (dataflow, inputs, topology) = install_graph(worker, &epoch, around.pipeline);
         let clock = EpochClock::new(position.now, &*around.clock);
-        let watermark = Watermark::new(position.watermark, around.clock.wall());
         let careful = around.suspects.after_abort();
         let swept_boot_ms = around.clock.boot_ms();
         Self {
@@ -158,7 +158,6 @@ impl Partition {
             epoch,
             tick: 0,
             clock,
-            watermark,
             base: position,
             committed: position,
             inbound_next: position.inbound_next,
@@ -297,8 +296,6 @@ impl Partition {
                     if !self.body_is_here(record.offset, &mut inbound)? {
                         return Ok(());
                     }
-                    let now = self.epoch.borrow().now;
-                    self.watermark.observe(inbound.received_at, inbound.received_at, now);
                     Fed::record(record.offset, record.value, inbound)
                 }
                 Err(AvroError::Malformed { why, .. }) => Fed {
@@ -343,8 +340,7 @@ impl Partition {
     }
 
     fn feed_timers(&mut self) -> Result<(), Fault> {
-        let now = self.epoch.borrow().now;
-        let watermark = self.watermark.at(now);
+        let (now, watermark) = self.epoch.borrow_mut().times();
         for (kind, bound) in [(TimerKind::Now, now), (TimerKind::Event, watermark)] {
             let slot = kind as usize % 2;
             let due = self.epoch.borrow().next_due.get(slot).copied().flatten();
@@ -447,15 +443,12 @@ impl Partition {
         let number = self.base.number.next();
         {
             let mut epoch = self.epoch.borrow_mut();
-            epoch.overlay.roll_back(Changes::new());
+            epoch.overlay.undo();
             epoch.outputs.clear();
             epoch.finish();
         }
         for fed in std::mem::take(&mut self.fed) {
-            let (savepoint, outputs) = {
-                let epoch = self.epoch.borrow();
-                (epoch.overlay.savepoint(), epoch.outputs.len())
-            };
+            let outputs = self.epoch.borrow().outputs.len();
             let aborts = self.around.suspects.note(self.id, fed.offset);
             let fault = if aborts >= ABORTS_MAX {
                 Some(("process", Fault::poison(format!("took the process down {aborts} times, running alone"))))
@@ -467,11 +460,12 @@ impl Partition {
                 None => epoch.overlay.settle()?,
                 Some((_, Fault::Engine(why))) => return Err(Fault::Engine(why)),
                 Some((operator, Fault::Poison(why))) => {
-                    epoch.overlay.roll_back(savepoint);
+                    epoch.overlay.undo();
                     epoch.outputs.truncate(outputs);
                     fed.bury(&mut epoch, self.id, operator, &why)?;
                 }
             }
+            epoch.overlay.accept();
             drop(epoch);
             self.fed.push(fed);
         }
@@ -505,13 +499,14 @@ impl Partition {
             }
         }
         let number = self.base.number.next();
+        let (now, watermark) = epoch.times();
         let position = Position {
             number,
             inbound_next: self.inbound_next,
             replies_next: self.replies_next,
-            now: epoch.now,
+            now,
             settings_version: epoch.settings.version,
-            watermark: self.watermark.at(epoch.now),
+            watermark,
         };
         let outputs = Arc::new(std::mem::take(&mut epoch.outputs));
         let changes = epoch.overlay.close(number);
