@@ -17,6 +17,8 @@ mod snapshot;
 mod start;
 mod store_writer;
 mod suspects;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod worker;
 

@@ -27,7 +27,7 @@ const MAGIC: &[u8; 8] = b"leadsnp1";
 
 /// The newest snapshots of a partition, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// The layout they were made under.
     pub generation: u32,
     /// The snapshots.
@@ -36,7 +36,7 @@ pub struct Manifest {
 
 /// One snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(super) struct Entry {
     /// The last commit in it.
     pub number: CommitNumber,
     /// Its pieces, in the order of their keys.
@@ -47,7 +47,7 @@ pub struct Entry {
 
 /// A piece of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub(super) struct Piece {
     /// Its blob.
     pub blob: String,
     /// SHA-256 of the blob, hex.
