@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{EventId, Millis, TenantId};
 
 /// One line of the audit log. `schemas/avro/audit/`.
@@ -22,3 +23,5 @@ pub struct Audit {
     /// When, by the epoch's clock.
     pub at: Millis,
 }
+
+avro_record!(Audit, "audit", ["v1"]);

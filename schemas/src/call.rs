@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::contact::{Recording, Score};
 use crate::event::{Attribution, Direction, Turn};
 use crate::{EventId, LeadId, Millis, TenantId};
@@ -108,3 +109,5 @@ pub struct CallRecord {
     /// Grows by one with each change.
     pub revision: i64,
 }
+
+avro_record!(CallRecord, "call", ["v1"]);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::event::{Event, Turn};
 use crate::{EventId, Millis, TenantId};
 
@@ -37,6 +38,8 @@ pub struct Contact {
     /// The score, once there is one.
     pub score: Option<Score>,
 }
+
+avro_record!(Contact, "contact", ["v1"]);
 
 /// What is known of a call's recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

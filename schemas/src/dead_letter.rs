@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{EventId, Millis, TenantId};
 
 /// What an engine was fed when an operator failed on it; a replay feeds the same again.
@@ -47,3 +48,5 @@ pub struct DeadLetter {
     /// `open`, `replayed`.
     pub status: String,
 }
+
+avro_record!(DeadLetter, "dead_letter", ["v1"]);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{JobId, LeadId, Millis, TenantId};
 
 /// What one delivery is about: at most one is in flight per key, in order.
@@ -79,3 +80,5 @@ pub struct Delivery {
     /// When it last changed, by the epoch's clock.
     pub updated_at: Millis,
 }
+
+avro_record!(Delivery, "delivery", ["v1"]);

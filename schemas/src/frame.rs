@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{CommitNumber, Millis, Offset, Partition, Topic};
 
 /// One epoch of one partition, all or nothing. `schemas/avro/commit_frame/`; topic `state`.
@@ -31,6 +32,8 @@ pub struct CommitFrame {
     /// Records for the output topics, in the order in which they came about.
     pub outputs: Vec<Output>,
 }
+
+avro_record!(CommitFrame, "commit_frame", ["v1"]);
 
 /// A changed row of state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,8 +66,25 @@ impl std::str::FromStr for TenantId {
 
 impl<'de> Deserialize<'de> for TenantId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text { expecting: "a tenant id", parse: Self::new })
+    }
+}
+
+/// Reads an id out of a text that nobody needs afterwards, without a copy of it: ids are in every record.
+struct Text<T, E> {
+    expecting: &'static str,
+    parse: fn(&str) -> Result<T, E>,
+}
+
+impl<T, P: fmt::Display> serde::de::Visitor<'_> for Text<T, P> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).map_err(E::custom)
     }
 }
 
@@ -205,15 +222,16 @@ fn hashed_uuid(kind: &str, parts: &[&[u8]]) -> Uuid {
 
 /// Ids are text in JSON and Avro (`"logicalType": "uuid"`), so that any Kafka client can read them.
 mod uuid_text {
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserializer, Serializer};
     use uuid::Uuid;
+
+    use super::Text;
 
     pub(super) fn serialize<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Uuid, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Uuid::parse_str(&text).map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text { expecting: "a UUID", parse: Uuid::parse_str })
     }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::partitioning::Key;
 use crate::{Bucket, EventId, KeyGroup, Millis, TenantId};
 
@@ -126,6 +127,8 @@ pub struct Inbound {
     /// Where a body of over 4 MiB lies in the blob store.
     pub body_ref: Option<String>,
 }
+
+avro_record!(Inbound, "inbound", ["v1", "v2"]);
 
 impl Inbound {
     /// The key that its state is filed under.

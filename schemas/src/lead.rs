@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::call::Channel;
 use crate::contact::Score;
 use crate::event::Attribution;
@@ -58,6 +59,8 @@ pub struct Lead {
     pub revision: i64,
 }
 
+avro_record!(Lead, "lead", ["v1"]);
+
 /// One line of a lead's history. `schemas/avro/lead_event/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LeadEvent {
@@ -78,3 +81,5 @@ pub struct LeadEvent {
     /// When, by the epoch's clock.
     pub at: Millis,
 }
+
+avro_record!(LeadEvent, "lead_event", ["v1"]);

@@ -5,24 +5,32 @@
 pub mod audit;
 pub mod avro;
 pub mod call;
+pub mod callrail;
 pub mod command;
 pub mod contact;
+mod content_hash;
 pub mod dead_letter;
 pub mod delivery;
+pub mod direct;
 pub mod event;
+pub mod forms;
 pub mod frame;
 pub mod ids;
 pub mod inbound;
 pub mod lead;
 pub mod partitioning;
+pub mod phone;
 pub mod reply;
 pub mod request;
 
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod topic;
 pub mod window;
 
+pub use content_hash::content_hash;
 pub use ids::{Bucket, CallId, CommitNumber, EventId, JobId, KeyGroup, LeadId, Offset, Partition, TenantId};
 pub use time::Millis;
 pub use topic::Topic;

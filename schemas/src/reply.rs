@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{Bucket, JobId, KeyGroup, Millis, TenantId};
 
 /// What an operator asks of the outside. The engine adds id, key and operator when it files the job.
@@ -43,6 +44,8 @@ pub struct PendingJob {
     pub started_attempt: i32,
 }
 
+avro_record!(PendingJob, "pending_job", ["v1"]);
+
 /// How a job ended. `schemas/avro/reply/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
@@ -60,14 +63,19 @@ pub struct Reply {
     pub at: Millis,
 }
 
-/// What happened to a job.
+avro_record!(Reply, "reply", ["v1"]);
+
+/// What happened to a job. The aliases are the names of the records in the Avro union.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ReplyOutcome {
     /// An attempt is about to be sent to a sink without idempotency.
+    #[serde(alias = "dev.leadline.Started")]
     Started(Started),
     /// It was answered.
+    #[serde(alias = "dev.leadline.Answered")]
     Answered(Answered),
     /// It was given up.
+    #[serde(alias = "dev.leadline.JobFailed")]
     JobFailed(JobFailed),
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::inbound::{EventKind, Origin};
 use crate::{EventId, LeadId, Millis, TenantId};
 
@@ -55,3 +56,5 @@ pub struct Request {
     /// When it last changed, by the epoch's clock.
     pub updated_at: Millis,
 }
+
+avro_record!(Request, "request", ["v1"]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{Millis, TenantId};
 
 /// A secret as it stands in records: sealed by the `Secrets` contract, base64.
@@ -38,6 +39,8 @@ pub struct Tenant {
     /// When it was first added.
     pub created_at: Millis,
 }
+
+avro_record!(Tenant, "tenant", ["v1"]);
 
 /// A CallRail company: ids of both generations and the keys its webhooks are signed with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::avro::avro_record;
 use crate::{Millis, TenantId};
 
 /// The windows that are kept.
@@ -15,6 +16,7 @@ pub enum WindowKind {
     /// One day (UTC), tumbling.
     Day,
     /// Two hours, sliding by ten minutes.
+    #[serde(rename = "sliding_2h")]
     Sliding2h,
 }
 
@@ -78,6 +80,8 @@ pub struct WindowMetrics {
     /// Grows by one with each change.
     pub revision: i64,
 }
+
+avro_record!(WindowMetrics, "window_metrics", ["v1"]);
 
 /// A DDSketch in mergeable form: counts of logarithmic bins (1% relative error).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
