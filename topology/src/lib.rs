@@ -3,4 +3,5 @@
 //! `pipeline` is the data path on one page; `engine` is what runs it.
 
 pub mod engine;
+pub mod pipeline;
 pub mod settings;

@@ -9,14 +9,14 @@
 use leadline_operators::alert::{Alert, AlertOut};
 use leadline_operators::decode::{Decode, Decoded};
 use leadline_operators::dedupe::{ContactOut, Dedupe};
-use leadline_operators::deliveries::{Deliveries, DeliveryIn, DeliveryOut};
+use leadline_operators::deliveries::{Deliveries, DeliveryIn};
 use leadline_operators::leads::{Leads, LeadsOut};
 use leadline_operators::publish::Publish;
 use leadline_operators::recording::FetchRecording;
 use leadline_operators::route::Route;
 use leadline_operators::score::ScoreContact;
 use leadline_operators::transcribe::Transcribe;
-use leadline_operators::window::{Window, WindowOut};
+use leadline_operators::window::Window;
 use leadline_schemas::inbound::Inbound;
 
 use crate::engine::Flow;
@@ -51,7 +51,8 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
     // What is counted, and who is told.
     let windows = leads.pick(LeadsOut::facts).operator(Window);
     windows.publish(Publish::publish);
-    let routed = leads.take(LeadsOut::changed).operator(Route).take(|request| Some(DeliveryIn::Request(request)));
+    let routed =
+        leads.take(LeadsOut::changed).operator(Route).take(|request| Some(DeliveryIn::Request(request)));
     let alerted = alerts.take(AlertOut::delivery).take(|request| Some(DeliveryIn::Request(request)));
     let commanded = commands.take(|command| Some(DeliveryIn::Command(command)));
     let deliveries = routed.and(alerted).and(commanded).operator(Deliveries);

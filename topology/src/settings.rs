@@ -51,7 +51,11 @@ pub struct SettingsService {
 
 impl SettingsService {
     /// Reads the rows of before and what has come since.
-    pub fn open(log: Arc<dyn Log>, state: Arc<dyn State>, layout: Layout) -> Result<Arc<Self>, SettingsError> {
+    pub fn open(
+        log: Arc<dyn Log>,
+        state: Arc<dyn State>,
+        layout: Layout,
+    ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
         let mut settings = Settings::default();
         let version = rows.applied()?.0;
@@ -71,8 +75,15 @@ impl SettingsService {
         }
         settings.version = version;
         let current = RwLock::new(Arc::new(settings));
-        let service =
-            Arc::new(Self { log, state, rows, layout, current, reading: Mutex::new(()), changed: Mutex::new(None) });
+        let service = Arc::new(Self {
+            log,
+            state,
+            rows,
+            layout,
+            current,
+            reading: Mutex::new(()),
+            changed: Mutex::new(None),
+        });
         service.refresh()?;
         let listener = Arc::downgrade(&service);
         let listen = move || {

@@ -131,7 +131,9 @@ impl Applier {
                 }
                 self.retention.publish(&*self.log);
             }
-            Err(error) => tracing::error!(%error, "the state store could not be synced; the log keeps what it would need"),
+            Err(error) => {
+                tracing::error!(%error, "the state store could not be synced; the log keeps what it would need")
+            }
         }
     }
 }

@@ -24,7 +24,11 @@ impl EpochClock {
         let (wall, boot_ms) = (clock.wall(), clock.boot_ms());
         let passed_ms = boot_ms.saturating_sub(self.last_boot_ms);
         let behind = wall < self.last;
-        metrics::gauge!("leadline_clock_behind_ms").set(if behind { self.last.since(wall) as f64 } else { 0.0 });
+        metrics::gauge!("leadline_clock_behind_ms").set(if behind {
+            self.last.since(wall) as f64
+        } else {
+            0.0
+        });
         if behind {
             let half = i64::try_from(passed_ms / 2).unwrap_or(0);
             if half > 0 {

@@ -102,7 +102,12 @@ impl Epoch {
     }
 
     /// Sets or cancels the timer of `row_key`.
-    pub(super) fn set_timer(&mut self, kind: TimerKind, row_key: Vec<u8>, at: Option<Millis>) -> OperatorResult {
+    pub(super) fn set_timer(
+        &mut self,
+        kind: TimerKind,
+        row_key: Vec<u8>,
+        at: Option<Millis>,
+    ) -> OperatorResult {
         if let Some(old) = self.overlay.get_raw(&row_key)? {
             let old_at = decode_timer(&old)?;
             if at.is_some_and(|at| at.0 == old_at) {

@@ -33,13 +33,26 @@ pub(super) struct Fed {
 pub(super) enum What {
     Record(Box<Inbound>),
     Reply(Box<Reply>),
-    Timer { kind: TimerKind, at: Millis, row_key: Bytes },
+    Timer {
+        kind: TimerKind,
+        at: Millis,
+        row_key: Bytes,
+    },
     /// A signal of a dead letter, fed once more.
-    Replayed { operator: String, dead_letter: String, inner: Box<What> },
+    Replayed {
+        operator: String,
+        dead_letter: String,
+        inner: Box<What>,
+    },
     /// A record of a dead letter, fed once more.
-    ReplayedRecord { dead_letter: String, inbound: Box<Inbound> },
+    ReplayedRecord {
+        dead_letter: String,
+        inbound: Box<Inbound>,
+    },
     /// Bytes that are no record.
-    Malformed { why: String },
+    Malformed {
+        why: String,
+    },
 }
 
 /// How the operators of a pipeline are found by number and name.
@@ -110,7 +123,13 @@ impl Fed {
     }
 
     /// What remains of this input when it is poison: its job or timer is gone, and a dead letter tells of it.
-    pub(super) fn bury(&self, epoch: &mut Epoch, partition: Partition, operator: &str, why: &str) -> OperatorResult {
+    pub(super) fn bury(
+        &self,
+        epoch: &mut Epoch,
+        partition: Partition,
+        operator: &str,
+        why: &str,
+    ) -> OperatorResult {
         let (tenant, kind, received_at, attempt) = match &self.what {
             What::Record(inbound) | What::ReplayedRecord { inbound, .. } => {
                 fail_request(epoch, inbound, why);
@@ -160,7 +179,9 @@ impl Fed {
 
 /// A replay command as what it replays; none when it is another command, or cannot be read (then decode says why).
 fn replay(inbound: &Inbound) -> Option<What> {
-    let Ok(Command::Replay { dead_letter, operator, input_kind, input }) = serde_json::from_slice(&inbound.body) else {
+    let Ok(Command::Replay { dead_letter, operator, input_kind, input }) =
+        serde_json::from_slice(&inbound.body)
+    else {
         return None;
     };
     let inner = match input_kind {
@@ -184,7 +205,9 @@ pub(super) fn timer_bytes(kind: TimerKind, at: Millis, row_key: &[u8]) -> Bytes 
 }
 
 fn parse_timer_bytes(bytes: &Bytes) -> Option<What> {
-    let kind = [TimerKind::Now, TimerKind::Event].into_iter().find(|kind| bytes.first() == Some(&keys::timer_table(*kind)))?;
+    let kind = [TimerKind::Now, TimerKind::Event]
+        .into_iter()
+        .find(|kind| bytes.first() == Some(&keys::timer_table(*kind)))?;
     let at = i64::from_be_bytes(bytes.get(1..9)?.try_into().ok()?);
     Some(What::Timer { kind, at: Millis(at), row_key: bytes.slice(9..) })
 }
@@ -194,7 +217,12 @@ fn event_time(inbound: &Inbound) -> Millis {
     inbound.received_at
 }
 
-fn send_reply(epoch: &mut Epoch, inputs: &mut Inputs, operators: &dyn Operators, reply: &Reply) -> OperatorResult {
+fn send_reply(
+    epoch: &mut Epoch,
+    inputs: &mut Inputs,
+    operators: &dyn Operators,
+    reply: &Reply,
+) -> OperatorResult {
     let key = reply_key(reply);
     let Some(mut job) = epoch.take_job(&key, reply.job_id)? else {
         metrics::counter!("leadline_duplicate_replies_total").increment(1);
@@ -224,7 +252,8 @@ fn send_timer(
     (kind, at, row_key): (TimerKind, Millis, &Bytes),
     number: CommitNumber,
 ) -> OperatorResult {
-    let parsed = keys::parse_row(row_key).ok_or_else(|| Fault::Engine("a timer's row key is cut".to_owned()))?;
+    let parsed =
+        keys::parse_row(row_key).ok_or_else(|| Fault::Engine("a timer's row key is cut".to_owned()))?;
     let operator = operators
         .name_of(parsed.operator)
         .ok_or_else(|| Fault::poison(format!("no operator has number {}", parsed.operator)))?;
@@ -278,9 +307,10 @@ fn fail_request(epoch: &mut Epoch, inbound: &Inbound, why: &str) {
         received_at: inbound.received_at,
         updated_at: epoch.now,
     };
-    match leadline_operators::publish::Publish::output(&request) {
-        Ok(output) => epoch.outputs.push(output),
-        Err(error) => tracing::error!(%error, "a failed request could not be encoded"),
+    match leadline_operators::publish::Publish::publish(&request) {
+        Some(Ok(output)) => epoch.outputs.push(output),
+        Some(Err(error)) => tracing::error!(%error, "a failed request could not be encoded"),
+        None => {}
     }
 }
 

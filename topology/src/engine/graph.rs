@@ -8,7 +8,9 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use leadline_operators::contract::{Cause, Context, Fault, Operator, OperatorResult, Scope, TableSpec, TimerKind};
+use leadline_operators::contract::{
+    Cause, Context, Fault, Operator, OperatorResult, Scope, TableSpec, TimerKind,
+};
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::frame::Output;
 use leadline_schemas::inbound::Inbound;
@@ -74,7 +76,8 @@ pub struct Graph<'s> {
 
 /// The ends of a built graph that the partition holds.
 pub(super) struct Inputs {
-    pub(super) inbound: InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Rc<Item<Inbound>>>>>,
+    pub(super) inbound:
+        InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Rc<Item<Inbound>>>>>,
     pub(super) signals: InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Rc<Signal>>>>,
     pub(super) probe: ProbeHandle<Tick>,
 }
@@ -101,7 +104,8 @@ pub(super) fn build<'s>(
     let signals_stream = signals.to_stream(scope);
     let probe = ProbeHandle::new();
     let topology = Rc::new(RefCell::new(Topology::default()));
-    let graph = Graph { scope, epoch, signals: signals_stream, probe: probe.clone(), topology: Rc::clone(&topology) };
+    let graph =
+        Graph { scope, epoch, signals: signals_stream, probe: probe.clone(), topology: Rc::clone(&topology) };
     pipeline(Flow { stream: inbound_stream, graph, from: "inbound".to_owned() });
     let built = topology.take();
     (Inputs { inbound, signals, probe }, built)
@@ -122,7 +126,8 @@ impl<'s, T: Clone + 'static> Flow<'s, T> {
         let mut signals = builder.new_input(mine, InThread);
         let (output, stream) = builder.new_output::<Vec<Rc<Item<O::Out>>>>();
         let mut output = timely::dataflow::operators::generic::OutputBuilder::from(output);
-        let mut runner = Runner { operator, epoch: Rc::clone(&graph.epoch), buffer: Vec::new(), out: Vec::new() };
+        let mut runner =
+            Runner { operator, epoch: Rc::clone(&graph.epoch), buffer: Vec::new(), out: Vec::new() };
         builder.build(move |_capabilities| {
             move |_frontiers| {
                 let mut session = output.activate();
@@ -177,23 +182,33 @@ impl<'s, T: Clone + 'static> Flow<'s, T> {
     /// Writes records to their output topics, in the epoch's commit.
     pub fn publish(&self, output: impl Fn(&T) -> Option<Result<Output, AvroError>> + 'static) {
         let epoch = Rc::clone(&self.graph.epoch);
-        self.graph.topology.borrow_mut().edges.push(Edge { from: self.from.clone(), to: "topics".to_owned() });
+        self.graph
+            .topology
+            .borrow_mut()
+            .edges
+            .push(Edge { from: self.from.clone(), to: "topics".to_owned() });
         self.stream
             .clone()
-            .unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(InThread, "publish", move |_, _| {
-                move |input, _output| {
-                    input.for_each(|_capability, batch| {
-                        let mut epoch = epoch.borrow_mut();
-                        for item in batch.drain(..) {
-                            match output(&item.body) {
-                                None => {}
-                                Some(Ok(output)) => epoch.outputs.push(output),
-                                Some(Err(error)) => epoch.fail("publish", Fault::poison(error.to_string())),
+            .unary::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+                InThread,
+                "publish",
+                move |_, _| {
+                    move |input, _output| {
+                        input.for_each(|_capability, batch| {
+                            let mut epoch = epoch.borrow_mut();
+                            for item in batch.drain(..) {
+                                match output(&item.body) {
+                                    None => {}
+                                    Some(Ok(output)) => epoch.outputs.push(output),
+                                    Some(Err(error)) => {
+                                        epoch.fail("publish", Fault::poison(error.to_string()))
+                                    }
+                                }
                             }
-                        }
-                    });
-                }
-            })
+                        });
+                    }
+                },
+            )
             .probe_with(&self.graph.probe);
     }
 }

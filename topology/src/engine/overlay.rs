@@ -97,8 +97,7 @@ impl Overlay {
     }
 
     fn load(&self, key: &[u8], decode: DecodeRow) -> OperatorResult<Cell> {
-        let mut cell =
-            Cell { row: None, expires_ms: 0, version: 0, ttl_ms: None, dirty: false, used: true };
+        let mut cell = Cell { row: None, expires_ms: 0, version: 0, ttl_ms: None, dirty: false, used: true };
         let Some(stored) = self.get_raw(key)? else { return Ok(cell) };
         let (expires_ms, version, datum) = split_value(&stored)?;
         cell.row = Some(decode(version, datum)?);
@@ -209,7 +208,9 @@ impl Overlay {
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> OperatorResult<Vec<(Bytes, Bytes)>> {
         let range = (Bound::Included(from), Bound::Excluded(to));
         let mut newer: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
-        for changes in self.layers.iter().map(|layer| layer.changes.as_ref()).chain([&self.accepted, &self.open]) {
+        for changes in
+            self.layers.iter().map(|layer| layer.changes.as_ref()).chain([&self.accepted, &self.open])
+        {
             newer.extend(changes.range::<[u8], _>(range));
         }
         let mut found = BTreeMap::new();

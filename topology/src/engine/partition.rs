@@ -195,7 +195,8 @@ impl Partition {
         let boot_ms = self.around.clock.boot_ms();
         if let Some(at) = self.retry_boot_ms {
             if boot_ms < at {
-                turn.wake_at = Some(self.around.clock.wall().plus(i64::try_from(at - boot_ms).unwrap_or(1_000)));
+                turn.wake_at =
+                    Some(self.around.clock.wall().plus(i64::try_from(at - boot_ms).unwrap_or(1_000)));
                 return turn;
             }
             self.retry_boot_ms = None;
@@ -265,7 +266,11 @@ impl Partition {
     }
 
     fn feed_replies(&mut self) -> Result<(), Fault> {
-        let chunk = self.around.log.read(Topic::Replies, self.id, self.replies_next, self.room()).map_err(read_fault)?;
+        let chunk = self
+            .around
+            .log
+            .read(Topic::Replies, self.id, self.replies_next, self.room())
+            .map_err(read_fault)?;
         for record in chunk.records {
             if self.fed.len() >= EPOCH_INPUTS_MAX {
                 return Ok(());
@@ -276,13 +281,21 @@ impl Partition {
                 Err(unknown) => return self.wait_for_newer_binary(&unknown),
             };
             self.replies_next = record.offset.next();
-            self.push(Fed { offset: i64::try_from(record.offset.0).unwrap_or(i64::MAX), bytes: record.value, what });
+            self.push(Fed {
+                offset: i64::try_from(record.offset.0).unwrap_or(i64::MAX),
+                bytes: record.value,
+                what,
+            });
         }
         Ok(())
     }
 
     fn feed_inbound(&mut self) -> Result<(), Fault> {
-        let chunk = self.around.log.read(Topic::Inbound, self.id, self.inbound_next, self.room()).map_err(read_fault)?;
+        let chunk = self
+            .around
+            .log
+            .read(Topic::Inbound, self.id, self.inbound_next, self.room())
+            .map_err(read_fault)?;
         let settings_version = self.epoch.borrow().settings.version;
         for record in chunk.records {
             if self.fed.len() >= EPOCH_INPUTS_MAX {
@@ -326,7 +339,8 @@ impl Partition {
             return Ok(true);
         }
         self.fetching = Some(offset);
-        let (blob, slot, wake) = (Arc::clone(&self.around.blob), Arc::clone(&self.fetched), Arc::clone(&self.around.wake));
+        let (blob, slot, wake) =
+            (Arc::clone(&self.around.blob), Arc::clone(&self.fetched), Arc::clone(&self.around.wake));
         self.around.runtime.spawn(async move {
             let result = match blob.read(&name).await {
                 Ok(Some(body)) => Ok(body),
@@ -347,7 +361,8 @@ impl Partition {
             if due.is_none_or(|due| due > bound.0) {
                 continue;
             }
-            let (first, end) = (keys::due_bound(kind, i64::MIN), keys::behind(&[keys::DUE, keys::timer_table(kind)]));
+            let (first, end) =
+                (keys::due_bound(kind, i64::MIN), keys::behind(&[keys::DUE, keys::timer_table(kind)]));
             let entries = self.epoch.borrow().overlay.scan(&first, &end, EPOCH_TIMERS_MAX + 1)?;
             let mut next = None;
             for (index, (entry, _)) in entries.iter().enumerate() {
@@ -402,7 +417,11 @@ impl Partition {
 
     /// Runs the inputs from `from` on; on poison the whole epoch again, one input at a time.
     fn run_fed(&mut self, worker: &mut Worker, from: usize) {
-        let fault = if self.careful { Some(Fault::poison("after an unclean stop")) } else { self.run_together(worker, from) };
+        let fault = if self.careful {
+            Some(Fault::poison("after an unclean stop"))
+        } else {
+            self.run_together(worker, from)
+        };
         match fault {
             None => {}
             Some(Fault::Engine(why)) => self.stumble(worker, &Fault::Engine(why)),
@@ -451,7 +470,10 @@ impl Partition {
             let outputs = self.epoch.borrow().outputs.len();
             let aborts = self.around.suspects.note(self.id, fed.offset);
             let fault = if aborts >= ABORTS_MAX {
-                Some(("process", Fault::poison(format!("took the process down {aborts} times, running alone"))))
+                Some((
+                    "process",
+                    Fault::poison(format!("took the process down {aborts} times, running alone")),
+                ))
             } else {
                 self.run_one(worker, &fed, number)
             };
@@ -473,7 +495,12 @@ impl Partition {
         Ok(())
     }
 
-    fn run_one(&mut self, worker: &mut Worker, fed: &Fed, number: CommitNumber) -> Option<(&'static str, Fault)> {
+    fn run_one(
+        &mut self,
+        worker: &mut Worker,
+        fed: &Fed,
+        number: CommitNumber,
+    ) -> Option<(&'static str, Fault)> {
         let sent = fed.send(&mut self.epoch.borrow_mut(), &mut self.inputs, &self.names, number);
         if let Err(fault) = sent {
             return Some(("source", fault));
@@ -524,7 +551,12 @@ impl Partition {
         }
     }
 
-    fn frame(&self, position: &Position, changes: &Changes, outputs: &Arc<Vec<Output>>) -> Result<Bytes, AvroError> {
+    fn frame(
+        &self,
+        position: &Position,
+        changes: &Changes,
+        outputs: &Arc<Vec<Output>>,
+    ) -> Result<Bytes, AvroError> {
         let rows = changes.iter().filter(|(key, _)| key.first() == Some(&keys::ROWS));
         let frame = CommitFrame {
             generation: self.around.generation,
@@ -541,7 +573,13 @@ impl Partition {
         Ok(Bytes::from(avro::encode(&frame)?))
     }
 
-    fn send_commit(&mut self, position: Position, changes: Arc<Changes>, outputs: Arc<Vec<Output>>, frame: Bytes) {
+    fn send_commit(
+        &mut self,
+        position: Position,
+        changes: Arc<Changes>,
+        outputs: Arc<Vec<Output>>,
+        frame: Bytes,
+    ) {
         let answer = Arc::new(Mutex::new(None));
         let (slot, wake) = (Arc::clone(&answer), Arc::clone(&self.around.wake));
         let bytes = frame.len();
@@ -582,7 +620,12 @@ impl Partition {
                 (self.around.committed)(out.committed);
             }
             CommitAnswer::Aborted(why) => {
-                tracing::warn!(partition = self.id.0, number = out.position.number.0, why, "commit aborted; running again");
+                tracing::warn!(
+                    partition = self.id.0,
+                    number = out.position.number.0,
+                    why,
+                    "commit aborted; running again"
+                );
                 self.restart(worker);
             }
             CommitAnswer::Fenced(why) | CommitAnswer::Unknown(why) => {
@@ -653,9 +696,14 @@ impl Partition {
     }
 }
 
-fn install_graph(worker: &mut Worker, epoch: &Rc<RefCell<Epoch>>, pipeline: BuildPipeline) -> (usize, Inputs, Topology) {
+fn install_graph(
+    worker: &mut Worker,
+    epoch: &Rc<RefCell<Epoch>>,
+    pipeline: BuildPipeline,
+) -> (usize, Inputs, Topology) {
     let dataflow = worker.next_dataflow_index();
-    let (inputs, topology) = worker.dataflow::<Tick, _, _>(|scope| graph::build(scope, Rc::clone(epoch), pipeline));
+    let (inputs, topology) =
+        worker.dataflow::<Tick, _, _>(|scope| graph::build(scope, Rc::clone(epoch), pipeline));
     (dataflow, inputs, topology)
 }
 

@@ -116,7 +116,9 @@ pub(super) fn catch_up(
             position = position_of(&frame);
         }
         if chunk.next <= from {
-            return Err(RestoreError::Row(format!("partition {partition}: the log ends before its own end at {end}")));
+            return Err(RestoreError::Row(format!(
+                "partition {partition}: the log ends before its own end at {end}"
+            )));
         }
         from = chunk.next;
     }
@@ -124,7 +126,11 @@ pub(super) fn catch_up(
 }
 
 /// Reads a frame.
-pub(super) fn decode_frame(partition: Partition, offset: Offset, bytes: &[u8]) -> Result<CommitFrame, RestoreError> {
+pub(super) fn decode_frame(
+    partition: Partition,
+    offset: Offset,
+    bytes: &[u8],
+) -> Result<CommitFrame, RestoreError> {
     avro::decode(bytes).map_err(|error| RestoreError::Frame { partition, offset: offset.0, error })
 }
 

@@ -81,7 +81,8 @@ pub(super) async fn take(
     manifest.snapshots.retain(|entry| entry.number != number);
     manifest.snapshots.insert(0, Entry { number, pieces, rows });
     let dropped = manifest.snapshots.split_off(KEPT.min(manifest.snapshots.len()));
-    let json = serde_json::to_vec_pretty(&manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
+    let json =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
     blob.replace(&manifest_name(partition), Bytes::from(json)).await.map_err(snapshot_error)?;
     for piece in dropped.into_iter().flat_map(|entry| entry.pieces) {
         blob.remove(&piece.blob).await.map_err(snapshot_error)?;
@@ -98,21 +99,29 @@ async fn write_piece(
     content: Bytes,
 ) -> Result<Piece, RestoreError> {
     let sha256 = hex_sha256(&content);
-    let name = format!("snapshots/{partition}/{:020}-{index:05}-{}", number.0, sha256.get(..16).unwrap_or_default());
+    let name =
+        format!("snapshots/{partition}/{:020}-{index:05}-{}", number.0, sha256.get(..16).unwrap_or_default());
     let bytes = content.len() as u64;
     blob.create(&name, content).await.map_err(snapshot_error)?;
     let written = blob.read(&name).await.map_err(snapshot_error)?;
     if written.map(hex_sha256).as_ref() != Some(&sha256) {
-        return Err(RestoreError::Snapshot(format!("snapshot {name} reads back differently than it was written")));
+        return Err(RestoreError::Snapshot(format!(
+            "snapshot {name} reads back differently than it was written"
+        )));
     }
     Ok(Piece { blob: name, sha256, bytes })
 }
 
 /// The manifest of a partition, if it ever had a snapshot.
-pub(super) async fn read_manifest(blob: &dyn Blob, partition: Partition) -> Result<Option<Manifest>, RestoreError> {
+pub(super) async fn read_manifest(
+    blob: &dyn Blob,
+    partition: Partition,
+) -> Result<Option<Manifest>, RestoreError> {
     let name = manifest_name(partition);
     let Some(json) = blob.read(&name).await.map_err(snapshot_error)? else { return Ok(None) };
-    serde_json::from_slice(&json).map(Some).map_err(|error| RestoreError::Snapshot(format!("{name}: {error}")))
+    serde_json::from_slice(&json)
+        .map(Some)
+        .map_err(|error| RestoreError::Snapshot(format!("{name}: {error}")))
 }
 
 /// Fills an empty store from the newest snapshot whose hash agrees; answers its commit, none without snapshots.
@@ -133,7 +142,11 @@ pub(super) async fn restore(
     Ok(None)
 }
 
-async fn restore_entry(blob: &dyn Blob, store: &Arc<dyn PartitionState>, entry: &Entry) -> Result<(), RestoreError> {
+async fn restore_entry(
+    blob: &dyn Blob,
+    store: &Arc<dyn PartitionState>,
+    entry: &Entry,
+) -> Result<(), RestoreError> {
     // All pieces are checked before any row is applied: half a snapshot is worse than none.
     for piece in &entry.pieces {
         let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
@@ -182,7 +195,9 @@ fn fill(content: &Bytes, store: &Arc<dyn PartitionState>) -> Result<(), RestoreE
     let cut = || RestoreError::Snapshot("a snapshot ends in the middle of a row".to_owned());
     let mut at = MAGIC.len();
     if content.get(..at) != Some(MAGIC) {
-        return Err(RestoreError::Snapshot("a snapshot has an unknown format; a newer leadline wrote it".to_owned()));
+        return Err(RestoreError::Snapshot(
+            "a snapshot has an unknown format; a newer leadline wrote it".to_owned(),
+        ));
     }
     let mut changes = Vec::new();
     while at < content.len() {

@@ -127,8 +127,10 @@ impl Engine {
             responders: parts.responders.clone(),
             runtime: parts.runtime.clone(),
         });
-        let of_partition = restored.iter().filter_map(|r| Some((r.id, Arc::clone(mailboxes.get(owner(r.id))?))));
-        let after = Arc::new(Fanout { mailboxes: of_partition.collect(), notices: Mutex::new(notices.clone()) });
+        let of_partition =
+            restored.iter().filter_map(|r| Some((r.id, Arc::clone(mailboxes.get(owner(r.id))?))));
+        let after =
+            Arc::new(Fanout { mailboxes: of_partition.collect(), notices: Mutex::new(notices.clone()) });
         let applier = Applier {
             state: Arc::clone(&parts.state),
             partitions: states.clone(),
@@ -226,7 +228,12 @@ fn restore_one(parts: &EngineParts, id: Partition) -> Result<Restored, RestoreEr
     let mut store = parts.state.open(id)?;
     let position = match catch_up(&*parts.log, id, &store) {
         Err(RestoreError::Gap { store: at, log_from, partition }) => {
-            tracing::warn!(partition = id.0, store = at.0, log_from = log_from.0, "rebuilding from a snapshot");
+            tracing::warn!(
+                partition = id.0,
+                store = at.0,
+                log_from = log_from.0,
+                "rebuilding from a snapshot"
+            );
             drop(store);
             parts.state.clear(id)?;
             store = parts.state.open(id)?;
@@ -332,7 +339,9 @@ fn start_snapshots(
                         note_snapshot(&retention, *partition, &manifest);
                         metrics::counter!("leadline_snapshots_total").increment(1);
                     }
-                    Err(error) => tracing::error!(partition = partition.0, %error, "a snapshot could not be taken"),
+                    Err(error) => {
+                        tracing::error!(partition = partition.0, %error, "a snapshot could not be taken")
+                    }
                 }
             }
             if state.sync().is_ok() {

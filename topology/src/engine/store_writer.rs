@@ -66,7 +66,9 @@ impl StoreQueue {
     }
 
     /// Waits for commits; none when closed and empty.
-    fn take(&self) -> Option<(Vec<(Partition, CommitNumber, Arc<Vec<Output>>)>, BTreeMap<Partition, CommitNumber>)> {
+    fn take(
+        &self,
+    ) -> Option<(Vec<(Partition, CommitNumber, Arc<Vec<Output>>)>, BTreeMap<Partition, CommitNumber>)> {
         let mut waiting = lock(&self.waiting);
         loop {
             if !waiting.commits.is_empty() || !waiting.newest.is_empty() {
@@ -75,7 +77,11 @@ impl StoreQueue {
                 if waiting.commits.is_empty() {
                     waiting.bytes = 0;
                 }
-                let newest = if waiting.commits.is_empty() { std::mem::take(&mut waiting.newest) } else { BTreeMap::new() };
+                let newest = if waiting.commits.is_empty() {
+                    std::mem::take(&mut waiting.newest)
+                } else {
+                    BTreeMap::new()
+                };
                 return Some((taken, newest));
             }
             if waiting.closed {
@@ -136,9 +142,13 @@ impl StoreWriter {
                 continue;
             }
             let generation = self.generation;
-            let batch = batches
-                .entry(partition)
-                .or_insert_with(|| Batch { generation, partition, from: at, to: at, commits: Vec::new() });
+            let batch = batches.entry(partition).or_insert_with(|| Batch {
+                generation,
+                partition,
+                from: at,
+                to: at,
+                commits: Vec::new(),
+            });
             batch.to = number;
             batch.commits.push((number, outputs));
         }
@@ -153,7 +163,11 @@ impl StoreWriter {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return,
                 Err(why) => {
-                    tracing::error!(partition = partition.0, why, "the record store cannot catch up; trying again");
+                    tracing::error!(
+                        partition = partition.0,
+                        why,
+                        "the record store cannot catch up; trying again"
+                    );
                     std::thread::sleep(RETRY);
                     continue;
                 }
@@ -171,11 +185,14 @@ impl StoreWriter {
         if at.0 < first.0 {
             return self.from_state(partition, at).map(Some);
         }
-        let chunk =
-            self.log.read(Topic::State, partition, Offset(at.0), CATCH_UP_BYTES).map_err(|error| error.to_string())?;
+        let chunk = self
+            .log
+            .read(Topic::State, partition, Offset(at.0), CATCH_UP_BYTES)
+            .map_err(|error| error.to_string())?;
         let mut commits = Vec::with_capacity(chunk.records.len());
         for record in &chunk.records {
-            let frame = decode_frame(partition, record.offset, &record.value).map_err(|error| error.to_string())?;
+            let frame =
+                decode_frame(partition, record.offset, &record.value).map_err(|error| error.to_string())?;
             commits.push((frame.number, Arc::new(frame.outputs)));
         }
         let Some((to, _)) = commits.last() else { return Ok(None) };
@@ -190,7 +207,9 @@ impl StoreWriter {
         let (from, to) = ([keys::OUTPUTS], keys::behind(&[keys::OUTPUTS]));
         let mut outputs = Vec::new();
         view.scan(&from, Some(&to), &mut |key, value| {
-            if let (Some(topic), Some(key)) = (key.get(1).and_then(|number| Topic::from_number(*number)), key.get(2..)) {
+            if let (Some(topic), Some(key)) =
+                (key.get(1).and_then(|number| Topic::from_number(*number)), key.get(2..))
+            {
                 let (key, value) = (bytes::Bytes::copy_from_slice(key), bytes::Bytes::copy_from_slice(value));
                 outputs.push(Output { topic, key, value });
             }

@@ -31,7 +31,8 @@ impl Suspects {
         let before = fs::read_to_string(&path).unwrap_or_default();
         let mut words = before.split_whitespace();
         let same = words.next() == Some(&offset.to_string());
-        let times: u32 = if same { words.next().and_then(|times| times.parse().ok()).unwrap_or(0) } else { 0 };
+        let times: u32 =
+            if same { words.next().and_then(|times| times.parse().ok()).unwrap_or(0) } else { 0 };
         if let Err(error) = fs::write(&path, format!("{offset} {}", times + 1)) {
             tracing::warn!(%error, path = %path.display(), "a suspect input could not be noted");
         }

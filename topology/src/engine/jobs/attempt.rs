@@ -49,10 +49,12 @@ impl Attempt {
         let kind = job.request.kind.clone();
         let started = tokio::time::Instant::now();
         let result = self.call(job, attempt).await;
-        metrics::histogram!("leadline_job_seconds", "kind" => kind.clone()).record(started.elapsed().as_secs_f64());
+        metrics::histogram!("leadline_job_seconds", "kind" => kind.clone())
+            .record(started.elapsed().as_secs_f64());
         let (outcome, reached) = match result {
             Ok(answer) => {
-                let answered = Answered { body: answer.body, attempts: attempt, cost_micros: answer.cost_micros };
+                let answered =
+                    Answered { body: answer.body, attempts: attempt, cost_micros: answer.cost_micros };
                 (ReplyOutcome::Answered(answered), true)
             }
             Err(Failure::Call(CallError::Retry { after, why })) if attempt < JOB_ATTEMPTS_MAX => {
@@ -60,9 +62,15 @@ impl Attempt {
                 metrics::counter!("leadline_job_retries_total", "kind" => kind).increment(1);
                 return Outcome::Retry { after };
             }
-            Err(Failure::Call(CallError::Retry { why, .. })) => (failed(FailureKind::Exhausted, why, attempt), false),
-            Err(Failure::Call(CallError::Reject { why })) => (failed(FailureKind::Rejected, why, attempt), true),
-            Err(Failure::Call(CallError::Unclear { why })) => (failed(FailureKind::Unclear, why, attempt), false),
+            Err(Failure::Call(CallError::Retry { why, .. })) => {
+                (failed(FailureKind::Exhausted, why, attempt), false)
+            }
+            Err(Failure::Call(CallError::Reject { why })) => {
+                (failed(FailureKind::Rejected, why, attempt), true)
+            }
+            Err(Failure::Call(CallError::Unclear { why })) => {
+                (failed(FailureKind::Unclear, why, attempt), false)
+            }
             Err(Failure::NotConfigured(why)) => (failed(FailureKind::NotConfigured, why, attempt - 1), true),
         };
         let label = if matches!(outcome, ReplyOutcome::Answered(_)) { "answered" } else { "failed" };
@@ -76,7 +84,10 @@ impl Attempt {
             return self.deliver(job, attempt).await;
         }
         let provider = self.provider(&job.request.kind, &job.request.target).ok_or_else(|| {
-            Failure::NotConfigured(format!("no provider {:?} answers {:?} jobs", job.request.target, job.request.kind))
+            Failure::NotConfigured(format!(
+                "no provider {:?} answers {:?} jobs",
+                job.request.target, job.request.kind
+            ))
         })?;
         let call = provider.call(job.clone(), JOB_ATTEMPT_TIMEOUT);
         match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, call).await {
@@ -95,9 +106,10 @@ impl Attempt {
             Failure::Call(CallError::Reject { why: format!("the delivery cannot be read: {error}") })
         })?;
         let tenant = self.settings.tenant(&job.tenant);
-        let integration = tenant.and_then(|tenant| tenant.integration(&job.request.target)).cloned().ok_or_else(|| {
-            Failure::NotConfigured(format!("integration {:?} was removed", job.request.target))
-        })?;
+        let integration =
+            tenant.and_then(|tenant| tenant.integration(&job.request.target)).cloned().ok_or_else(|| {
+                Failure::NotConfigured(format!("integration {:?} was removed", job.request.target))
+            })?;
         let sink: Arc<dyn Sink> = self.responders.sinks.get(&integration.kind).cloned().ok_or_else(|| {
             Failure::NotConfigured(format!("this leadline has no sink of kind {:?}", integration.kind))
         })?;
@@ -121,9 +133,9 @@ impl Attempt {
                 Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
             }
             Ok(Err(error)) => Err(Failure::Call(error)),
-            Err(_) if sink.guarantee() == Guarantee::AtLeastOnce => {
-                Err(Failure::Call(CallError::Unclear { why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}") }))
-            }
+            Err(_) if sink.guarantee() == Guarantee::AtLeastOnce => Err(Failure::Call(CallError::Unclear {
+                why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}"),
+            })),
             Err(_) => Err(timed_out()),
         }
     }

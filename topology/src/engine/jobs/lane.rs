@@ -23,7 +23,11 @@ pub(in super::super) struct LaneKey {
 impl LaneKey {
     /// What is called: a provider is shared by all tenants, an integration is the tenant's own.
     pub(super) fn target(&self) -> String {
-        if self.lane.starts_with("deliver:") { format!("{}/{}", self.tenant, self.lane) } else { self.lane.clone() }
+        if self.lane.starts_with("deliver:") {
+            format!("{}/{}", self.tenant, self.lane)
+        } else {
+            self.lane.clone()
+        }
     }
 }
 
@@ -43,7 +47,12 @@ pub(super) struct Lane {
 
 impl Lane {
     /// The next job that may start now.
-    pub(super) fn next(&mut self, key: &LaneKey, store: &dyn PartitionState, now: Millis) -> Option<PendingJob> {
+    pub(super) fn next(
+        &mut self,
+        key: &LaneKey,
+        store: &dyn PartitionState,
+        now: Millis,
+    ) -> Option<PendingJob> {
         // A lane that fails holds one slot, so that many dead targets together leave room for the others.
         let running_max = if self.circuit.failures > 0 { 1 } else { TENANT_JOBS_RUNNING_MAX };
         if self.running >= running_max {
@@ -73,7 +82,11 @@ impl Lane {
             if !job_id_of(ready.row_key).is_some_and(|id| self.known.contains(&id)) {
                 row_keys.push(ready.row_key.to_vec());
             }
-            if row_keys.len() < TENANT_JOBS_IN_MEMORY_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if row_keys.len() < TENANT_JOBS_IN_MEMORY_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         if let Err(error) = scanned {
             tracing::error!(tenant = key.tenant, lane = key.lane, %error, "pending jobs could not be read");
@@ -87,7 +100,9 @@ impl Lane {
                     self.queue.push_back(job);
                 }
                 Ok(None) => {} // Answered since the scan.
-                Ok(Some(Err(error))) => tracing::error!(lane = key.lane, %error, "a pending job cannot be read"),
+                Ok(Some(Err(error))) => {
+                    tracing::error!(lane = key.lane, %error, "a pending job cannot be read")
+                }
                 Err(error) => tracing::error!(lane = key.lane, %error, "a pending job could not be read"),
             }
         }

@@ -7,8 +7,8 @@ mod attempt;
 mod lane;
 
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use leadline_connectors::contract::clock::Clock;
@@ -140,7 +140,8 @@ impl Executor {
             loop {
                 let mut found = None;
                 let scanned = store.scan(&from, Some(&end), &mut |key, _| {
-                    found = keys::parse_ready(key).map(|ready| (ready.tenant.to_owned(), ready.lane.to_owned()));
+                    found =
+                        keys::parse_ready(key).map(|ready| (ready.tenant.to_owned(), ready.lane.to_owned()));
                     std::ops::ControlFlow::Break(())
                 });
                 if let Err(error) = scanned {
@@ -235,8 +236,14 @@ impl Executor {
             }
             Outcome::Retry { after } => {
                 lane.circuit.note(false, Instant::now());
-                let pause = after.map_or_else(|| lane::backoff(job.job_id, attempt), |after| after.min(JOB_BACKOFF_MAX));
-                self.retries.push(Retry { at: Instant::now() + pause, lane: key.clone(), job, attempt: attempt + 1 });
+                let pause = after
+                    .map_or_else(|| lane::backoff(job.job_id, attempt), |after| after.min(JOB_BACKOFF_MAX));
+                self.retries.push(Retry {
+                    at: Instant::now() + pause,
+                    lane: key.clone(),
+                    job,
+                    attempt: attempt + 1,
+                });
             }
         }
         self.wake_lane(key);

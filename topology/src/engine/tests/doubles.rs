@@ -58,7 +58,13 @@ impl Log for TestLog {
             }
         }
     }
-    fn read(&self, topic: Topic, partition: Partition, from: Offset, limit: usize) -> Result<Chunk, ReadError> {
+    fn read(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit: usize,
+    ) -> Result<Chunk, ReadError> {
         let topics = self.topics.lock().unwrap();
         let all = topics.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
         let (mut bytes, mut records) = (0, Vec::new());

@@ -14,8 +14,8 @@ use leadline_connectors::contract::state::State;
 use leadline_operators::contract::{
     Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind,
 };
-use leadline_schemas::avro;
 use leadline_schemas::audit::Audit;
+use leadline_schemas::avro;
 use leadline_schemas::command::Command;
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
 use leadline_schemas::frame::{CommitFrame, Output};
@@ -68,7 +68,12 @@ impl Operator for Toy {
         Ok(())
     }
 
-    fn on_reply(&mut self, cx: &mut Context<'_, Self::Out>, _: JobId, answer: Result<Answered, JobFailed>) -> OperatorResult {
+    fn on_reply(
+        &mut self,
+        cx: &mut Context<'_, Self::Out>,
+        _: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> OperatorResult {
         let caller = match answer {
             Ok(answered) => format!("answer:{}", String::from_utf8_lossy(&answered.body)),
             Err(failed) => format!("failed:{}", failed.why),
@@ -76,7 +81,13 @@ impl Operator for Toy {
         count(cx, &caller)
     }
 
-    fn on_timer(&mut self, cx: &mut Context<'_, Self::Out>, _: TimerKind, name: &[u8], _: Millis) -> OperatorResult {
+    fn on_timer(
+        &mut self,
+        cx: &mut Context<'_, Self::Out>,
+        _: TimerKind,
+        name: &[u8],
+        _: Millis,
+    ) -> OperatorResult {
         count(cx, &format!("timer:{}", String::from_utf8_lossy(name)))
     }
 }
@@ -193,7 +204,9 @@ impl Bench {
     /// All outputs of a topic, key and value as text, in the order of their commits.
     fn outputs(&self, topic: Topic) -> Vec<(String, Bytes)> {
         let all = self.frames().into_iter().flat_map(|frame| frame.outputs);
-        all.filter(|o| o.topic == topic).map(|o| (String::from_utf8_lossy(&o.key).into_owned(), o.value)).collect()
+        all.filter(|o| o.topic == topic)
+            .map(|o| (String::from_utf8_lossy(&o.key).into_owned(), o.value))
+            .collect()
     }
 
     /// The last count of a name.
@@ -269,15 +282,22 @@ fn a_store_that_lost_its_rows_is_rebuilt_from_the_log() {
 fn an_aborted_commit_leaves_nothing_and_runs_again() {
     let bench = Bench::new();
     let aborted = || CommitAnswer::Aborted("scripted".to_owned());
-    bench.log.script.lock().unwrap().extend([aborted(), CommitAnswer::Unknown("scripted".to_owned()), aborted()]);
+    bench.log.script.lock().unwrap().extend([
+        aborted(),
+        CommitAnswer::Unknown("scripted".to_owned()),
+        aborted(),
+    ]);
     let engine = bench.start();
     for n in 0..20 {
         bench.send(n, "a", "{}");
     }
     bench.until("counted once each", |b| b.count("a") == 20);
     engine.stop();
-    let seen: Vec<String> =
-        bench.outputs(Topic::Leads).iter().map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect();
+    let seen: Vec<String> = bench
+        .outputs(Topic::Leads)
+        .iter()
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect();
     let expected: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
     assert_eq!(seen, expected, "no count is skipped or repeated");
 }
