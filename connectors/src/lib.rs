@@ -4,4 +4,12 @@
 //! module is a folder that fulfils one of them. Heavy clients (Kafka, Spanner, Google Cloud) are crates of their
 //! own behind features, so that the embedded binary builds without them.
 
+pub mod blob_folder;
+pub mod clock_system;
 pub mod contract;
+pub mod secrets_file;
+pub mod state_fjall;
+pub mod state_memory;
+
+#[cfg(feature = "simulation")]
+pub mod conformance;

@@ -24,6 +24,7 @@ pub mod reply;
 pub mod request;
 
 pub mod settings;
+pub mod state;
 #[cfg(test)]
 mod testing;
 pub mod time;
@@ -34,3 +35,5 @@ pub use content_hash::content_hash;
 pub use ids::{Bucket, CallId, CommitNumber, EventId, JobId, KeyGroup, LeadId, Offset, Partition, TenantId};
 pub use time::Millis;
 pub use topic::Topic;
+
+pub mod score;

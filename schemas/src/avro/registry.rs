@@ -14,6 +14,7 @@ use crate::lead::{Lead, LeadEvent};
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
+use crate::state::{DeliveryState, Ringing, Routed, Seen, WindowState, WriteBack};
 use crate::window::WindowMetrics;
 
 /// One version of one record's schema.
@@ -31,7 +32,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 14] = [
+const RECORDS: [CodecOf; 20] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -46,6 +47,12 @@ const RECORDS: [CodecOf; 14] = [
     CommitFrame::codec,
     Tenant::codec,
     Contact::codec,
+    Seen::codec,
+    WriteBack::codec,
+    WindowState::codec,
+    Routed::codec,
+    Ringing::codec,
+    DeliveryState::codec,
 ];
 
 /// All schemas of all records, each record's oldest first.

@@ -1,0 +1,118 @@
+//! State on fjall: a log-structured tree per partition, all in one folder with one journal.
+//!
+//! It is a cache of what the log says that happens to be on disk: `apply` does not sync, so the newest applies may
+//! be gone after a crash of the machine, but rows and marker of a partition go together, because they lie in one
+//! tree and one journal batch. It is not a place to put anything that the log does not have.
+
+mod config;
+mod error;
+mod folder;
+mod partition;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use fjall::{Database, KeyspaceCreateOptions, PersistMode};
+use leadline_schemas::Partition;
+
+pub use config::FjallConfig;
+pub use folder::move_aside;
+use partition::{FjallPartition, Memory};
+
+use crate::contract::state::{PartitionState, State, StateError};
+
+/// fjall's smallest cap on sealed journals (it refuses less). The active journal comes on top, and is sealed at
+/// 64 MB.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+
+/// The state of all partitions of one process.
+pub struct FjallState {
+    database: Database,
+    folder: PathBuf,
+    memory: Arc<Memory>,
+    open: Mutex<BTreeMap<Partition, Arc<FjallPartition>>>,
+}
+
+impl FjallState {
+    /// Opens the store of `config.folder`, and creates it when there is none.
+    ///
+    /// `Damaged` when the files cannot be understood: then [`move_aside`] makes room for a new store. A store that
+    /// another process has open, an unreadable folder or a full disk are not damage.
+    pub fn open(config: &FjallConfig) -> Result<Self, StateError> {
+        config.check()?;
+        let builder = Database::builder(&config.folder)
+            .cache_size(config.cache_bytes)
+            .worker_threads(config.worker_threads)
+            .max_cached_files(Some(config.open_files_max))
+            .max_journaling_size(JOURNAL_BYTES_MAX);
+        // fjall asserts what it expects of its files here and there; a store that trips one is a damaged one.
+        let database = catch_unwind(AssertUnwindSafe(|| builder.open()))
+            .map_err(|_| StateError::Damaged(format!("{}: fjall panicked", config.folder.display())))?
+            .map_err(|reason| error::opening(&config.folder, reason))?;
+        Ok(Self {
+            database,
+            folder: config.folder.clone(),
+            memory: Arc::new(Memory::new(config)),
+            open: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// The partitions that have rows on disk, in order: what a start can take over without a restore.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let names = self.database.list_keyspace_names();
+        let mut partitions: Vec<Partition> =
+            names.iter().filter_map(|name| name.strip_prefix("p")?.parse().ok().map(Partition)).collect();
+        partitions.sort_unstable();
+        partitions
+    }
+}
+
+fn keyspace_name(partition: Partition) -> String {
+    format!("p{partition}")
+}
+
+impl State for FjallState {
+    fn open(&self, partition: Partition) -> Result<Arc<dyn PartitionState>, StateError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = open.get(&partition) {
+            return Ok(Arc::clone(known) as Arc<dyn PartitionState>);
+        }
+        let keyspace = self
+            .database
+            .keyspace(&keyspace_name(partition), config::keyspace_options)
+            .map_err(error::running)?;
+        let opened = Arc::new(FjallPartition::new(self.database.clone(), keyspace, Arc::clone(&self.memory)));
+        self.memory.add(&opened);
+        open.insert(partition, Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    fn clear(&self, partition: Partition) -> Result<(), StateError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = keyspace_name(partition);
+        if !self.database.keyspace_exists(&name) {
+            return Ok(());
+        }
+        let keyspace =
+            self.database.keyspace(&name, KeyspaceCreateOptions::default).map_err(error::running)?;
+        self.database.delete_keyspace(keyspace).map_err(error::running)?;
+        if let Some(known) = open.remove(&partition) {
+            known.retire();
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), StateError> {
+        self.database.persist(PersistMode::SyncAll).map_err(error::running)
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        folder::allocated_bytes(&self.folder)
+    }
+}

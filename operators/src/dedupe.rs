@@ -1,0 +1,202 @@
+//! dedupe: the same call with the same content has its effect once, under whatever id it comes.
+
+use leadline_schemas::contact::Contact;
+use leadline_schemas::content_hash;
+use leadline_schemas::event::{CallEvent, Event};
+use leadline_schemas::inbound::{EventKind, Origin};
+use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::state::{Seen, WriteBack};
+use leadline_schemas::{EventId, Millis};
+
+use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
+use crate::publish::Publish;
+
+/// CallRail keeps calls this long; after it no payload of a call can come any more.
+const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
+/// How long our own write-back may take to come back as a call-modified.
+const ECHO_TTL_MS: i64 = Millis::DAY;
+/// Contents of one call that are told apart from new ones: each of its events, and then its edits.
+const HASHES_MAX: usize = 12;
+
+/// What was seen of each call, text and form.
+pub const SEEN: Table<Seen> = Table::new(1, "seen", Some(CALL_TTL_MS));
+/// Calls known under another id, or by who called which number when.
+pub const ALIASES: Table<Seen> = Table::new(2, "aliases", Some(CALL_TTL_MS));
+/// What leadline wrote to CallRail itself.
+pub const WRITE_BACKS: Table<WriteBack> = Table::new(3, "write_backs", Some(ECHO_TTL_MS));
+const TABLES: &[TableSpec] = &[SEEN.spec, ALIASES.spec, WRITE_BACKS.spec];
+
+/// Lets each content of a call through once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dedupe;
+
+/// What the stages between dedupe and leads emit.
+#[derive(Clone, Debug)]
+pub enum ContactOut {
+    /// The contact goes on.
+    Contact(Box<Contact>),
+    /// What became of its request.
+    Request(Request),
+}
+
+impl ContactOut {
+    /// The contact, if it is one.
+    pub fn contact(self) -> Option<Contact> {
+        match self {
+            Self::Contact(contact) => Some(*contact),
+            Self::Request(_) => None,
+        }
+    }
+
+    /// A copy of the contact, if it is a call that may need an alert.
+    pub fn call(&self) -> Option<Contact> {
+        match self {
+            Self::Contact(contact) if !contact.backfill && matches!(contact.event, Event::CallEvent(_)) => {
+                Some((**contact).clone())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Publish for ContactOut {
+    fn publish(&self) -> Option<Result<leadline_schemas::frame::Output, leadline_schemas::avro::AvroError>> {
+        match self {
+            Self::Contact(_) => None,
+            Self::Request(request) => request.publish(),
+        }
+    }
+}
+
+/// A request row for a contact.
+pub(crate) fn request_of<Out>(
+    cx: &Context<'_, Out>,
+    contact: &Contact,
+    status: RequestStatus,
+    reason: Option<&str>,
+) -> Request {
+    let (origin, kind) = match &contact.event {
+        Event::CallEvent(call) => (Origin::CallrailWebhook, call.kind),
+        Event::TextEvent(text) => (Origin::CallrailWebhook, text.kind),
+        Event::FormEvent(_) => (Origin::Form, EventKind::FormSubmission),
+    };
+    Request {
+        tenant: contact.tenant.clone(),
+        request_id: contact.event_id,
+        origin,
+        kind,
+        status,
+        reason: reason.map(str::to_owned),
+        call_id: Some(contact.event.subject_id().to_owned()),
+        lead_id: None,
+        received_at: contact.received_at,
+        updated_at: cx.now,
+    }
+}
+
+impl Operator for Dedupe {
+    const ID: OperatorId = OperatorId { number: 2, name: "dedupe" };
+    type In = Contact;
+    type Out = ContactOut;
+
+    fn tables() -> &'static [TableSpec] {
+        TABLES
+    }
+
+    fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Contact) -> OperatorResult {
+        if let Event::CallEvent(call) = &mut contact.event {
+            settle_call_id(cx, call)?;
+            if is_echo(cx, call)? {
+                let request =
+                    request_of(cx, &contact, RequestStatus::Duplicate, Some("echo of our own write-back"));
+                cx.emit(ContactOut::Request(request));
+                return Ok(());
+            }
+        }
+        let hash = i64::from_ne_bytes(content_hash(&contact.event).to_ne_bytes());
+        let replayed = contact.update;
+        let subject_id = contact.event.subject_id();
+        let fresh = || Seen { subject_id: String::new(), hashes: Vec::new() };
+        let (known, seen_before) = cx.update(&SEEN, subject_id.as_bytes(), fresh, |seen| {
+            let known = seen.hashes.contains(&hash);
+            let seen_before = !seen.hashes.is_empty();
+            if !known {
+                if seen.hashes.len() >= HASHES_MAX {
+                    seen.hashes.remove(0);
+                }
+                seen.hashes.push(hash);
+            }
+            (known, seen_before)
+        })?;
+        if known && !replayed {
+            let request = request_of(cx, &contact, RequestStatus::Duplicate, None);
+            cx.emit(ContactOut::Request(request));
+            return Ok(());
+        }
+        contact.update = seen_before;
+        cx.emit(ContactOut::Contact(Box::new(contact)));
+        Ok(())
+    }
+}
+
+/// Gives a call the id it goes by. A call without `resource_id` is known by company, start, caller and number
+/// dialled; the first `CAL` id that comes for these takes over from then on, and older ids lead to it.
+fn settle_call_id(cx: &mut Context<'_, ContactOut>, call: &mut CallEvent) -> OperatorResult {
+    let is_modern = call.call_id.as_str().starts_with("CAL");
+    let natural = natural_key(call);
+    let names: Vec<Vec<u8>> = [
+        (!is_modern).then(|| call.call_id.as_str().as_bytes().to_vec()),
+        call.numeric_id
+            .as_ref()
+            .filter(|id| id.as_str() != call.call_id.as_str())
+            .map(|id| id.as_bytes().to_vec()),
+        natural,
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let mut known = None;
+    for name in &names {
+        if let Some(alias) = cx.get(&ALIASES, name)? {
+            known = Some(alias.subject_id.clone());
+            break;
+        }
+    }
+    // What it goes by is what it was first called, so that its record never changes its key.
+    let goes_by = known.unwrap_or_else(|| call.call_id.0.clone());
+    for name in names {
+        if cx.get(&ALIASES, &name)?.is_none() {
+            cx.put(&ALIASES, &name, Seen { subject_id: goes_by.clone(), hashes: Vec::new() });
+        }
+    }
+    if goes_by != call.call_id.0 {
+        // The row that is read for every payload of this id leads on, so that no other has to be read.
+        let own = call.call_id.as_str().as_bytes().to_vec();
+        cx.put(&SEEN, &own, Seen { subject_id: goes_by.clone(), hashes: Vec::new() });
+        call.call_id.0 = goes_by;
+    } else if let Some(seen) = cx.get(&SEEN, call.call_id.as_str().as_bytes())?
+        && !seen.subject_id.is_empty()
+    {
+        call.call_id.0 = seen.subject_id.clone();
+    }
+    Ok(())
+}
+
+/// Company, start, caller and number dialled, where the payload has all four.
+fn natural_key(call: &CallEvent) -> Option<Vec<u8>> {
+    // Modern payloads of one call all carry its id; only a numeric one has to be found by its circumstances.
+    call.numeric_id.as_ref()?;
+    let (caller, number) = (call.caller_number.as_ref()?, call.tracking_number.as_ref()?);
+    let (company, at) = (call.company_id.as_ref()?, call.started_at?);
+    let id = EventId::of(&[company.as_bytes(), &at.0.to_be_bytes(), caller.as_bytes(), number.as_bytes()]);
+    Some(id.as_bytes().to_vec())
+}
+
+/// Whether a call-modified only tells us what we have written ourselves.
+fn is_echo(cx: &mut Context<'_, ContactOut>, call: &CallEvent) -> OperatorResult<bool> {
+    if call.kind != EventKind::CallModified || call.changes.is_empty() {
+        return Ok(false);
+    }
+    let written = cx.get(&WRITE_BACKS, call.call_id.as_str().as_bytes())?;
+    Ok(written.is_some_and(|written| call.changes.iter().all(|field| written.fields.contains(field))))
+}

@@ -1,0 +1,291 @@
+//! deliveries: outbox and ledger. One delivery in flight per key, in order; the newest revision wins.
+
+use leadline_schemas::command::Command;
+use leadline_schemas::delivery::{Delivery, DeliveryKey, DeliveryStatus};
+use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
+use leadline_schemas::state::DeliveryState;
+use leadline_schemas::{JobId, LeadId, Millis, TenantId};
+use serde::{Deserialize, Serialize};
+
+use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
+
+/// Each key's line of the ledger, and what waits behind it; under a job's id, the key that it delivers.
+pub const LINES: Table<DeliveryState> = Table::new(1, "lines", Some(25 * 31 * Millis::DAY));
+const TABLES: &[TableSpec] = &[LINES.spec];
+
+/// Sends and keeps the ledger.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deliveries;
+
+/// Something to deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRequest {
+    /// The integration it goes to.
+    pub integration: String,
+    /// What it is about.
+    pub subject: String,
+    /// The lead, when it is about one.
+    pub lead_id: Option<LeadId>,
+    /// `lead` or `missed_call`.
+    pub kind: String,
+    /// A newer revision replaces an older one that still waits.
+    pub revision: i64,
+    /// What is sent (JSON).
+    pub payload: String,
+}
+
+/// What comes in.
+#[derive(Clone, Debug)]
+pub enum DeliveryIn {
+    /// Something to deliver.
+    Request(DeliveryRequest),
+    /// A person's word about a delivery.
+    Command(Command),
+}
+
+/// What goes out: a line of the ledger as it stands.
+pub type DeliveryOut = Delivery;
+
+/// What a `deliver` job asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliverJob {
+    /// What it is about.
+    pub subject: String,
+    /// What is sent (JSON).
+    pub payload: String,
+    /// The other side's id from before.
+    pub remote_id: Option<String>,
+}
+
+impl DeliverJob {
+    /// The key it belongs to.
+    pub fn key(&self, tenant: &TenantId, integration: &str) -> DeliveryKey {
+        let (tenant, integration) = (tenant.clone(), integration.to_owned());
+        DeliveryKey { tenant, integration, subject: self.subject.clone() }
+    }
+}
+
+/// What a `deliver` job answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The other side's id.
+    #[serde(default)]
+    pub remote_id: Option<String>,
+}
+
+impl Operator for Deliveries {
+    const ID: OperatorId = OperatorId { number: 10, name: "deliveries" };
+    type In = DeliveryIn;
+    type Out = DeliveryOut;
+
+    fn tables() -> &'static [TableSpec] {
+        TABLES
+    }
+
+    fn on_record(&mut self, cx: &mut Context<'_, Delivery>, record: DeliveryIn) -> OperatorResult {
+        match record {
+            DeliveryIn::Request(request) => queue(cx, request),
+            DeliveryIn::Command(Command::RetryDelivery { integration, subject }) => {
+                retry(cx, &integration, &subject)
+            }
+            DeliveryIn::Command(Command::SkipDelivery { integration, subject }) => {
+                skip(cx, &integration, &subject)
+            }
+            DeliveryIn::Command(_) => Ok(()),
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        cx: &mut Context<'_, Delivery>,
+        job_id: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> OperatorResult {
+        let line = cx.get(&LINES, job_id.as_bytes())?.map(|state| state.current.clone());
+        cx.delete(&LINES, job_id.as_bytes());
+        let line =
+            line.ok_or_else(|| Fault::poison(format!("job {job_id} was answered, but it delivers nothing")))?;
+        let key = key_of(&line.integration, &line.subject);
+        let Some(mut state) = cx.get(&LINES, &key)?.cloned() else { return Ok(()) };
+        if state.current.job_id != Some(job_id) {
+            return Ok(()); // A person skipped it, or sent it again.
+        }
+        settle(&mut state, answer);
+        state.current.updated_at = cx.now;
+        cx.emit(state.current.clone());
+        send_next(cx, key, state)
+    }
+}
+
+/// The line's key within a caller's rows.
+fn key_of(integration: &str, subject: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(integration.len() + subject.len() + 1);
+    key.extend_from_slice(integration.as_bytes());
+    key.push(0);
+    key.extend_from_slice(subject.as_bytes());
+    key
+}
+
+fn hash_of(payload: &str) -> i64 {
+    let id = leadline_schemas::EventId::of(&[payload.as_bytes()]);
+    i64::from_be_bytes(*id.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8])) | 1
+}
+
+fn queue(cx: &mut Context<'_, Delivery>, request: DeliveryRequest) -> OperatorResult {
+    let key = key_of(&request.integration, &request.subject);
+    let known = cx.get(&LINES, &key)?.cloned();
+    let mut state = match known {
+        Some(state) => {
+            let newest = state.current.revision.max(state.queued_revision);
+            if request.revision <= newest {
+                return Ok(()); // A newer revision is under way or done.
+            }
+            state
+        }
+        None => DeliveryState {
+            current: line_of(cx, &request),
+            queued_payload: None,
+            queued_revision: 0,
+            delivered_hash: 0,
+            remote_id: None,
+        },
+    };
+    if state.current.status == DeliveryStatus::Sending {
+        state.queued_revision = request.revision;
+        state.queued_payload = Some(request.payload);
+        cx.put(&LINES, &key, state);
+        return Ok(());
+    }
+    state.queued_revision = request.revision;
+    state.queued_payload = Some(request.payload);
+    send_next(cx, key, state)
+}
+
+fn line_of(cx: &Context<'_, Delivery>, request: &DeliveryRequest) -> Delivery {
+    Delivery {
+        tenant: cx.key.tenant.clone(),
+        integration: request.integration.clone(),
+        subject: request.subject.clone(),
+        lead_id: request.lead_id,
+        kind: request.kind.clone(),
+        revision: 0,
+        status: DeliveryStatus::Queued,
+        reason: None,
+        job_id: None,
+        attempts: 0,
+        remote_id: None,
+        payload: String::new(),
+        queued_at: cx.now,
+        updated_at: cx.now,
+    }
+}
+
+/// Starts what waits behind a line that is not in flight.
+fn send_next(cx: &mut Context<'_, Delivery>, key: Vec<u8>, mut state: DeliveryState) -> OperatorResult {
+    let Some(payload) = state.queued_payload.take() else {
+        cx.put(&LINES, &key, state);
+        return Ok(());
+    };
+    state.current.revision = std::mem::take(&mut state.queued_revision);
+    state.current.payload = payload;
+    state.current.reason = None;
+    state.current.updated_at = cx.now;
+    let integration = cx.tenant().and_then(|tenant| tenant.integration(&state.current.integration));
+    let gone = match integration {
+        None => Some("the integration was removed"),
+        Some(integration) if integration.disabled => Some("the integration is switched off"),
+        Some(_) => None,
+    };
+    if let Some(why) = gone {
+        state.current.status = DeliveryStatus::Skipped;
+        state.current.reason = Some(why.to_owned());
+    } else if hash_of(&state.current.payload) == state.delivered_hash {
+        state.current.status = DeliveryStatus::Done;
+        state.current.reason = Some("nothing has changed since the last delivery".to_owned());
+    } else {
+        send(cx, &mut state)?;
+    }
+    cx.emit(state.current.clone());
+    cx.put(&LINES, &key, state);
+    Ok(())
+}
+
+fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorResult {
+    let line = &mut state.current;
+    let job = DeliverJob {
+        subject: line.subject.clone(),
+        payload: line.payload.clone(),
+        remote_id: state.remote_id.clone(),
+    };
+    let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
+    let job_id = cx.job(JobRequest {
+        kind: "deliver".to_owned(),
+        target: line.integration.clone(),
+        payload: payload.into(),
+        not_before: Millis(0),
+        revision: line.revision,
+    });
+    line.status = DeliveryStatus::Sending;
+    line.job_id = Some(job_id);
+    let mut by_job = state.clone();
+    by_job.current.payload = String::new(); // The line itself has it; this row only leads to the line.
+    by_job.queued_payload = None;
+    cx.put(&LINES, job_id.as_bytes(), by_job);
+    Ok(())
+}
+
+fn settle(state: &mut DeliveryState, answer: Result<Answered, JobFailed>) {
+    let line = &mut state.current;
+    match answer {
+        Ok(answered) => {
+            // An answer that cannot be read is still an answer: the other side has the delivery.
+            let delivered: Delivered = serde_json::from_slice(&answered.body).unwrap_or_default();
+            line.status = DeliveryStatus::Done;
+            line.attempts += answered.attempts;
+            line.reason = None;
+            state.delivered_hash = hash_of(&line.payload);
+            state.remote_id = delivered.remote_id.or(state.remote_id.take());
+            line.remote_id.clone_from(&state.remote_id);
+        }
+        Err(failed) => {
+            line.status = match failed.kind {
+                FailureKind::Rejected | FailureKind::Exhausted => DeliveryStatus::Parked,
+                FailureKind::Unclear => DeliveryStatus::Unclear,
+                FailureKind::NotConfigured => DeliveryStatus::Skipped,
+            };
+            line.attempts += failed.attempts;
+            line.reason = Some(failed.why);
+        }
+    }
+}
+
+fn retry(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> OperatorResult {
+    let key = key_of(integration, subject);
+    let Some(mut state) = cx.get(&LINES, &key)?.cloned() else { return Ok(()) };
+    if state.current.status == DeliveryStatus::Sending || state.current.payload.is_empty() {
+        return Ok(());
+    }
+    if state.queued_payload.is_none() {
+        state.queued_payload = Some(state.current.payload.clone());
+        state.queued_revision = state.current.revision;
+    }
+    state.delivered_hash = 0; // A person who asks again wants it sent, changed or not.
+    send_next(cx, key, state)
+}
+
+fn skip(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> OperatorResult {
+    let key = key_of(integration, subject);
+    let Some(mut state) = cx.get(&LINES, &key)?.cloned() else { return Ok(()) };
+    if state.current.status == DeliveryStatus::Done {
+        return Ok(());
+    }
+    state.current.status = DeliveryStatus::Skipped;
+    state.current.reason = Some("skipped by hand".to_owned());
+    state.current.job_id = None; // An answer that still comes is for nobody.
+    state.current.updated_at = cx.now;
+    state.queued_payload = None;
+    state.queued_revision = 0;
+    cx.emit(state.current.clone());
+    cx.put(&LINES, &key, state);
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! leads: one record per call, text and form; one lead per caller.
+//!
+//! Every caller whom somebody should ring back has a lead: who asks for work, and who was missed before they could.
+//! Who sells, spams, looks for a job or had the wrong number has none; neither have service calls of customers.
+
+mod contacts;
+mod merge;
+
+use leadline_schemas::audit::Audit;
+use leadline_schemas::avro::AvroError;
+use leadline_schemas::call::{CallRecord, CallStage, Channel};
+use leadline_schemas::contact::Contact;
+use leadline_schemas::event::Direction;
+use leadline_schemas::frame::Output;
+use leadline_schemas::lead::{Lead, LeadEvent};
+use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::{EventId, LeadId, Millis};
+
+use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
+use crate::dedupe::request_of;
+use crate::publish::Publish;
+
+/// CallRail's own limit; a call is not changed after it.
+const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
+/// Contacts that a lead's score is made of; older ones stay in its history.
+const CONTACTS_MAX: usize = 50;
+
+/// Calls, texts and forms as last known.
+pub const CALLS: Table<CallRecord> = Table::new(1, "calls", Some(CALL_TTL_MS));
+/// Each caller's newest lead.
+pub const LEADS: Table<Lead> = Table::new(2, "leads", Some(CALL_TTL_MS));
+const TABLES: &[TableSpec] = &[CALLS.spec, LEADS.spec];
+
+/// Merges.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Leads;
+
+/// What leads emits.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "emitted once, behind a shared pointer")]
+pub enum LeadsOut {
+    /// A call, text or form has changed.
+    Call(CallRecord),
+    /// A line of a lead's history.
+    LeadEvent(LeadEvent),
+    /// What became of a request.
+    Request(Request),
+    /// A decision that must be auditable.
+    Audit(Audit),
+    /// A lead has changed.
+    Changed(LeadChanged),
+    /// What the windows count.
+    Facts(ContactFacts),
+}
+
+/// A lead that has changed.
+#[derive(Clone, Debug)]
+pub struct LeadChanged {
+    /// The lead.
+    pub lead: Lead,
+    /// One sentence for a person.
+    pub why: String,
+    /// The contact was old when it came: nobody is notified.
+    pub backfill: bool,
+    /// ... but CRMs are told.
+    pub deliver_backfill: bool,
+}
+
+/// What one contact adds to its windows: the difference to what was counted of it before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContactFacts {
+    /// Event time.
+    pub at: Millis,
+    /// Counts to add.
+    pub counts: Counts,
+    /// Time to first contact, when it has just become known.
+    pub first_contact_ms: Option<i64>,
+    /// Receipt to score, for a contact that was scored for the first time.
+    pub score_latency_ms: Option<i64>,
+}
+
+/// What windows add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in WindowMetrics")]
+pub struct Counts {
+    pub calls: i64,
+    pub answered: i64,
+    pub missed: i64,
+    pub texts: i64,
+    pub forms: i64,
+    pub leads: i64,
+    pub hot_or_warm: i64,
+    pub scored: i64,
+    pub score_sum: i64,
+    pub cost_micros: i64,
+}
+
+impl Counts {
+    /// What a record as it stands counts for.
+    pub fn of(call: &CallRecord) -> Self {
+        let one = |yes: bool| i64::from(yes);
+        let is_call = matches!(call.channel, Channel::Call | Channel::Voicemail);
+        let inbound = call.direction == Direction::Inbound;
+        let over = call.stage == CallStage::Completed;
+        let score = call.score.as_ref();
+        Self {
+            calls: one(is_call && inbound && over),
+            answered: one(is_call && inbound && call.answered == Some(true)),
+            missed: one(is_call && inbound && call.missed == Some(true)),
+            texts: one(call.channel == Channel::Text && inbound),
+            forms: one(call.channel == Channel::Form),
+            leads: one(score.is_some_and(|score| score.class == "lead")),
+            hot_or_warm: one(score.is_some_and(|score| score.band == "hot" || score.band == "warm")),
+            scored: one(score.is_some()),
+            score_sum: score.map_or(0, |score| i64::from(score.score)),
+            cost_micros: call.cost_micros,
+        }
+    }
+
+    /// `self` less what was counted before.
+    #[must_use]
+    pub fn less(self, before: Self) -> Self {
+        Self {
+            calls: self.calls - before.calls,
+            answered: self.answered - before.answered,
+            missed: self.missed - before.missed,
+            texts: self.texts - before.texts,
+            forms: self.forms - before.forms,
+            leads: self.leads - before.leads,
+            hot_or_warm: self.hot_or_warm - before.hot_or_warm,
+            scored: self.scored - before.scored,
+            score_sum: self.score_sum - before.score_sum,
+            cost_micros: self.cost_micros - before.cost_micros,
+        }
+    }
+}
+
+impl LeadsOut {
+    /// The changed lead, if it is one.
+    pub fn changed(self) -> Option<LeadChanged> {
+        match self {
+            Self::Changed(changed) => Some(changed),
+            _ => None,
+        }
+    }
+
+    /// The facts, if it is them.
+    pub fn facts(&self) -> Option<ContactFacts> {
+        match self {
+            Self::Facts(facts) => Some(*facts),
+            _ => None,
+        }
+    }
+}
+
+impl Publish for LeadsOut {
+    fn publish(&self) -> Option<Result<Output, AvroError>> {
+        match self {
+            Self::Call(call) => call.publish(),
+            Self::LeadEvent(line) => line.publish(),
+            Self::Request(request) => request.publish(),
+            Self::Audit(audit) => audit.publish(),
+            Self::Changed(changed) => changed.lead.publish(),
+            Self::Facts(_) => None,
+        }
+    }
+}
+
+impl Operator for Leads {
+    const ID: OperatorId = OperatorId { number: 6, name: "leads" };
+    type In = Contact;
+    type Out = LeadsOut;
+
+    fn tables() -> &'static [TableSpec] {
+        TABLES
+    }
+
+    fn on_record(&mut self, cx: &mut Context<'_, LeadsOut>, contact: Contact) -> OperatorResult {
+        let subject_id = contact.event.subject_id().to_owned();
+        let before = cx.get(&CALLS, subject_id.as_bytes())?.cloned();
+        let mut call = contacts::merged(before.as_ref(), &contact, cx.now);
+        let lead = self.lead_of(cx, &contact, &mut call)?;
+        cx.put(&CALLS, subject_id.as_bytes(), call.clone());
+
+        let mut request = request_of(cx, &contact, RequestStatus::Done, None);
+        request.lead_id = call.lead_id;
+        cx.emit(LeadsOut::Request(request));
+        audit(cx, &contact);
+        emit_facts(cx, before.as_ref(), &call, lead.as_ref());
+        cx.emit(LeadsOut::Call(call));
+        if let Some(changed) = lead {
+            cx.emit(LeadsOut::LeadEvent(history_line(&changed, &contact, cx.now)));
+            cx.emit(LeadsOut::Changed(changed));
+        }
+        Ok(())
+    }
+}
+
+impl Leads {
+    /// The lead that the contact opens or joins, changed by it; none when it concerns no lead.
+    fn lead_of(
+        &mut self,
+        cx: &mut Context<'_, LeadsOut>,
+        contact: &Contact,
+        call: &mut CallRecord,
+    ) -> OperatorResult<Option<LeadChanged>> {
+        let window_days = cx.tenant().map_or(30, |tenant| i64::from(tenant.policy.lead_window_days));
+        let known = cx.get(&LEADS, contact.caller.as_bytes())?.cloned();
+        let current = known.filter(|lead| {
+            lead.contact_ids.contains(&call.call_id)
+                || call.started_at.since(lead.last_contact_at).abs() <= window_days * Millis::DAY
+        });
+        if current.is_none() && !merge::opens_lead(call) {
+            return Ok(None);
+        }
+        let tenant = contact.tenant.clone();
+        let is_new = current.is_none();
+        let mut lead = match current {
+            Some(lead) => lead,
+            None => {
+                let parts = [tenant.as_str().as_bytes(), contact.caller.as_bytes(), call.call_id.as_bytes()];
+                merge::new_lead(LeadId::of(&parts), contact, call)
+            }
+        };
+        call.lead_id = Some(lead.lead_id);
+        if !lead.contact_ids.contains(&call.call_id) {
+            lead.contact_ids.push(call.call_id.clone());
+            if lead.contact_ids.len() > CONTACTS_MAX {
+                lead.contact_ids.remove(0);
+            }
+        }
+        let mut calls = Vec::with_capacity(lead.contact_ids.len());
+        for id in &lead.contact_ids {
+            if *id == call.call_id {
+                calls.push(call.clone());
+            } else if let Some(other) = cx.get(&CALLS, id.as_bytes())? {
+                calls.push(other.clone());
+            }
+        }
+        let before = lead.clone();
+        merge::rebuild(&mut lead, &calls);
+        if !is_new && lead == before {
+            return Ok(None);
+        }
+        lead.revision += 1;
+        lead.updated_at = cx.now;
+        cx.put(&LEADS, contact.caller.as_bytes(), lead.clone());
+        let why = merge::why(is_new, &before, &lead, call);
+        let (backfill, deliver_backfill) = (contact.backfill, contact.deliver_backfill);
+        Ok(Some(LeadChanged { lead, why, backfill, deliver_backfill }))
+    }
+}
+
+fn history_line(changed: &LeadChanged, contact: &Contact, now: Millis) -> LeadEvent {
+    let lead = &changed.lead;
+    LeadEvent {
+        tenant: lead.tenant.clone(),
+        lead_id: lead.lead_id,
+        revision: lead.revision,
+        kind: if lead.revision == 1 { "opened" } else { "changed" }.to_owned(),
+        contact_id: Some(contact.event.subject_id().to_owned()),
+        event_id: contact.event_id,
+        text: changed.why.clone(),
+        at: now,
+    }
+}
+
+/// What the windows have to add: the difference to what this record counted for before.
+fn emit_facts(
+    cx: &mut Context<'_, LeadsOut>,
+    before: Option<&CallRecord>,
+    call: &CallRecord,
+    changed: Option<&LeadChanged>,
+) {
+    let counts = Counts::of(call).less(before.map(Counts::of).unwrap_or_default());
+    let first_score = call.score.is_some() && before.is_none_or(|before| before.score.is_none());
+    let first_contact = changed.filter(|changed| changed.lead.contacted_at == Some(call.started_at));
+    let first_contact =
+        first_contact.filter(|_| before.is_none_or(|before| before.answered != call.answered));
+    let facts = ContactFacts {
+        at: call.started_at,
+        counts,
+        first_contact_ms: first_contact.map(|changed| call.started_at.since(changed.lead.opened_at).max(0)),
+        score_latency_ms: first_score.then(|| cx.now.since(call.received_at).max(0)),
+    };
+    if facts != (ContactFacts { at: facts.at, ..ContactFacts::default() }) {
+        cx.emit(LeadsOut::Facts(facts));
+    }
+}
+
+/// Skips and stand-ins leave a line that somebody can find later.
+fn audit(cx: &mut Context<'_, LeadsOut>, contact: &Contact) {
+    let skip = contact.transcript_skip.as_ref().map(|why| ("transcription_skipped", why));
+    let fallback = contact.score.as_ref().and_then(|score| score.fallback.as_ref());
+    for (kind, why) in skip.into_iter().chain(fallback.map(|why| ("scored_by_fallback", why))) {
+        let line = Audit {
+            tenant: contact.tenant.clone(),
+            id: EventId::of(&[contact.event_id.as_bytes(), kind.as_bytes()]),
+            kind: kind.to_owned(),
+            subject: contact.event.subject_id().to_owned(),
+            text: why.clone(),
+            event_id: contact.event_id,
+            at: cx.now,
+        };
+        cx.emit(LeadsOut::Audit(line));
+    }
+}

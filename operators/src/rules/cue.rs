@@ -1,0 +1,119 @@
+//! The names of the phrase lists in `data/*.toml`. Which phrases belong to them is data; what they mean is code.
+
+use serde::Deserialize;
+
+/// A list of phrases that mean the same to the scorer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Cue {
+    // Both sides
+    Injection,
+    Yes,
+    No,
+    Correction,
+    Negator,
+    // What only the company says
+    Greeting,
+    BudgetQuestion,
+    TimeQuestion,
+    OwnerQuestion,
+    DecisionQuestion,
+    CityQuestion,
+    NameQuestion,
+    PhoneQuestion,
+    AppointmentOffer,
+    AppointmentConfirmed,
+    AreaRefusal,
+    TradeRefusal,
+    AgentOther,
+    // Money
+    BudgetCue,
+    NotBudget,
+    BudgetNone,
+    BudgetWithheld,
+    PriceAccepted,
+    PriceRefused,
+    MoneyNoObject,
+    MonthlyPayment,
+    PriceQuestion,
+    CeilingBefore,
+    CeilingAfter,
+    FloorBefore,
+    FloorAfter,
+    // Time
+    Now,
+    OneToThreeMonths,
+    ThreeToSixMonths,
+    SixMonthsPlus,
+    Researching,
+    NoHurry,
+    Conditional,
+    FixedDate,
+    Past,
+    Emergency,
+    Urgent,
+    NotEmergency,
+    // Who decides
+    Owner,
+    Sole,
+    BothPresent,
+    SpouseAbsent,
+    Renter,
+    NotOwner,
+    OthersDecide,
+    // Engagement
+    CallerOpening,
+    Agreed,
+    Declined,
+    OffersTimes,
+    ReadyToBook,
+    CallBack,
+    Hostile,
+    Project,
+    // Facts
+    NameIntro,
+    Elsewhere,
+    PropertyIn,
+    Hoa,
+    NoHoa,
+    Insurance,
+    InsuranceApproved,
+    NoInsurance,
+    Financing,
+    NoFinancing,
+    CompetingBids,
+    NoCompetingBids,
+    BuiltIn,
+    NotHouseYear,
+}
+
+impl Cue {
+    /// The embedded lists.
+    pub(super) const FILES: &[&str] = &[
+        include_str!("data/talk.toml"),
+        include_str!("data/money.toml"),
+        include_str!("data/time.toml"),
+        include_str!("data/people.toml"),
+        include_str!("data/facts.toml"),
+    ];
+
+    /// What the company's side says; tells sides apart in a text without labels.
+    pub(super) const AGENT_TALK: &[Cue] = &[
+        Cue::Greeting,
+        Cue::BudgetQuestion,
+        Cue::TimeQuestion,
+        Cue::OwnerQuestion,
+        Cue::DecisionQuestion,
+        Cue::CityQuestion,
+        Cue::NameQuestion,
+        Cue::PhoneQuestion,
+        Cue::AppointmentOffer,
+        Cue::AppointmentConfirmed,
+        Cue::AreaRefusal,
+        Cue::TradeRefusal,
+        Cue::AgentOther,
+    ];
+
+    /// What only a caller says.
+    pub(super) const CALLER_TALK: &[Cue] = &[Cue::CallerOpening];
+}

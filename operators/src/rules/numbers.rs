@@ -1,0 +1,296 @@
+//! Numbers in digits and in English and Spanish words.
+
+use super::tokens::Tokens;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// A number with the words it was said in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Number {
+    pub value: f64,
+    /// The factor that a scale word gave ("sixty thousand": 1000), else 1.
+    pub scale: f64,
+    /// A currency sign or word stands with it.
+    pub money: bool,
+    /// Said like a year: "nineteen sixty eight".
+    pub year: bool,
+    pub from: usize,
+    pub to: usize,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    unit: BTreeMap<String, f64>,
+    teen: BTreeMap<String, f64>,
+    ten: BTreeMap<String, f64>,
+    hundreds: BTreeMap<String, f64>,
+    scale: BTreeMap<String, f64>,
+    currency: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Word {
+    Unit(f64),
+    Teen(f64),
+    Ten(f64),
+    /// A whole multiple of a hundred in one word: "doscientos".
+    Hundreds(f64),
+    /// The multiplier "hundred".
+    Hundred,
+    Scale(f64),
+}
+
+fn words() -> &'static Words {
+    static WORDS: OnceLock<Words> = OnceLock::new();
+    WORDS.get_or_init(|| toml::from_str(include_str!("data/numbers.toml")).unwrap_or_default())
+}
+
+fn word(text: &str) -> Option<Word> {
+    let words = words();
+    let get = |map: &BTreeMap<String, f64>| map.get(text).copied();
+    get(&words.unit)
+        .map(Word::Unit)
+        .or_else(|| get(&words.teen).map(Word::Teen))
+        .or_else(|| get(&words.ten).map(Word::Ten))
+        .or_else(|| get(&words.hundreds).map(Word::Hundreds))
+        .or_else(|| (text == "hundred").then_some(Word::Hundred))
+        .or_else(|| get(&words.scale).map(Word::Scale))
+}
+
+/// The digit 0 to 9 that a word stands for when numbers are spelled out.
+pub(super) fn digit(text: &str) -> Option<char> {
+    match text {
+        "oh" | "o" | "zero" | "cero" => Some('0'),
+        _ => match word(text)? {
+            Word::Unit(value) => char::from_digit(value as u32, 10),
+            _ => None,
+        },
+    }
+}
+
+/// Every number of a text, left to right.
+pub(super) fn numbers(tokens: &Tokens) -> Vec<Number> {
+    let mut found: Vec<Number> = Vec::new();
+    let mut index = 0;
+    while index < tokens.list.len() {
+        match number_at(tokens, index) {
+            Some(number) => {
+                index = number.to.max(index + 1);
+                found.push(number);
+            }
+            None => index += 1,
+        }
+    }
+    found
+}
+
+fn number_at(tokens: &Tokens, index: usize) -> Option<Number> {
+    let mut start = index;
+    let sign = tokens.word(start) == "$";
+    if sign {
+        start += 1;
+    }
+    let mut number = fraction(tokens, start)
+        .or_else(|| digits(tokens, start))
+        .or_else(|| spelled(tokens, start))?;
+    number.from = index;
+    number.money |= sign;
+    if words().currency.iter().any(|name| name == tokens.word(number.to)) {
+        number.money = true;
+        number.to += 1;
+    }
+    // "60 or so thousand" is rare; "45 mil dólares" is not.
+    number.value.is_finite().then_some(number)
+}
+
+/// "half a million", "a quarter million", "medio millón", "a couple thousand".
+fn fraction(tokens: &Tokens, index: usize) -> Option<Number> {
+    let mut at = index;
+    if matches!(tokens.word(at), "a" | "an" | "un") {
+        at += 1;
+    }
+    let part = match tokens.word(at) {
+        "half" | "medio" => 0.5,
+        "quarter" => 0.25,
+        "couple" | "par" => 2.0,
+        _ => return None,
+    };
+    at += 1;
+    while matches!(tokens.word(at), "of" | "a" | "de") {
+        at += 1;
+    }
+    let Some(Word::Scale(scale)) = word(tokens.word(at)) else { return None };
+    Some(Number { value: part * scale, scale, money: scale >= 1_000.0, year: false, from: index, to: at + 1 })
+}
+
+/// "60", "60k", "18500", "1.2 million", "$25".
+fn digits(tokens: &Tokens, index: usize) -> Option<Number> {
+    let text = tokens.word(index);
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (head, suffix) = text.split_at(split);
+    if head.is_empty() || head.len() > 12 {
+        return None;
+    }
+    let mut value: f64 = head.parse().ok()?;
+    let mut scale = match suffix {
+        "" => 1.0,
+        "k" | "mil" => 1_000.0,
+        "m" | "mm" => 1_000_000.0,
+        _ => return None,
+    };
+    let mut to = index + 1;
+    if suffix.is_empty() {
+        match word(tokens.word(to)) {
+            Some(Word::Scale(factor)) => (scale, to) = (factor, to + 1),
+            Some(Word::Hundred) => (scale, to) = (100.0, to + 1),
+            _ => {}
+        }
+    }
+    value *= scale;
+    let year = scale == 1.0 && head.len() == 4 && (1700.0..2100.0).contains(&value);
+    Some(Number { value, scale, money: scale >= 1_000.0, year, from: index, to })
+}
+
+struct Spelled {
+    total: f64,
+    group: f64,
+    scale: f64,
+    last: Option<Word>,
+    year: bool,
+}
+
+/// Number words from a token on: "a hundred and twenty grand", "fifteen hundred", "treinta y cinco mil".
+fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
+    let mut state = Spelled { total: 0.0, group: 0.0, scale: 1.0, last: None, year: false };
+    let mut at = index;
+    if matches!(tokens.word(at), "a" | "an") {
+        at += 1;
+        if !matches!(word(tokens.word(at)), Some(Word::Hundred | Word::Scale(_))) {
+            return None;
+        }
+        state.group = 1.0;
+        state.last = Some(Word::Unit(1.0));
+    }
+    let begin = at;
+    let sentence = tokens.sentence(index);
+    while tokens.sentence(at) == sentence {
+        let text = tokens.word(at);
+        let next = word(tokens.word(at + 1));
+        let joins = match state.last {
+            Some(Word::Hundred) => text == "and" && next.is_some(),
+            Some(Word::Ten(_)) => text == "y" && matches!(next, Some(Word::Unit(_))),
+            _ => false,
+        };
+        // "nineteen oh five"
+        let zero = matches!(state.last, Some(Word::Teen(_) | Word::Ten(_))) && matches!(text, "oh" | "o");
+        if zero && (19.0..=20.0).contains(&state.group) && matches!(next, Some(Word::Unit(_))) {
+            state.group *= 100.0;
+            state.year = true;
+            state.last = Some(Word::Hundred);
+        } else if !joins && !word(text).is_some_and(|word| state.take(word, next)) {
+            break;
+        }
+        at += 1;
+    }
+    if at == begin {
+        return None;
+    }
+    let money = state.scale >= 1_000.0;
+    Some(Number {
+        value: state.total + state.group,
+        scale: state.scale,
+        money,
+        year: state.year,
+        from: index,
+        to: at,
+    })
+}
+
+impl Spelled {
+    /// Takes a word into the number, or says that it belongs to the next one.
+    fn take(&mut self, word: Word, next: Option<Word>) -> bool {
+        let fresh = matches!(self.last, None | Some(Word::Hundred | Word::Hundreds(_)));
+        // After a scale only hundreds go on: "nineteen thousand four hundred", not "fifty thousand two bathrooms".
+        let after_scale = matches!(self.last, Some(Word::Scale(_)));
+        let hundreds_follow = matches!(next, Some(Word::Hundred));
+        let before_scale = matches!(next, Some(Word::Scale(_)));
+        match word {
+            Word::Unit(value) => {
+                let after_ten = matches!(self.last, Some(Word::Ten(_)));
+                if !(fresh || after_ten || after_scale && hundreds_follow) {
+                    return false;
+                }
+                self.group += value;
+            }
+            Word::Teen(value) | Word::Ten(value) => {
+                if fresh {
+                    self.group += value;
+                } else if matches!(self.last, Some(Word::Unit(_))) && (1.0..10.0).contains(&self.group) {
+                    // "one fifty" for a hundred and fifty.
+                    self.group = self.group * 100.0 + value;
+                } else if (17.0..=20.0).contains(&self.group) && !before_scale && self.total == 0.0 {
+                    self.group = self.group * 100.0 + value;
+                    self.year = true;
+                } else {
+                    return false;
+                }
+            }
+            Word::Hundreds(value) => {
+                if !(self.last.is_none() || after_scale) {
+                    return false;
+                }
+                self.group += value;
+            }
+            Word::Hundred => {
+                if !(1.0..100.0).contains(&self.group) || self.year {
+                    return false;
+                }
+                self.group *= 100.0;
+            }
+            Word::Scale(value) => {
+                if self.last.is_none() && value < 1_000.0 || after_scale && value <= self.scale && self.group == 0.0 {
+                    return false;
+                }
+                self.total += self.group.max(if self.last.is_none() { 1.0 } else { self.group }) * value;
+                self.group = 0.0;
+                self.scale = value;
+            }
+        }
+        self.last = Some(word);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Vec<f64> {
+        numbers(&Tokens::of(text)).iter().map(|number| number.value).collect()
+    }
+
+    #[test]
+    fn numbers_are_read_in_digits_and_words() {
+        for (text, expected) in [
+            ("sixty to eighty thousand", vec![60.0, 80_000.0]),
+            ("a hundred and twenty grand", vec![120_000.0]),
+            ("fifteen hundred", vec![1_500.0]),
+            ("nineteen thousand four hundred", vec![19_400.0]),
+            ("$25k-$50k", vec![25_000.0, 50_000.0]),
+            ("$18,500.00 please", vec![18_500.0]),
+            ("a quarter million or half a million", vec![250_000.0, 500_000.0]),
+            ("one fifty to two hundred", vec![150.0, 200.0]),
+            ("nineteen sixty eight", vec![1968.0]),
+            ("twenty thirty thousand", vec![20.0, 30_000.0]),
+            ("fifty thousand two bathrooms", vec![50_000.0, 2.0]),
+            ("entre treinta y cinco y cuarenta mil dólares", vec![35.0, 40_000.0]),
+            ("doscientos cincuenta mil", vec![250_000.0]),
+            ("45 mil", vec![45_000.0]),
+            ("six one four", vec![6.0, 1.0, 4.0]),
+        ] {
+            assert_eq!(values(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What recording, transcribe and score share: a contact that waits for a remote answer.
+
+use leadline_schemas::contact::Contact;
+use leadline_schemas::event::{CallEvent, Event};
+use leadline_schemas::inbound::EventKind;
+use leadline_schemas::reply::JobRequest;
+use leadline_schemas::request::RequestStatus;
+use leadline_schemas::{JobId, Millis};
+
+use crate::contract::{Context, Fault, OperatorResult, Table};
+use crate::dedupe::{ContactOut, request_of};
+
+/// How long an answer is awaited; the executor gives up long before, so this only bounds what a bug could leave.
+pub(crate) const WAIT_TTL_MS: i64 = 30 * Millis::DAY;
+
+/// States in which all parties must consent to a recording (vendor facts, section 12.4).
+const ALL_PARTY_STATES: [&str; 12] = ["CA", "CT", "DE", "FL", "IL", "MD", "MA", "MT", "NV", "NH", "PA", "WA"];
+
+/// Files a job for a contact and keeps the contact until the answer comes.
+pub(crate) fn wait(
+    cx: &mut Context<'_, ContactOut>,
+    table: &Table<Contact>,
+    contact: Contact,
+    kind: &str,
+    target: &str,
+    payload: Vec<u8>,
+) {
+    let request = JobRequest {
+        kind: kind.to_owned(),
+        target: target.to_owned(),
+        payload: payload.into(),
+        not_before: Millis(0),
+        revision: contact.received_at.0,
+    };
+    let job_id = cx.job(request);
+    let waiting = request_of(cx, &contact, RequestStatus::Processing, Some(&format!("waiting for {kind}")));
+    cx.emit(ContactOut::Request(waiting));
+    cx.put(table, job_id.as_bytes(), contact);
+}
+
+/// The contact that waited for a job.
+pub(crate) fn resume(
+    cx: &mut Context<'_, ContactOut>,
+    table: &Table<Contact>,
+    job_id: JobId,
+) -> OperatorResult<Contact> {
+    let contact = cx.get(table, job_id.as_bytes())?.cloned();
+    cx.delete(table, job_id.as_bytes());
+    contact.ok_or_else(|| Fault::poison(format!("job {job_id} was answered, but no contact waits for it")))
+}
+
+/// Whether a call is over; before that there is nothing to fetch, hear or score.
+pub(crate) fn is_over(call: &CallEvent) -> bool {
+    !matches!(call.kind, EventKind::PreCall | EventKind::CallRoutingComplete)
+}
+
+/// Whether there was a conversation or a voicemail to hear.
+pub(crate) fn was_heard(call: &CallEvent) -> bool {
+    call.answered == Some(true) || call.voicemail == Some(true) || call.recording_url.is_some()
+}
+
+/// Why the words of this contact must not leave for an AI service; none when they may.
+pub(crate) fn ai_gate(cx: &Context<'_, ContactOut>, contact: &Contact) -> Option<&'static str> {
+    let policy = &cx.tenant()?.policy;
+    if policy.no_ai_processing {
+        return Some("the tenant has switched off AI processing");
+    }
+    let Event::CallEvent(call) = &contact.event else { return None };
+    let state = call.caller_state.as_deref().unwrap_or_default();
+    let needs_consent = ALL_PARTY_STATES.iter().any(|other| other.eq_ignore_ascii_case(state.trim()));
+    if needs_consent && !policy.recording_disclosure_attested {
+        return Some(
+            "the caller's state needs the consent of all parties, and the tenant has not attested it",
+        );
+    }
+    None
+}

@@ -1,0 +1,81 @@
+//! Rows of the operators' state tables that are not records of a topic as well.
+
+use serde::{Deserialize, Serialize};
+
+use crate::avro::avro_record;
+use crate::delivery::Delivery;
+use crate::window::WindowMetrics;
+use crate::{Millis};
+
+/// State of dedupe: what was seen of one call, text or form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The id it goes by: the first `CAL` id seen, else what it came under.
+    pub subject_id: String,
+    /// Content hashes of the last payloads, newest last.
+    pub hashes: Vec<i64>,
+}
+
+/// State of dedupe: what leadline itself has written to a call at CallRail.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteBack {
+    /// Names of the fields written.
+    pub fields: Vec<String>,
+    /// When, by the epoch's clock.
+    pub at: Millis,
+}
+
+/// State of window: one window's metrics and whether they wait to be published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowState {
+    /// The metrics.
+    pub metrics: WindowMetrics,
+    /// Whether a timer will publish them.
+    pub pending: bool,
+}
+
+/// State of route: the integrations that a lead was sent to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routed {
+    /// Their ids.
+    pub integrations: Vec<String>,
+}
+
+/// State of alert: a call that rang.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ringing {
+    /// The call.
+    pub call_id: String,
+    /// The company, for asking CallRail.
+    pub company_id: Option<String>,
+    /// Who called.
+    pub caller: String,
+    /// When it rang.
+    pub rang_at: Millis,
+    /// How often CallRail was asked.
+    pub asked: i32,
+    /// Alerted, answered or known not to need an alert.
+    pub settled: bool,
+}
+
+/// State of deliveries: one key's line in flight and the one behind it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeliveryState {
+    /// The newest line of the ledger.
+    pub current: Delivery,
+    /// What to send after the one in flight.
+    pub queued_payload: Option<String>,
+    /// Its revision; 0 = none.
+    pub queued_revision: i64,
+    /// Hash of the payload the other side has; 0 = none.
+    pub delivered_hash: i64,
+    /// The other side's id.
+    pub remote_id: Option<String>,
+}
+
+avro_record!(Seen, "seen", ["v1"]);
+avro_record!(WriteBack, "write_back", ["v1"]);
+avro_record!(WindowState, "window_state", ["v1"]);
+avro_record!(Routed, "routed", ["v1"]);
+avro_record!(Ringing, "ringing", ["v1"]);
+avro_record!(DeliveryState, "delivery_state", ["v1"]);

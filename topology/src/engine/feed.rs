@@ -1,0 +1,319 @@
+//! What an epoch is fed: records, replies and timers, kept until the commit so that they can run again.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use leadline_operators::contract::{Cause, Fault, OperatorResult, TimerKind};
+use leadline_schemas::avro;
+use leadline_schemas::command::Command;
+use leadline_schemas::dead_letter::{DeadLetter, InputKind};
+use leadline_schemas::frame::Output;
+use leadline_schemas::inbound::{Inbound, Origin};
+use leadline_schemas::partitioning::Key;
+use leadline_schemas::reply::{JobFailed, Reply, ReplyOutcome};
+use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::{Bucket, CommitNumber, EventId, KeyGroup, Millis, Offset, Partition, TenantId, Topic};
+
+use super::effects::Epoch;
+use super::graph::{Inputs, Signal, SignalKind};
+use super::keys;
+use super::limits::DEAD_LETTER_INPUT_BYTES_MAX;
+
+/// One input of an epoch.
+#[derive(Clone, Debug)]
+pub(super) struct Fed {
+    /// Where it came from; -1 for timers.
+    pub(super) offset: i64,
+    /// The input as it was read, for a dead letter.
+    pub(super) bytes: Bytes,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    Record(Box<Inbound>),
+    Reply(Box<Reply>),
+    Timer {
+        kind: TimerKind,
+        at: Millis,
+        row_key: Bytes,
+    },
+    /// A signal of a dead letter, fed once more.
+    Replayed {
+        operator: String,
+        dead_letter: String,
+        inner: Box<What>,
+    },
+    /// A record of a dead letter, fed once more.
+    ReplayedRecord {
+        dead_letter: String,
+        inbound: Box<Inbound>,
+    },
+    /// Bytes that are no record.
+    Malformed {
+        why: String,
+    },
+}
+
+/// How the operators of a pipeline are found by number and name.
+pub(super) trait Operators {
+    fn name_of(&self, number: u8) -> Option<&'static str>;
+    fn known(&self, name: &str) -> Option<&'static str>;
+}
+
+impl Fed {
+    pub(super) fn bytes_len(&self) -> usize {
+        self.bytes.len() + 64
+    }
+
+    /// A record of `inbound`; commands that concern the engine are taken apart here.
+    pub(super) fn record(offset: Offset, bytes: Bytes, inbound: Inbound) -> Self {
+        let what = if inbound.origin == Origin::Command { replay(&inbound) } else { None };
+        Self { offset: signed(offset), bytes, what: what.unwrap_or_else(|| What::Record(Box::new(inbound))) }
+    }
+
+    /// Puts this input into the graph.
+    pub(super) fn send(
+        &self,
+        epoch: &mut Epoch,
+        inputs: &mut Inputs,
+        operators: &dyn Operators,
+        number: CommitNumber,
+    ) -> OperatorResult {
+        match &self.what {
+            What::Record(inbound) => {
+                inputs.send((**inbound).clone(), event_time(inbound));
+                Ok(())
+            }
+            What::ReplayedRecord { dead_letter, inbound } => {
+                epoch.outputs.push(letter_gone(dead_letter));
+                inputs.send((**inbound).clone(), event_time(inbound));
+                Ok(())
+            }
+            What::Reply(reply) => send_reply(epoch, inputs, operators, reply),
+            What::Timer { kind, at, row_key } => {
+                epoch.set_timer(*kind, row_key.to_vec(), None)?;
+                send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
+            }
+            What::Replayed { operator, dead_letter, inner } => {
+                epoch.outputs.push(letter_gone(dead_letter));
+                match &**inner {
+                    What::Timer { kind, at, row_key } => {
+                        send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
+                    }
+                    What::Reply(reply) => {
+                        let operator = operators.known(operator).ok_or_else(|| unknown_operator(operator))?;
+                        let key = reply_key(reply);
+                        if let Some(answer) = answer_of(&reply.outcome) {
+                            inputs.signals.send(Rc::new(Signal {
+                                operator,
+                                key: Rc::new(key),
+                                cause: Rc::new(Cause::Job(reply.job_id)),
+                                event_time: epoch.now,
+                                what: SignalKind::Reply(reply.job_id, answer),
+                            }));
+                        }
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            What::Malformed { why } => Err(Fault::Poison(why.clone())),
+        }
+    }
+
+    /// What remains of this input when it is poison: its job or timer is gone, and a dead letter tells of it.
+    pub(super) fn bury(
+        &self,
+        epoch: &mut Epoch,
+        partition: Partition,
+        operator: &str,
+        why: &str,
+    ) -> OperatorResult {
+        let (tenant, kind, received_at, attempt) = match &self.what {
+            What::Record(inbound) | What::ReplayedRecord { inbound, .. } => {
+                fail_request(epoch, inbound, why);
+                (Some(inbound.tenant.clone()), InputKind::Record, Some(inbound.received_at), inbound.attempt)
+            }
+            What::Reply(reply) => {
+                epoch.take_job(&reply_key(reply), reply.job_id)?;
+                (Some(reply.tenant.clone()), InputKind::Reply, None, 0)
+            }
+            What::Timer { kind, row_key, .. } => {
+                epoch.set_timer(*kind, row_key.to_vec(), None)?;
+                (timer_tenant(row_key), InputKind::Timer, None, 0)
+            }
+            What::Replayed { inner, .. } => match &**inner {
+                What::Timer { row_key, .. } => (timer_tenant(row_key), InputKind::Timer, None, 1),
+                What::Reply(reply) => (Some(reply.tenant.clone()), InputKind::Reply, None, 1),
+                _ => (None, InputKind::Record, None, 1),
+            },
+            What::Malformed { .. } => (None, InputKind::Record, None, 0),
+        };
+        let fits = self.bytes.len() <= DEAD_LETTER_INPUT_BYTES_MAX;
+        let letter = DeadLetter {
+            id: EventId::of(&[&self.bytes, operator.as_bytes()]),
+            tenant,
+            operator: operator.to_owned(),
+            reason: why.to_owned(),
+            input_kind: kind,
+            input: fits.then(|| self.bytes.clone()),
+            schema: format!("{:016x}", avro::fingerprint_of(&self.bytes).unwrap_or(0)),
+            partition: i32::from(partition.0),
+            offset: self.offset,
+            received_at,
+            failed_at: epoch.now,
+            attempt,
+            status: "open".to_owned(),
+        };
+        metrics::counter!("leadline_dead_letters_total", "operator" => operator.to_owned()).increment(1);
+        tracing::warn!(operator, why, partition = partition.0, offset = self.offset, "dead letter");
+        epoch.outputs.push(Output {
+            topic: Topic::DeadLetters,
+            key: Bytes::from(letter.id.to_string()),
+            value: Bytes::from(avro::encode(&letter)?),
+        });
+        Ok(())
+    }
+}
+
+/// A replay command as what it replays; none when it is another command, or cannot be read (then decode says why).
+fn replay(inbound: &Inbound) -> Option<What> {
+    let Ok(Command::Replay { dead_letter, operator, input_kind, input }) =
+        serde_json::from_slice(&inbound.body)
+    else {
+        return None;
+    };
+    let inner = match input_kind {
+        InputKind::Record => {
+            let mut origin: Inbound = avro::decode(&input).ok()?;
+            origin.attempt += 1;
+            return Some(What::ReplayedRecord { dead_letter, inbound: Box::new(origin) });
+        }
+        InputKind::Reply => What::Reply(Box::new(avro::decode(&input).ok()?)),
+        InputKind::Timer => parse_timer_bytes(&input)?,
+    };
+    Some(What::Replayed { operator, dead_letter, inner: Box::new(inner) })
+}
+
+/// A timer as bytes: kind, time, row key.
+pub(super) fn timer_bytes(kind: TimerKind, at: Millis, row_key: &[u8]) -> Bytes {
+    let mut bytes = vec![keys::timer_table(kind)];
+    bytes.extend_from_slice(&at.0.to_be_bytes());
+    bytes.extend_from_slice(row_key);
+    Bytes::from(bytes)
+}
+
+fn parse_timer_bytes(bytes: &Bytes) -> Option<What> {
+    let kind = [TimerKind::Now, TimerKind::Event]
+        .into_iter()
+        .find(|kind| bytes.first() == Some(&keys::timer_table(*kind)))?;
+    let at = i64::from_be_bytes(bytes.get(1..9)?.try_into().ok()?);
+    Some(What::Timer { kind, at: Millis(at), row_key: bytes.slice(9..) })
+}
+
+/// Event time as far as the envelope knows it; decode refines it for the record itself.
+fn event_time(inbound: &Inbound) -> Millis {
+    inbound.received_at
+}
+
+fn send_reply(
+    epoch: &mut Epoch,
+    inputs: &mut Inputs,
+    operators: &dyn Operators,
+    reply: &Reply,
+) -> OperatorResult {
+    let key = reply_key(reply);
+    let Some(mut job) = epoch.take_job(&key, reply.job_id)? else {
+        metrics::counter!("leadline_duplicate_replies_total").increment(1);
+        return Ok(());
+    };
+    if let ReplyOutcome::Started(started) = &reply.outcome {
+        job.started_attempt = started.attempt;
+        return epoch.put_job(&key, &job);
+    }
+    let operator = operators.known(&job.operator).ok_or_else(|| unknown_operator(&job.operator))?;
+    if let Some(answer) = answer_of(&reply.outcome) {
+        inputs.signals.send(Rc::new(Signal {
+            operator,
+            key: Rc::new(key),
+            cause: Rc::new(Cause::Job(reply.job_id)),
+            event_time: job.event_time,
+            what: SignalKind::Reply(reply.job_id, answer),
+        }));
+    }
+    Ok(())
+}
+
+fn send_timer(
+    inputs: &mut Inputs,
+    operators: &dyn Operators,
+    now: Millis,
+    (kind, at, row_key): (TimerKind, Millis, &Bytes),
+    number: CommitNumber,
+) -> OperatorResult {
+    let parsed =
+        keys::parse_row(row_key).ok_or_else(|| Fault::Engine("a timer's row key is cut".to_owned()))?;
+    let operator = operators
+        .name_of(parsed.operator)
+        .ok_or_else(|| Fault::poison(format!("no operator has number {}", parsed.operator)))?;
+    let tenant = TenantId::new(parsed.tenant).map_err(|error| Fault::Engine(error.to_string()))?;
+    let key = Key { key_group: KeyGroup(parsed.key_group), tenant, bucket: Bucket(parsed.bucket) };
+    let cause = Cause::Timer(EventId::of(&[row_key, &at.0.to_be_bytes(), &number.0.to_be_bytes()]));
+    inputs.signals.send(Rc::new(Signal {
+        operator,
+        key: Rc::new(key),
+        cause: Rc::new(cause),
+        event_time: if kind == TimerKind::Event { at } else { now },
+        what: SignalKind::Timer(kind, parsed.key.to_vec(), at),
+    }));
+    Ok(())
+}
+
+fn reply_key(reply: &Reply) -> Key {
+    Key { key_group: reply.key_group, tenant: reply.tenant.clone(), bucket: reply.bucket }
+}
+
+fn answer_of(outcome: &ReplyOutcome) -> Option<Result<leadline_schemas::reply::Answered, JobFailed>> {
+    match outcome {
+        ReplyOutcome::Started(_) => None,
+        ReplyOutcome::Answered(answered) => Some(Ok(answered.clone())),
+        ReplyOutcome::JobFailed(failed) => Some(Err(failed.clone())),
+    }
+}
+
+fn unknown_operator(name: &str) -> Fault {
+    Fault::poison(format!("this binary has no operator {name:?}: a newer or older leadline asked for it"))
+}
+
+fn timer_tenant(row_key: &[u8]) -> Option<TenantId> {
+    TenantId::new(keys::parse_row(row_key)?.tenant).ok()
+}
+
+fn letter_gone(id: &str) -> Output {
+    Output { topic: Topic::DeadLetters, key: Bytes::from(id.to_owned()), value: Bytes::new() }
+}
+
+fn fail_request(epoch: &mut Epoch, inbound: &Inbound, why: &str) {
+    let request = Request {
+        tenant: inbound.tenant.clone(),
+        request_id: inbound.event_id,
+        origin: inbound.origin,
+        kind: inbound.kind,
+        status: RequestStatus::Failed,
+        reason: Some(why.to_owned()),
+        call_id: None,
+        lead_id: None,
+        received_at: inbound.received_at,
+        updated_at: epoch.now,
+    };
+    match leadline_operators::publish::Publish::publish(&request) {
+        Some(Ok(output)) => epoch.outputs.push(output),
+        Some(Err(error)) => tracing::error!(%error, "a failed request could not be encoded"),
+        None => {}
+    }
+}
+
+fn signed(offset: Offset) -> i64 {
+    i64::try_from(offset.0).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,187 @@
+//! One attempt of a job: the call, and the reply that ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::{Append, AppendError, Log};
+use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::sink::{Guarantee, Sink, SinkRequest};
+use leadline_operators::deliveries::DeliverJob;
+use leadline_schemas::avro;
+use leadline_schemas::reply::{Answered, FailureKind, JobFailed, PendingJob, Reply, ReplyOutcome, Started};
+use leadline_schemas::settings::Settings;
+use leadline_schemas::{Partition, Topic};
+
+use super::super::limits::*;
+use super::Responders;
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(in super::super) enum Outcome {
+    /// The job's reply is in the log. `reached` says whether the other side answered at all.
+    Replied {
+        /// For the circuit.
+        reached: bool,
+    },
+    /// Another attempt is worth it.
+    Retry {
+        /// Retry-After.
+        after: Option<Duration>,
+    },
+}
+
+/// What an attempt needs.
+pub(super) struct Attempt {
+    pub(super) partition: Partition,
+    pub(super) responders: Responders,
+    pub(super) settings: Arc<Settings>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// Pause before a reply is appended again to a log that was busy or full.
+const APPEND_RETRY: Duration = Duration::from_millis(100);
+
+impl Attempt {
+    pub(super) async fn run(self, job: &PendingJob, attempt: i32) -> Outcome {
+        let kind = job.request.kind.clone();
+        let started = tokio::time::Instant::now();
+        let result = self.call(job, attempt).await;
+        metrics::histogram!("leadline_job_seconds", "kind" => kind.clone())
+            .record(started.elapsed().as_secs_f64());
+        let (outcome, reached) = match result {
+            Ok(answer) => {
+                let answered =
+                    Answered { body: answer.body, attempts: attempt, cost_micros: answer.cost_micros };
+                (ReplyOutcome::Answered(answered), true)
+            }
+            Err(Failure::Call(CallError::Retry { after, why })) if attempt < JOB_ATTEMPTS_MAX => {
+                tracing::debug!(kind, job = %job.job_id, attempt, why, "will be tried again");
+                metrics::counter!("leadline_job_retries_total", "kind" => kind).increment(1);
+                return Outcome::Retry { after };
+            }
+            Err(Failure::Call(CallError::Retry { why, .. })) => {
+                (failed(FailureKind::Exhausted, why, attempt), false)
+            }
+            Err(Failure::Call(CallError::Reject { why })) => {
+                (failed(FailureKind::Rejected, why, attempt), true)
+            }
+            Err(Failure::Call(CallError::Unclear { why })) => {
+                (failed(FailureKind::Unclear, why, attempt), false)
+            }
+            Err(Failure::NotConfigured(why)) => (failed(FailureKind::NotConfigured, why, attempt - 1), true),
+        };
+        let label = if matches!(outcome, ReplyOutcome::Answered(_)) { "answered" } else { "failed" };
+        metrics::counter!("leadline_jobs_total", "kind" => kind, "outcome" => label).increment(1);
+        self.reply(job, outcome).await;
+        Outcome::Replied { reached }
+    }
+
+    async fn call(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {
+        if job.request.kind == "deliver" {
+            return self.deliver(job, attempt).await;
+        }
+        let provider = self.provider(&job.request.kind, &job.request.target).ok_or_else(|| {
+            Failure::NotConfigured(format!(
+                "no provider {:?} answers {:?} jobs",
+                job.request.target, job.request.kind
+            ))
+        })?;
+        let call = provider.call(job.clone(), JOB_ATTEMPT_TIMEOUT);
+        match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, call).await {
+            Ok(result) => result.map_err(Failure::Call),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    fn provider(&self, kind: &str, target: &str) -> Option<Arc<dyn Provider>> {
+        let of_kind = self.responders.providers.get(kind)?;
+        of_kind.get(target).or_else(|| of_kind.get("*")).cloned()
+    }
+
+    async fn deliver(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {
+        let work: DeliverJob = serde_json::from_slice(&job.request.payload).map_err(|error| {
+            Failure::Call(CallError::Reject { why: format!("the delivery cannot be read: {error}") })
+        })?;
+        let tenant = self.settings.tenant(&job.tenant);
+        let integration =
+            tenant.and_then(|tenant| tenant.integration(&job.request.target)).cloned().ok_or_else(|| {
+                Failure::NotConfigured(format!("integration {:?} was removed", job.request.target))
+            })?;
+        let sink: Arc<dyn Sink> = self.responders.sinks.get(&integration.kind).cloned().ok_or_else(|| {
+            Failure::NotConfigured(format!("this leadline has no sink of kind {:?}", integration.kind))
+        })?;
+        if sink.guarantee() == Guarantee::AtLeastOnce {
+            if job.started_attempt > 0 && attempt == 1 {
+                let why = "an attempt was under way when leadline stopped, and this sink has no idempotency";
+                return Err(Failure::Call(CallError::Unclear { why: why.to_owned() }));
+            }
+            self.reply(job, ReplyOutcome::Started(Started { attempt })).await;
+        }
+        let request = SinkRequest {
+            key: work.key(&job.tenant, &job.request.target),
+            idempotency_key: job.job_id.to_string(),
+            integration,
+            payload: work.payload,
+            remote_id: work.remote_id,
+        };
+        match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, sink.deliver(request, JOB_ATTEMPT_TIMEOUT)).await {
+            Ok(Ok(answer)) => {
+                let body = serde_json::json!({ "remote_id": answer.remote_id }).to_string();
+                Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
+            }
+            Ok(Err(error)) => Err(Failure::Call(error)),
+            Err(_) if sink.guarantee() == Guarantee::AtLeastOnce => Err(Failure::Call(CallError::Unclear {
+                why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}"),
+            })),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Appends the reply; a log that is busy or full is asked again, for the result must not be lost.
+    async fn reply(&self, job: &PendingJob, outcome: ReplyOutcome) {
+        let reply = Reply {
+            job_id: job.job_id,
+            tenant: job.tenant.clone(),
+            key_group: job.key_group,
+            bucket: job.bucket,
+            outcome,
+            at: self.clock.wall(),
+        };
+        let value = match avro::encode(&reply) {
+            Ok(value) => Bytes::from(value),
+            Err(error) => {
+                tracing::error!(job = %job.job_id, %error, "a reply could not be encoded");
+                return;
+            }
+        };
+        loop {
+            let record = Append { topic: Topic::Replies, partition: self.partition, value: value.clone() };
+            match self.log.append(vec![record]).await {
+                Ok(_) => return,
+                Err(AppendError::Busy { .. } | AppendError::Full) => tokio::time::sleep(APPEND_RETRY).await,
+                Err(error) => {
+                    // Too large or a broken log: the job stays pending and is started again after a restart.
+                    tracing::error!(job = %job.job_id, %error, "a reply could not be appended");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Why a call brought no answer.
+enum Failure {
+    Call(CallError),
+    NotConfigured(String),
+}
+
+fn timed_out() -> Failure {
+    Failure::Call(CallError::Retry { after: None, why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}") })
+}
+
+fn failed(kind: FailureKind, why: String, attempts: i32) -> ReplyOutcome {
+    ReplyOutcome::JobFailed(JobFailed { kind, why, attempts })
+}

@@ -1,0 +1,267 @@
+//! The job executor: takes pending jobs from the state store, fairly by tenant, and appends their results.
+//!
+//! A backlog lies on disk as rows; in memory are at most 64 jobs per lane (a tenant's jobs of one kind and target)
+//! and 256 running ones. Nothing of the engine waits for it: a call that hangs holds its own lane only.
+
+mod attempt;
+mod lane;
+
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::Log;
+use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::sink::Sink;
+use leadline_connectors::contract::state::PartitionState;
+use leadline_schemas::reply::PendingJob;
+use leadline_schemas::settings::Settings;
+use leadline_schemas::{JobId, Partition};
+
+use self::attempt::{Attempt, Outcome};
+use self::lane::Lane;
+pub(super) use self::lane::{LaneKey, job_id_of};
+use super::keys;
+use super::limits::*;
+
+/// Who answers jobs.
+#[derive(Clone, Default)]
+pub struct Responders {
+    /// By kind of job, then by name; a name of `*` answers for all names of its kind.
+    pub providers: HashMap<String, HashMap<String, Arc<dyn Provider>>>,
+    /// By kind of integration.
+    pub sinks: HashMap<String, Arc<dyn Sink>>,
+}
+
+/// What the executor is told.
+pub(super) enum Notice {
+    /// A job row has come.
+    Came(LaneKey),
+    /// A job row has gone: its reply is committed.
+    Gone(LaneKey, JobId),
+    /// An attempt has ended.
+    Ended(LaneKey, Box<PendingJob>, i32, Outcome),
+    /// Start nothing more.
+    Stop,
+}
+
+/// What the executor needs of the process.
+pub(super) struct ExecutorParts {
+    pub(super) partitions: HashMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
+    pub(super) responders: Responders,
+    pub(super) runtime: tokio::runtime::Handle,
+}
+
+/// The executor's thread and what it knows.
+pub(super) struct Executor {
+    parts: ExecutorParts,
+    notices: Receiver<Notice>,
+    sender: Sender<Notice>,
+    lanes: HashMap<LaneKey, Lane>,
+    /// Lanes that may have something to start, in turn.
+    turn: VecDeque<LaneKey>,
+    retries: BinaryHeap<Retry>,
+    /// Running jobs per kind and target, over all tenants.
+    running_by_target: HashMap<String, usize>,
+    running: usize,
+    stopping: bool,
+}
+
+/// A job that waits for its next attempt; the heap's top is the one due first.
+struct Retry {
+    at: Instant,
+    lane: LaneKey,
+    job: Box<PendingJob>,
+    attempt: i32,
+}
+
+impl PartialEq for Retry {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Retry {}
+impl PartialOrd for Retry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Retry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl Executor {
+    pub(super) fn new(parts: ExecutorParts) -> (Self, Sender<Notice>) {
+        let (sender, notices) = channel();
+        let executor = Self {
+            parts,
+            notices,
+            sender: sender.clone(),
+            lanes: HashMap::new(),
+            turn: VecDeque::new(),
+            retries: BinaryHeap::new(),
+            running_by_target: HashMap::new(),
+            running: 0,
+            stopping: false,
+        };
+        (executor, sender)
+    }
+
+    /// Runs until told to stop; running calls are left to the runtime, their replies come again after a restart.
+    pub(super) fn run(mut self) {
+        self.find_lanes();
+        while !self.stopping {
+            self.start_retries();
+            self.start_jobs();
+            metrics::gauge!("leadline_jobs_running").set(self.running as f64);
+            match self.notices.recv_timeout(self.wait()) {
+                Ok(notice) => self.take(notice),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(notice) = self.notices.try_recv() {
+                self.take(notice);
+            }
+        }
+    }
+
+    /// The lanes that the store has jobs of from before the start.
+    fn find_lanes(&mut self) {
+        for (partition, store) in self.parts.partitions.clone() {
+            let mut from = vec![keys::READY];
+            let end = keys::behind(&from);
+            loop {
+                let mut found = None;
+                let scanned = store.scan(&from, Some(&end), &mut |key, _| {
+                    found =
+                        keys::parse_ready(key).map(|ready| (ready.tenant.to_owned(), ready.lane.to_owned()));
+                    std::ops::ControlFlow::Break(())
+                });
+                if let Err(error) = scanned {
+                    tracing::error!(partition = partition.0, %error, "pending jobs could not be listed");
+                }
+                let Some((tenant, lane)) = found else { break };
+                from = keys::behind(&keys::ready_prefix(&tenant, &lane));
+                self.wake_lane(LaneKey { partition, tenant, lane });
+            }
+        }
+    }
+
+    fn take(&mut self, notice: Notice) {
+        match notice {
+            Notice::Came(key) => self.wake_lane(key),
+            Notice::Gone(key, job_id) => {
+                if let Some(lane) = self.lanes.get_mut(&key) {
+                    lane.forget(job_id);
+                    if lane.is_idle() {
+                        self.lanes.remove(&key);
+                    }
+                }
+            }
+            Notice::Ended(key, job, attempt, outcome) => self.ended(key, job, attempt, outcome),
+            Notice::Stop => self.stopping = true,
+        }
+    }
+
+    fn wake_lane(&mut self, key: LaneKey) {
+        let lane = self.lanes.entry(key.clone()).or_default();
+        lane.more = true;
+        if !lane.in_turn {
+            lane.in_turn = true;
+            self.turn.push_back(key);
+        }
+    }
+
+    /// Starts what may start: one job of each lane in turn.
+    fn start_jobs(&mut self) {
+        let mut skipped = 0;
+        while self.running < JOBS_RUNNING_MAX && skipped < self.turn.len() {
+            let Some(key) = self.turn.pop_front() else { return };
+            let target_running = self.running_by_target.get(&key.target()).copied().unwrap_or(0);
+            let now = self.parts.clock.wall();
+            let store = self.parts.partitions.get(&key.partition).cloned();
+            let Some(lane) = self.lanes.get_mut(&key) else { continue };
+            let next = match store {
+                Some(store) if target_running < TARGET_JOBS_RUNNING_MAX => lane.next(&key, &*store, now),
+                _ => None,
+            };
+            if let Some(job) = next {
+                self.turn.push_back(key.clone());
+                self.start(key, Box::new(job), 1);
+                skipped = 0;
+            } else if lane.may_have_more() {
+                self.turn.push_back(key);
+                skipped += 1;
+            } else {
+                lane.in_turn = false;
+            }
+        }
+    }
+
+    fn start(&mut self, key: LaneKey, job: Box<PendingJob>, attempt: i32) {
+        self.running += 1;
+        *self.running_by_target.entry(key.target()).or_default() += 1;
+        let attempt_parts = Attempt {
+            partition: key.partition,
+            responders: self.parts.responders.clone(),
+            settings: (self.parts.settings)(),
+            log: Arc::clone(&self.parts.log),
+            clock: Arc::clone(&self.parts.clock),
+        };
+        let sender = self.sender.clone();
+        self.parts.runtime.spawn(async move {
+            let outcome = attempt_parts.run(&job, attempt).await;
+            // The executor may be gone at shutdown: the job is started again after it.
+            let _ = sender.send(Notice::Ended(key, job, attempt, outcome));
+        });
+    }
+
+    fn ended(&mut self, key: LaneKey, job: Box<PendingJob>, attempt: i32, outcome: Outcome) {
+        self.running = self.running.saturating_sub(1);
+        if let Some(running) = self.running_by_target.get_mut(&key.target()) {
+            *running = running.saturating_sub(1);
+        }
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        match outcome {
+            Outcome::Replied { reached } => {
+                lane.running = lane.running.saturating_sub(1);
+                lane.circuit.note(reached, Instant::now());
+            }
+            Outcome::Retry { after } => {
+                lane.circuit.note(false, Instant::now());
+                let pause = after
+                    .map_or_else(|| lane::backoff(job.job_id, attempt), |after| after.min(JOB_BACKOFF_MAX));
+                self.retries.push(Retry {
+                    at: Instant::now() + pause,
+                    lane: key.clone(),
+                    job,
+                    attempt: attempt + 1,
+                });
+            }
+        }
+        self.wake_lane(key);
+    }
+
+    fn start_retries(&mut self) {
+        let now = Instant::now();
+        while self.running < JOBS_RUNNING_MAX && self.retries.peek().is_some_and(|retry| retry.at <= now) {
+            let Some(retry) = self.retries.pop() else { return };
+            self.start(retry.lane, retry.job, retry.attempt);
+        }
+    }
+
+    /// Until the next retry or delayed job is due.
+    fn wait(&self) -> Duration {
+        let retry = self.retries.peek().map(|retry| retry.at.saturating_duration_since(Instant::now()));
+        let waiting = self.turn.is_empty();
+        let poll = if waiting { Duration::from_secs(1) } else { Duration::from_millis(100) };
+        retry.map_or(poll, |retry| retry.min(poll))
+    }
+}

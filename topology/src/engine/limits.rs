@@ -1,0 +1,65 @@
+//! Every bound of the engine, with its reason. ARCHITECTURE.md lists them for operators.
+
+use std::time::Duration;
+
+/// An epoch closes at this many input bytes: one commit frame stays well below a 64 MiB segment.
+pub(crate) const EPOCH_BYTES_MAX: usize = 4 << 20;
+/// An epoch closes at this many inputs.
+pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
+/// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
+pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
+/// One read from the log: small enough that partitions of one worker take turns.
+pub(crate) const READ_BYTES_MAX: usize = 512 << 10;
+/// Timers fired by one epoch; the rest are due again in the next.
+pub(crate) const EPOCH_TIMERS_MAX: usize = 2_000;
+/// Committed bytes that wait for the state store before the partition stops reading: the store stalls at times
+/// (fjall: 197 ms in long loads), and 16 partitions of this are 512 MiB at worst.
+pub(crate) const UNAPPLIED_BYTES_MAX: usize = 32 << 20;
+/// Decoded rows kept per partition across epochs, so that hot windows and leads are not read again.
+pub(crate) const CACHED_ROWS_MAX: usize = 16_384;
+/// Expired rows swept by one epoch.
+pub(crate) const SWEEP_ROWS_MAX: usize = 500;
+/// How often a partition sweeps.
+pub(crate) const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// Event time that records may come late by before event timers fire; later ones still count, as revisions.
+pub(crate) const WATERMARK_LATENESS_MS: i64 = 5_000;
+/// After this long without a record, the watermark follows the clock.
+pub(crate) const WATERMARK_IDLE_MS: i64 = 30_000;
+/// A record this far behind its receipt does not move the watermark (design section 4: backfills).
+pub(crate) const WATERMARK_BACKFILL_MS: i64 = 25 * 3_600_000;
+/// A dead letter keeps its input up to this size.
+pub(crate) const DEAD_LETTER_INPUT_BYTES_MAX: usize = 1 << 20;
+/// How often a record may take the process down, running alone, before it is poison.
+pub(crate) const ABORTS_MAX: u32 = 3;
+
+/// Jobs of one tenant held in memory; the rest wait as rows.
+pub(crate) const TENANT_JOBS_IN_MEMORY_MAX: usize = 64;
+/// Jobs of one tenant that run at once.
+pub(crate) const TENANT_JOBS_RUNNING_MAX: usize = 8;
+/// Jobs of one kind and target that run at once over all tenants: a provider that hangs cannot take every slot.
+pub(crate) const TARGET_JOBS_RUNNING_MAX: usize = 64;
+/// Jobs that run at once in all; each holds a connection and a few KiB.
+pub(crate) const JOBS_RUNNING_MAX: usize = 256;
+/// Attempts of a job before it is given up.
+pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
+/// One attempt of a job.
+pub(crate) const JOB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// First pause between attempts; doubles, with jitter.
+pub(crate) const JOB_BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause between attempts; a longer Retry-After is cut to it.
+pub(crate) const JOB_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Failures in a row that open a target's circuit.
+pub(crate) const CIRCUIT_FAILURES_MAX: u32 = 5;
+/// How long an open circuit waits before one probe.
+pub(crate) const CIRCUIT_OPEN: Duration = Duration::from_secs(10);
+
+/// The state store is synced after this many applied bytes ...
+pub(crate) const SYNC_BYTES: usize = 64 << 20;
+/// ... or this long.
+pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+/// Output bytes handed to the record store's writer in memory; beyond it the writer reads the log.
+pub(crate) const STORE_QUEUE_BYTES_MAX: usize = 32 << 20;
+/// Commits that the record store's writer takes into one transaction.
+pub(crate) const STORE_BATCH_COMMITS_MAX: usize = 256;
+/// A graceful stop takes at most this long.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);

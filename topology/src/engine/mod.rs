@@ -1,0 +1,31 @@
+//! What runs the pipeline: a timely dataflow per partition, epochs with atomic commits, state, jobs, timers.
+//!
+//! The only room that knows timely. `pipeline.rs` builds on [`Flow`]; the binary starts an engine with the contracts of its connectors.
+
+mod applier;
+mod clock;
+mod effects;
+mod feed;
+mod graph;
+mod jobs;
+mod keys;
+mod limits;
+mod overlay;
+mod partition;
+mod restore;
+mod snapshot;
+mod start;
+mod store_writer;
+mod suspects;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod worker;
+
+pub use graph::{BuildPipeline, Flow, Graph};
+pub use jobs::Responders;
+pub use partition::Position;
+pub use restore::RestoreError;
+pub use start::{Engine, EngineParts};
+pub use store_writer::Stored;
+pub use topology::{Edge, Node, Topology};

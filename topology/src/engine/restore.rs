@@ -1,0 +1,193 @@
+//! How a partition comes up: the store's rows, else a snapshot, then the frames that follow in the log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leadline_connectors::contract::log::{Log, ReadError};
+use leadline_connectors::contract::state::{Change, PartitionState, StateError};
+use leadline_operators::contract::{Fault, TimerKind};
+use leadline_schemas::avro::{self, AvroError};
+use leadline_schemas::frame::CommitFrame;
+use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic};
+
+use super::effects::{decode_job, decode_timer, ready_entry};
+use super::keys;
+use super::partition::{Position, is_compacted};
+
+/// Frames read at a time.
+const RESTORE_READ_BYTES: usize = 8 << 20;
+
+/// Why a partition cannot come up.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The log no longer has the frames that the store lacks.
+    #[error(
+        "partition {partition}: the state store is at commit {store}, the log starts behind commit {log_from}, and no \
+         verified snapshot lies between; restore the data folder from a backup, or add --accept-state-loss to start empty"
+    )]
+    Gap {
+        /// Partition.
+        partition: Partition,
+        /// What the store has.
+        store: CommitNumber,
+        /// The last commit that the log has dropped.
+        log_from: CommitNumber,
+    },
+    /// The store is ahead of the log: the log's newest segments are missing.
+    #[error(
+        "partition {partition}: the state store is at commit {store} and the log ends at {log_end}: log segments are \
+         missing; put them back, or move the state folder aside to go back to commit {log_end}"
+    )]
+    Ahead {
+        /// Partition.
+        partition: Partition,
+        /// What the store has.
+        store: CommitNumber,
+        /// What the log has.
+        log_end: CommitNumber,
+    },
+    /// A frame cannot be read.
+    #[error("partition {partition}: commit frame at offset {offset} cannot be read: {error}")]
+    Frame {
+        /// Partition.
+        partition: Partition,
+        /// Offset in topic `state`.
+        offset: u64,
+        /// What was wrong.
+        error: AvroError,
+    },
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    /// The store cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A row in a frame is not what it should be.
+    #[error("{0}")]
+    Row(String),
+    /// The snapshot cannot be used.
+    #[error("{0}")]
+    Snapshot(String),
+}
+
+impl From<Fault> for RestoreError {
+    fn from(fault: Fault) -> Self {
+        Self::Row(fault.to_string())
+    }
+}
+
+/// Where a partition stands that never committed.
+pub(super) const NOTHING: Position = Position {
+    number: CommitNumber(0),
+    inbound_next: Offset(0),
+    replies_next: Offset(0),
+    now: Millis(0),
+    settings_version: 0,
+    watermark: Millis(0),
+};
+
+/// Applies the frames that the store lacks and answers where the partition stands.
+pub(super) fn catch_up(
+    log: &dyn Log,
+    partition: Partition,
+    store: &Arc<dyn PartitionState>,
+) -> Result<Position, RestoreError> {
+    let (first, end) = log.range(Topic::State, partition)?;
+    let applied = store.applied()?;
+    if applied.0 > end.0 {
+        return Err(RestoreError::Ahead { partition, store: applied, log_end: CommitNumber(end.0) });
+    }
+    if applied.0 < first.0 {
+        return Err(RestoreError::Gap { partition, store: applied, log_from: CommitNumber(first.0) });
+    }
+    if end.0 == 0 {
+        return Ok(NOTHING);
+    }
+    // From the last applied frame on, for its position, even when nothing is missing.
+    let mut from = Offset(applied.0.saturating_sub(1).max(first.0));
+    let mut position = NOTHING;
+    while from < end {
+        let chunk = log.read(Topic::State, partition, from, RESTORE_READ_BYTES)?;
+        for record in &chunk.records {
+            let frame = decode_frame(partition, record.offset, &record.value)?;
+            if frame.number > applied {
+                store.apply(&changes_of(&frame, &**store)?, frame.number)?;
+            }
+            position = position_of(&frame);
+        }
+        if chunk.next <= from {
+            return Err(RestoreError::Row(format!(
+                "partition {partition}: the log ends before its own end at {end}"
+            )));
+        }
+        from = chunk.next;
+    }
+    Ok(position)
+}
+
+/// Reads a frame.
+pub(super) fn decode_frame(
+    partition: Partition,
+    offset: Offset,
+    bytes: &[u8],
+) -> Result<CommitFrame, RestoreError> {
+    avro::decode(bytes).map_err(|error| RestoreError::Frame { partition, offset: offset.0, error })
+}
+
+fn position_of(frame: &CommitFrame) -> Position {
+    Position {
+        number: frame.number,
+        inbound_next: frame.inbound_next,
+        replies_next: frame.replies_next,
+        now: frame.now,
+        settings_version: frame.settings_version,
+        watermark: frame.watermark,
+    }
+}
+
+/// A frame's rows with the index entries that follow from them, and its records of compacted topics.
+fn changes_of(frame: &CommitFrame, store: &dyn PartitionState) -> Result<Vec<Change>, RestoreError> {
+    let mut changes = Vec::with_capacity(frame.rows.len() + frame.outputs.len());
+    for row in &frame.rows {
+        if is_indexed(&row.key) {
+            if let Some(old) = store.get(&row.key)?
+                && let Some(entry) = index_entry(&row.key, &old)?
+            {
+                changes.push(Change { key: entry, value: None });
+            }
+            if let Some(new) = &row.value
+                && let Some(entry) = index_entry(&row.key, new)?
+            {
+                changes.push(Change { key: entry, value: Some(Bytes::new()) });
+            }
+        }
+        changes.push(Change { key: row.key.clone(), value: row.value.clone() });
+    }
+    for output in &frame.outputs {
+        if is_compacted(output.topic) {
+            let value = (!output.value.is_empty()).then(|| output.value.clone());
+            changes.push(Change { key: Bytes::from(keys::output(output.topic, &output.key)), value });
+        }
+    }
+    Ok(changes)
+}
+
+/// Whether index entries follow from a row.
+fn is_indexed(key: &[u8]) -> bool {
+    keys::parse_row(key).is_some_and(|row| {
+        row.table >= keys::TIMERS_FIRST || (row.operator == keys::ENGINE && row.table == keys::JOBS)
+    })
+}
+
+/// The index entry that follows from a row, if any.
+pub(super) fn index_entry(key: &[u8], value: &[u8]) -> Result<Option<Bytes>, RestoreError> {
+    let Some(row) = keys::parse_row(key) else { return Ok(None) };
+    let kinds = [TimerKind::Now, TimerKind::Event];
+    if let Some(kind) = kinds.into_iter().find(|kind| keys::timer_table(*kind) == row.table) {
+        return Ok(Some(Bytes::from(keys::due(kind, decode_timer(value)?, key))));
+    }
+    if row.operator == keys::ENGINE && row.table == keys::JOBS {
+        return Ok(Some(Bytes::from(ready_entry(&decode_job(value)?, key))));
+    }
+    Ok(None)
+}

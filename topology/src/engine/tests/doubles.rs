@@ -1,0 +1,207 @@
+//! A log and a state store in memory, just enough to drive the engine.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::blob::{Blob, BlobError, Created};
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::*;
+use leadline_connectors::contract::state::*;
+use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic};
+
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
+#[derive(Default)]
+pub(super) struct TestLog {
+    pub(super) topics: Mutex<BTreeMap<(Topic, Partition), Vec<Bytes>>>,
+    listeners: Mutex<HashMap<(Topic, Partition), Listener>>,
+    /// Answers of the next commits, before they are `Committed` again.
+    pub(super) script: Mutex<Vec<CommitAnswer>>,
+}
+
+impl TestLog {
+    pub(super) fn push(&self, topic: Topic, partition: Partition, value: Bytes) -> Offset {
+        let offset = {
+            let mut topics = self.topics.lock().unwrap();
+            let records = topics.entry((topic, partition)).or_default();
+            records.push(value);
+            Offset(records.len() as u64 - 1)
+        };
+        let listener = self.listeners.lock().unwrap().get(&(topic, partition)).cloned();
+        if let Some(listener) = listener {
+            listener();
+        }
+        offset
+    }
+}
+
+impl Log for TestLog {
+    fn partitions(&self) -> u16 {
+        2
+    }
+    fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        let offsets = records.into_iter().map(|r| self.push(r.topic, r.partition, r.value)).collect();
+        Box::pin(async move { Ok(offsets) })
+    }
+    fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
+        let scripted = self.script.lock().unwrap().pop();
+        match scripted {
+            Some(answer @ CommitAnswer::Aborted(_)) => done(answer),
+            other => {
+                let at = self.push(Topic::State, commit.partition, commit.frame);
+                assert_eq!(at.0 + 1, commit.number.0, "commit numbers are contiguous");
+                done(other.unwrap_or(CommitAnswer::Committed));
+            }
+        }
+    }
+    fn read(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit: usize,
+    ) -> Result<Chunk, ReadError> {
+        let topics = self.topics.lock().unwrap();
+        let all = topics.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
+        let (mut bytes, mut records) = (0, Vec::new());
+        for (index, value) in all.iter().enumerate().skip(from.0 as usize) {
+            if bytes > 0 && bytes + value.len() > limit {
+                break;
+            }
+            bytes += value.len();
+            records.push(Record { offset: Offset(index as u64), value: value.clone() });
+        }
+        let next = Offset(from.0 + records.len() as u64);
+        Ok(Chunk { records, next, end: Offset(all.len() as u64) })
+    }
+    fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        let topics = self.topics.lock().unwrap();
+        Ok((Offset(0), Offset(topics.get(&(topic, partition)).map_or(0, Vec::len) as u64)))
+    }
+    fn listen(&self, topic: Topic, partition: Partition, listener: Listener) {
+        self.listeners.lock().unwrap().insert((topic, partition), listener);
+    }
+    fn set_floor(&self, _: Topic, _: Partition, _: Offset) {}
+    fn health(&self) -> LogHealth {
+        LogHealth::default()
+    }
+}
+
+#[derive(Default)]
+pub(super) struct TestState {
+    partitions: Mutex<HashMap<Partition, Arc<TestRows>>>,
+}
+
+#[derive(Default)]
+pub(super) struct TestRows(Mutex<(BTreeMap<Vec<u8>, Bytes>, CommitNumber)>);
+
+impl State for TestState {
+    fn open(&self, partition: Partition) -> Result<Arc<dyn PartitionState>, StateError> {
+        Ok(self.partitions.lock().unwrap().entry(partition).or_default().clone())
+    }
+    fn clear(&self, partition: Partition) -> Result<(), StateError> {
+        self.partitions.lock().unwrap().remove(&partition);
+        Ok(())
+    }
+    fn sync(&self) -> Result<(), StateError> {
+        Ok(())
+    }
+    fn disk_bytes(&self) -> u64 {
+        0
+    }
+}
+
+fn scan_rows(rows: &BTreeMap<Vec<u8>, Bytes>, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) {
+    for (key, value) in rows.range(from.to_vec()..) {
+        if to.is_some_and(|to| key.as_slice() >= to) || visit(key, value) == ControlFlow::Break(()) {
+            return;
+        }
+    }
+}
+
+impl PartitionState for TestRows {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        Ok(self.0.lock().unwrap().0.get(key).cloned())
+    }
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), StateError> {
+        scan_rows(&self.0.lock().unwrap().0, from, to, visit);
+        Ok(())
+    }
+    fn apply(&self, changes: &[Change], applied: CommitNumber) -> Result<(), StateError> {
+        let mut rows = self.0.lock().unwrap();
+        for change in changes {
+            match &change.value {
+                Some(value) => rows.0.insert(change.key.to_vec(), value.clone()),
+                None => rows.0.remove(&change.key.to_vec()),
+            };
+        }
+        rows.1 = applied;
+        Ok(())
+    }
+    fn applied(&self) -> Result<CommitNumber, StateError> {
+        Ok(self.0.lock().unwrap().1)
+    }
+    fn view(&self) -> Result<Box<dyn StateView>, StateError> {
+        let rows = self.0.lock().unwrap();
+        Ok(Box::new(TestView(rows.0.clone(), rows.1)))
+    }
+}
+
+pub(super) struct TestView(BTreeMap<Vec<u8>, Bytes>, CommitNumber);
+
+impl StateView for TestView {
+    fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), StateError> {
+        scan_rows(&self.0, from, to, visit);
+        Ok(())
+    }
+    fn applied(&self) -> Result<CommitNumber, StateError> {
+        Ok(self.1)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct TestClock {
+    pub(super) wall: AtomicI64,
+    boot: AtomicU64,
+}
+
+impl Clock for TestClock {
+    fn wall(&self) -> Millis {
+        Millis(self.wall.load(Relaxed))
+    }
+    fn boot_ms(&self) -> u64 {
+        self.boot.fetch_add(1, Relaxed)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct TestBlob(Mutex<BTreeMap<String, Bytes>>);
+
+impl Blob for TestBlob {
+    fn create(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
+        let mut blobs = self.0.lock().unwrap();
+        let created = if blobs.contains_key(name) { Created::Exists } else { Created::New };
+        blobs.entry(name.to_owned()).or_insert(content);
+        Box::pin(async move { Ok(created) })
+    }
+    fn replace(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
+        self.0.lock().unwrap().insert(name.to_owned(), content);
+        Box::pin(async { Ok(()) })
+    }
+    fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
+        let found = self.0.lock().unwrap().get(name).cloned();
+        Box::pin(async move { Ok(found) })
+    }
+    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
+        let names = self.0.lock().unwrap().keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+        Box::pin(async move { Ok(names) })
+    }
+    fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), BlobError>> {
+        self.0.lock().unwrap().remove(name);
+        Box::pin(async { Ok(()) })
+    }
+}

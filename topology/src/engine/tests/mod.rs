@@ -1,0 +1,424 @@
+//! The engine's promises, driven through a small pipeline of toy operators.
+
+mod doubles;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::log::{CommitAnswer, Log};
+use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::state::State;
+use leadline_operators::contract::{
+    Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind,
+};
+use leadline_schemas::audit::Audit;
+use leadline_schemas::avro;
+use leadline_schemas::command::Command;
+use leadline_schemas::dead_letter::{DeadLetter, InputKind};
+use leadline_schemas::frame::{CommitFrame, Output};
+use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::partitioning::Key;
+use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
+use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
+
+use self::doubles::{TestBlob, TestClock, TestLog, TestState};
+use super::graph::Flow;
+use super::jobs::Responders;
+use super::start::{Engine, EngineParts};
+use super::{keys, snapshot};
+
+/// Counts what it sees per caller; some words in a body make it do other things.
+struct Toy;
+
+/// The count is kept in an audit row's text: any record will do.
+const COUNTS: Table<Audit> = Table::new(1, "counts", None);
+const TABLES: &[TableSpec] = &[COUNTS.spec];
+
+impl Operator for Toy {
+    const ID: OperatorId = OperatorId { number: 7, name: "toy" };
+    type In = Inbound;
+    type Out = (String, i64);
+
+    fn tables() -> &'static [TableSpec] {
+        TABLES
+    }
+
+    fn on_record(&mut self, cx: &mut Context<'_, Self::Out>, record: Inbound) -> OperatorResult {
+        let body = String::from_utf8_lossy(&record.body).into_owned();
+        count(cx, &record.caller)?;
+        if body.contains("poison") && record.attempt == 0 {
+            return Err(Fault::poison("the body says so"));
+        }
+        assert!(!body.contains("panic"), "the body says panic");
+        if body.contains("job") {
+            cx.job(JobRequest {
+                kind: "ask".to_owned(),
+                target: "oracle".to_owned(),
+                payload: Bytes::from(record.caller.clone()),
+                not_before: Millis(0),
+                revision: 1,
+            });
+        }
+        if body.contains("timer") {
+            cx.timer(TimerKind::Now, record.caller.as_bytes(), cx.now.plus(50))?;
+        }
+        Ok(())
+    }
+
+    fn on_reply(
+        &mut self,
+        cx: &mut Context<'_, Self::Out>,
+        _: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> OperatorResult {
+        let caller = match answer {
+            Ok(answered) => format!("answer:{}", String::from_utf8_lossy(&answered.body)),
+            Err(failed) => format!("failed:{}", failed.why),
+        };
+        count(cx, &caller)
+    }
+
+    fn on_timer(
+        &mut self,
+        cx: &mut Context<'_, Self::Out>,
+        _: TimerKind,
+        name: &[u8],
+        _: Millis,
+    ) -> OperatorResult {
+        count(cx, &format!("timer:{}", String::from_utf8_lossy(name)))
+    }
+}
+
+fn count(cx: &mut Context<'_, (String, i64)>, name: &str) -> OperatorResult {
+    let tenant = cx.key.tenant.clone();
+    let event_id = cx.cause.event_id();
+    let fresh = || Audit {
+        tenant,
+        id: event_id,
+        kind: String::new(),
+        subject: String::new(),
+        text: "0".to_owned(),
+        event_id,
+        at: Millis(0),
+    };
+    let seen = cx.update(&COUNTS, name.as_bytes(), fresh, |row| {
+        let seen: i64 = row.text.parse::<i64>().unwrap() + 1;
+        row.text = seen.to_string();
+        seen
+    })?;
+    cx.emit((name.to_owned(), seen));
+    Ok(())
+}
+
+fn toy_pipeline(inbound: Flow<'_, Inbound>) {
+    let counted = inbound.operator(Toy);
+    counted.publish(|(name, seen)| {
+        let (key, value) = (Bytes::from(name.clone()), Bytes::from(seen.to_string()));
+        Some(Ok(Output { topic: Topic::Leads, key, value }))
+    });
+}
+
+struct Oracle;
+
+impl Provider for Oracle {
+    fn name(&self) -> &str {
+        "oracle"
+    }
+    fn call(
+        &self,
+        job: leadline_schemas::reply::PendingJob,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+        Box::pin(async move { Ok(ProviderAnswer { body: job.request.payload, cost_micros: 0 }) })
+    }
+}
+
+/// One engine on parts that outlive it.
+#[derive(Clone)]
+struct Bench {
+    log: Arc<TestLog>,
+    state: Arc<TestState>,
+    clock: Arc<TestClock>,
+    blob: Arc<TestBlob>,
+    runtime: Arc<tokio::runtime::Runtime>,
+    fatal: Arc<Mutex<Vec<String>>>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let clock = Arc::new(TestClock::default());
+        clock.wall.store(1_000_000, Relaxed);
+        Self {
+            log: Arc::default(),
+            state: Arc::default(),
+            clock,
+            blob: Arc::default(),
+            runtime: Arc::new(tokio::runtime::Runtime::new().unwrap()),
+            fatal: Arc::default(),
+        }
+    }
+
+    fn start(&self) -> Engine {
+        let mut responders = Responders::default();
+        let oracle: Arc<dyn Provider> = Arc::new(Oracle);
+        responders.providers.entry("ask".to_owned()).or_default().insert("oracle".to_owned(), oracle);
+        let fatal = Arc::clone(&self.fatal);
+        Engine::start(EngineParts {
+            pipeline: toy_pipeline,
+            pipeline_name: "toy",
+            generation: 1,
+            workers: 1,
+            log: self.log.clone(),
+            state: self.state.clone(),
+            blob: self.blob.clone(),
+            clock: self.clock.clone(),
+            settings: Arc::new(Arc::default),
+            responders,
+            writer: None,
+            stored: Arc::new(|_| {}),
+            runtime: self.runtime.handle().clone(),
+            suspects: None,
+            snapshot_interval: Duration::from_secs(3_600),
+            fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
+        })
+        .unwrap()
+    }
+
+    fn send(&self, n: usize, caller: &str, body: &str) {
+        self.append(&inbound(n, caller, body, Origin::Direct, EventKind::PostCall));
+    }
+
+    fn append(&self, inbound: &Inbound) {
+        self.log.push(Topic::Inbound, Partition(0), Bytes::from(avro::encode(inbound).unwrap()));
+    }
+
+    fn frames(&self) -> Vec<CommitFrame> {
+        let topics = self.log.topics.lock().unwrap();
+        let frames = topics.get(&(Topic::State, Partition(0))).cloned().unwrap_or_default();
+        frames.iter().map(|bytes| avro::decode(bytes).unwrap()).collect()
+    }
+
+    /// All outputs of a topic, key and value as text, in the order of their commits.
+    fn outputs(&self, topic: Topic) -> Vec<(String, Bytes)> {
+        let all = self.frames().into_iter().flat_map(|frame| frame.outputs);
+        all.filter(|o| o.topic == topic)
+            .map(|o| (String::from_utf8_lossy(&o.key).into_owned(), o.value))
+            .collect()
+    }
+
+    /// The last count of a name.
+    fn count(&self, name: &str) -> i64 {
+        let counts = self.outputs(Topic::Leads);
+        let last = counts.iter().rev().find(|(key, _)| key == name);
+        last.map_or(0, |(_, value)| String::from_utf8_lossy(value).parse().unwrap())
+    }
+
+    fn until(&self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !done(self) {
+            assert!(Instant::now() < deadline, "{what}; fatal: {:?}", self.fatal.lock().unwrap());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn inbound(n: usize, caller: &str, body: &str, origin: Origin, kind: EventKind) -> Inbound {
+    let key = Key::new(TenantId::new("summit").unwrap(), caller, 1);
+    Inbound {
+        event_id: EventId::of(&[caller.as_bytes(), &n.to_be_bytes()]),
+        tenant: key.tenant.clone(),
+        key_group: key.key_group,
+        bucket: key.bucket,
+        caller: caller.to_owned(),
+        origin,
+        kind,
+        received_at: Millis(1_000_000),
+        settings_version: 0,
+        attempt: 0,
+        key_id: None,
+        trace: None,
+        content_type: "application/json".to_owned(),
+        body: Bytes::from(body.to_owned()),
+        body_ref: None,
+    }
+}
+
+#[test]
+fn each_event_has_its_effect_once_over_restarts() {
+    let bench = Bench::new();
+    for round in 0..5 {
+        let engine = bench.start();
+        for n in 0..100 {
+            bench.send(round * 100 + n, &format!("caller-{}", n % 10), "{}");
+        }
+        bench.until("all counted", |b| b.count("caller-9") == (round as i64 + 1) * 10);
+        assert!(engine.stop());
+    }
+    for caller in 0..10 {
+        assert_eq!(bench.count(&format!("caller-{caller}")), 50);
+    }
+}
+
+#[test]
+fn a_store_that_lost_its_rows_is_rebuilt_from_the_log() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    for n in 0..50 {
+        bench.send(n, "a", "{}");
+    }
+    bench.until("counted", |b| b.count("a") == 50);
+    engine.stop();
+    bench.state.clear(Partition(0)).unwrap();
+    let engine = bench.start();
+    bench.send(50, "a", "{}");
+    bench.until("counted on top of the rebuilt rows", |b| b.count("a") == 51);
+    engine.stop();
+}
+
+#[test]
+fn an_aborted_commit_leaves_nothing_and_runs_again() {
+    let bench = Bench::new();
+    let aborted = || CommitAnswer::Aborted("scripted".to_owned());
+    bench.log.script.lock().unwrap().extend([
+        aborted(),
+        CommitAnswer::Unknown("scripted".to_owned()),
+        aborted(),
+    ]);
+    let engine = bench.start();
+    for n in 0..20 {
+        bench.send(n, "a", "{}");
+    }
+    bench.until("counted once each", |b| b.count("a") == 20);
+    engine.stop();
+    let seen: Vec<String> = bench
+        .outputs(Topic::Leads)
+        .iter()
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect();
+    let expected: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
+    assert_eq!(seen, expected, "no count is skipped or repeated");
+}
+
+#[test]
+fn poison_and_panics_become_dead_letters_alone() {
+    let bench = Bench::new();
+    for n in 0..30 {
+        let body = match n {
+            7 => "poison",
+            19 => "panic",
+            _ => "{}",
+        };
+        bench.send(n, "a", body);
+    }
+    let engine = bench.start();
+    bench.until("the others counted", |b| b.count("a") == 28);
+    engine.stop();
+    let letters: Vec<DeadLetter> =
+        bench.outputs(Topic::DeadLetters).iter().map(|(_, value)| avro::decode(value).unwrap()).collect();
+    let reasons: Vec<&str> = letters.iter().map(|letter| letter.reason.as_str()).collect();
+    assert_eq!(letters.len(), 2, "{reasons:?}");
+    assert_eq!(reasons[0], "the body says so");
+    assert!(reasons[1].contains("the body says panic"), "{reasons:?}");
+    assert_eq!(letters[0].offset, 7);
+    assert_eq!(letters[0].operator, "toy");
+
+    // A replay feeds the same record once more; its letter goes.
+    let command = Command::Replay {
+        dead_letter: letters[0].id.to_string(),
+        operator: "toy".to_owned(),
+        input_kind: InputKind::Record,
+        input: letters[0].input.clone().unwrap(),
+    };
+    let body = serde_json::to_string(&command).unwrap();
+    let engine = bench.start();
+    bench.append(&inbound(100, "a", &body, Origin::Command, EventKind::Command));
+    bench.until("the replayed record counted", |b| b.count("a") == 29);
+    engine.stop();
+    let (key, value) = bench.outputs(Topic::DeadLetters).pop().unwrap();
+    assert_eq!((key, value.len()), (letters[0].id.to_string(), 0), "a tombstone");
+}
+
+#[test]
+fn a_job_is_answered_once_and_a_duplicate_reply_changes_nothing() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    bench.send(1, "a", "job");
+    bench.until("answered", |b| b.count("answer:a") == 1);
+    let reply = bench.log.topics.lock().unwrap()[&(Topic::Replies, Partition(0))][0].clone();
+    bench.log.push(Topic::Replies, Partition(0), reply);
+    bench.send(2, "b", "{}");
+    bench.until("b counted", |b| b.count("b") == 1);
+    engine.stop();
+    assert_eq!(bench.count("answer:a"), 1);
+}
+
+#[test]
+fn a_job_without_provider_fails_as_a_reply() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    let body = "job";
+    bench.send(1, "a", body);
+    bench.until("answered", |b| b.count("answer:a") == 1);
+    engine.stop();
+    // Pending jobs of before a stop are found again: take the reply away and start anew.
+    let frames = bench.frames();
+    let job_rows = frames.iter().flat_map(|frame| &frame.rows).filter(|row| {
+        keys::parse_row(&row.key).is_some_and(|row| row.operator == keys::ENGINE && row.table == keys::JOBS)
+    });
+    let (put, deleted): (Vec<_>, Vec<_>) = job_rows.partition(|row| row.value.is_some());
+    assert_eq!((put.len(), deleted.len()), (1, 1), "the pending row came and went in frames");
+}
+
+#[test]
+fn a_timer_fires_once_when_it_is_due_also_after_a_restart() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    bench.send(1, "a", "timer");
+    bench.until("set", |b| b.count("a") == 1);
+    assert_eq!(bench.count("timer:a"), 0);
+    engine.stop();
+    bench.clock.wall.fetch_add(60, Relaxed);
+    let engine = bench.start();
+    bench.until("fired", |b| b.count("timer:a") == 1);
+    bench.clock.wall.fetch_add(600, Relaxed);
+    bench.send(2, "b", "{}");
+    bench.until("b counted", |b| b.count("b") == 1);
+    engine.stop();
+    assert_eq!(bench.count("timer:a"), 1, "not again");
+}
+
+#[test]
+fn a_snapshot_restores_rows_timers_and_jobs() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    for n in 0..300 {
+        bench.send(n, &format!("caller-{}", n % 7), if n == 5 { "timer" } else { "{}" });
+    }
+    bench.until("counted", |b| b.count("caller-0") == 43);
+    engine.stop();
+    let store = bench.state.open(Partition(0)).unwrap();
+    let view = store.view().unwrap();
+    let taken = bench.runtime.block_on(snapshot::take(&*bench.blob, 1, Partition(0), &*view)).unwrap();
+    let mut before = Vec::new();
+    view.scan(&[], None, &mut |key, value| {
+        before.push((key.to_vec(), value.to_vec()));
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    bench.state.clear(Partition(0)).unwrap();
+    let store = bench.state.open(Partition(0)).unwrap();
+    let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, Partition(0), &store)).unwrap();
+    assert_eq!(restored, Some(taken.snapshots[0].number));
+    let mut after = Vec::new();
+    store
+        .scan(&[], None, &mut |key, value| {
+            after.push((key.to_vec(), value.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(before, after, "rows, outputs and derived indexes");
+    assert_eq!(bench.log.partitions(), 2);
+}

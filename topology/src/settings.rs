@@ -1,0 +1,170 @@
+//! The settings service: topic `settings` as an immutable snapshot that every part of the process shares.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::log::{Append, AppendError, Log, ReadError};
+use leadline_connectors::contract::source::Intake;
+use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
+use leadline_schemas::avro::{self, AvroError};
+use leadline_schemas::inbound::Inbound;
+use leadline_schemas::partitioning::Layout;
+use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
+
+/// `settings` has one partition.
+const SETTINGS: Partition = Partition(0);
+/// Where the store keeps the rows of `settings`: beside the partitions of the dataflow, which end at 1,023.
+const SETTINGS_ROWS: Partition = Partition(u16::MAX);
+/// Records read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Why settings cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The log cannot be read.
+    #[error("settings: {0}")]
+    Read(#[from] ReadError),
+    /// The log does not take the record.
+    #[error("settings: {0}")]
+    Append(#[from] AppendError),
+    /// The rows cannot be read or written.
+    #[error("settings: {0}")]
+    State(#[from] StateError),
+    /// A record cannot be read.
+    #[error("settings: {0}")]
+    Record(#[from] AvroError),
+}
+
+/// Reads `settings` and hands out snapshots of them; also the process's one way into `inbound`.
+pub struct SettingsService {
+    log: Arc<dyn Log>,
+    state: Arc<dyn State>,
+    rows: Arc<dyn PartitionState>,
+    layout: Layout,
+    current: RwLock<Arc<Settings>>,
+    /// Held while records are taken in, so that they are taken in once and in order.
+    reading: Mutex<()>,
+    changed: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+}
+
+impl SettingsService {
+    /// Reads the rows of before and what has come since.
+    pub fn open(
+        log: Arc<dyn Log>,
+        state: Arc<dyn State>,
+        layout: Layout,
+    ) -> Result<Arc<Self>, SettingsError> {
+        let rows = state.open(SETTINGS_ROWS)?;
+        let mut settings = Settings::default();
+        let version = rows.applied()?.0;
+        let mut damaged = None;
+        rows.scan(&[], None, &mut |_, value| match avro::decode::<Tenant>(value) {
+            Ok(tenant) => {
+                settings = settings.with(tenant, version);
+                std::ops::ControlFlow::Continue(())
+            }
+            Err(error) => {
+                damaged = Some(error);
+                std::ops::ControlFlow::Break(())
+            }
+        })?;
+        if let Some(error) = damaged {
+            return Err(error.into());
+        }
+        settings.version = version;
+        let current = RwLock::new(Arc::new(settings));
+        let service = Arc::new(Self {
+            log,
+            state,
+            rows,
+            layout,
+            current,
+            reading: Mutex::new(()),
+            changed: Mutex::new(None),
+        });
+        service.refresh()?;
+        let listener = Arc::downgrade(&service);
+        let listen = move || {
+            if let Some(service) = listener.upgrade()
+                && let Some(changed) = &*service.changed.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                changed();
+            }
+        };
+        service.log.listen(Topic::Settings, SETTINGS, Arc::new(listen));
+        Ok(service)
+    }
+
+    /// Registers who is called, from a thread of the log, when there is something to [`Self::refresh`].
+    pub fn on_change(&self, changed: impl Fn() + Send + Sync + 'static) {
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(changed));
+    }
+
+    /// The settings as of now.
+    pub fn current(&self) -> Arc<Settings> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes in what `settings` has up to its current end.
+    pub fn refresh(&self) -> Result<Arc<Settings>, SettingsError> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, end) = self.log.range(Topic::Settings, SETTINGS)?;
+        let mut settings = self.current();
+        while settings.version < end.0 {
+            let chunk = self.log.read(Topic::Settings, SETTINGS, Offset(settings.version), READ_BYTES)?;
+            let mut next = (*settings).clone();
+            let mut rows = Vec::new();
+            for record in &chunk.records {
+                let tenant: Tenant = avro::decode(&record.value)?;
+                let key = Bytes::copy_from_slice(tenant.tenant.as_str().as_bytes());
+                rows.push(Change { key, value: (!tenant.removed).then(|| record.value.clone()) });
+                next = next.with(tenant, record.offset.0 + 1);
+            }
+            if rows.is_empty() {
+                break;
+            }
+            self.rows.apply(&rows, CommitNumber(next.version))?;
+            settings = Arc::new(next);
+            *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
+            // Settings change rarely: the rows are made durable at once, so that the log need not keep them.
+            self.state.sync()?;
+            self.log.set_floor(Topic::Settings, SETTINGS, Offset(settings.version));
+        }
+        Ok(settings)
+    }
+
+    /// Makes a tenant's record durable and effective: it resolves when webhooks are judged by it.
+    pub async fn put(&self, tenant: &Tenant) -> Result<u64, SettingsError> {
+        let value = Bytes::from(avro::encode(tenant)?);
+        self.log.append(vec![Append { topic: Topic::Settings, partition: SETTINGS, value }]).await?;
+        Ok(self.refresh()?.version)
+    }
+}
+
+impl Intake for SettingsService {
+    fn settings(&self) -> Arc<Settings> {
+        self.current()
+    }
+
+    fn fresh_settings(&self) -> BoxFuture<'_, Arc<Settings>> {
+        // The embedded log knows its end without reading, so only records that are really new cost anything.
+        Box::pin(async {
+            self.refresh().unwrap_or_else(|error| {
+                tracing::error!(%error, "settings could not be read anew");
+                self.current()
+            })
+        })
+    }
+
+    fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
+        let partition = self.layout.partition(event.key_group);
+        let encoded = avro::encode(&event).map_err(|error| AppendError::Failed(error.to_string()));
+        Box::pin(async move {
+            let value = Bytes::from(encoded?);
+            let offsets = self.log.append(vec![Append { topic: Topic::Inbound, partition, value }]).await?;
+            offsets.first().copied().ok_or_else(|| AppendError::Failed("the log named no offset".to_owned()))
+        })
+    }
+}
