@@ -8,6 +8,7 @@ pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
 pub mod secrets_file;
+pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;
 
