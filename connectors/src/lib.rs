@@ -4,6 +4,7 @@
 //! module is a folder that fulfils one of them. Heavy clients (Kafka, Spanner, Google Cloud) are crates of their
 //! own behind features, so that the embedded binary builds without them.
 
+pub mod api_http;
 pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;

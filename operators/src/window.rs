@@ -7,6 +7,7 @@
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::frame::Output;
+use leadline_schemas::sketch;
 use leadline_schemas::state::WindowState;
 use leadline_schemas::window::{Sketch, WindowKind, WindowMetrics};
 use leadline_schemas::{EventId, Millis};
@@ -16,7 +17,6 @@ use crate::contract::{
 };
 use crate::leads::ContactFacts;
 use crate::publish::Publish;
-use crate::sketch;
 
 /// Panes of the sliding window.
 pub const PANE_MS: i64 = 10 * Millis::MINUTE;

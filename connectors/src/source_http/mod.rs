@@ -34,6 +34,7 @@ use crate::contract::source::Intake;
 
 pub use acceptance::Acceptance;
 pub(crate) use body::BodyReader;
+pub(crate) use direct::{caller_of, check_json, kind_of};
 pub use envelope::EventIds;
 pub(crate) use envelope::{Draft, idempotency_key, traceparent};
 pub use keys::signing_key_context;

@@ -86,6 +86,11 @@ impl Problem {
         }
     }
 
+    /// The header, parameter or field that was wrong.
+    pub fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
+    }
+
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.status

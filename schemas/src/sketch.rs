@@ -4,7 +4,7 @@
 //! 2019. Bin i counts values in (gamma^(i-1), gamma^i]. The `sketches-ddsketch` crate hides its bins and so cannot
 //! be a record; it is the oracle of the tests here.
 
-use leadline_schemas::window::Sketch;
+use crate::window::Sketch;
 
 /// Relative error of a quantile.
 const ALPHA: f64 = 0.01;
