@@ -7,6 +7,8 @@
 pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
+pub mod disk_folder;
+pub mod log_embedded;
 pub mod secrets_file;
 pub mod state_fjall;
 pub mod state_memory;
