@@ -14,7 +14,6 @@ pub mod recording;
 pub mod route;
 pub mod rules;
 pub mod score;
-pub mod sketch;
 mod stage;
 pub mod transcribe;
 pub mod window;

@@ -16,7 +16,6 @@ use crate::contract::{
 };
 use crate::leads::ContactFacts;
 use crate::publish::Publish;
-use crate::sketch;
 
 /// Panes of the sliding window.
 pub const PANE_MS: i64 = 10 * Millis::MINUTE;
@@ -180,10 +179,10 @@ fn add(metrics: &mut WindowMetrics, facts: &ContactFacts) {
     metrics.score_sum += counts.score_sum;
     metrics.cost_micros += counts.cost_micros;
     if let Some(ms) = facts.first_contact_ms {
-        sketch::add(&mut metrics.first_contact_ms, ms as f64);
+        metrics.first_contact_ms.add(ms as f64);
     }
     if let Some(ms) = facts.score_latency_ms {
-        sketch::add(&mut metrics.score_latency_ms, ms as f64);
+        metrics.score_latency_ms.add(ms as f64);
     }
 }
 

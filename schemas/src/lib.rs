@@ -24,6 +24,7 @@ pub mod reply;
 pub mod request;
 
 pub mod settings;
+mod sketch;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::contract::log::RECORD_BYTES_MAX;
 
 /// The largest part of a commit: a frame stays small enough to be checked in one read.
-pub const PART_BYTES_MAX: usize = 1 << 20;
+pub(super) const PART_BYTES_MAX: usize = 1 << 20;
 
 /// The largest commit. An epoch takes in at most 4 MiB; 64 times that is no longer an epoch but a mistake.
-pub const COMMIT_BYTES_MAX: usize = 256 << 20;
+pub(super) const COMMIT_BYTES_MAX: usize = 256 << 20;
 
 /// Segments kept ready for commits when the disk has no room for another one.
-pub const RESERVED_SEGMENTS: usize = 2;
+pub(super) const RESERVED_SEGMENTS: usize = 2;
 
 /// Segments kept ready for the next roll: one is filled while the one before it is being written.
-pub const SPARE_SEGMENTS: usize = 1;
+pub(super) const SPARE_SEGMENTS: usize = 1;
 
 /// Positions inside a segment are 32 bits wide in the index; half of that is far beyond any useful size.
-pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 /// Small enough for a simulator to roll often, large enough for a header.
-pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+pub(super) const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 
 /// How the log behaves. The defaults are right for one machine with an SSD.
 ///

@@ -1,0 +1,178 @@
+//! Lists and single records.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use leadline_schemas::Millis;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::shape::{call_json, delivery_json, lead_event_json, lead_json, request_json};
+use crate::contract::store::{Listed, Page};
+use crate::http_server::{Problem, json as answer};
+
+/// Rows of a page when nothing is said, and at most.
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
+/// Reads `limit`, `cursor` and filters; refuses what it does not know, for a filter with a typo shows too much.
+fn page_of(query: Option<String>, known: &[&str]) -> Result<Page, Problem> {
+    let mut page = Page { limit: LIMIT_DEFAULT, ..Page::default() };
+    for (name, value) in parameters(query)? {
+        if !known.contains(&name.as_str()) {
+            let name: String = name.chars().take(60).collect();
+            return Err(Problem::bad_request(format!(
+                "{name:?} is not a parameter here; known are {}",
+                known.join(", ")
+            )));
+        }
+        match name.as_str() {
+            "limit" => {
+                page.limit =
+                    value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+                        let value: String = value.chars().take(40).collect();
+                        Problem::bad_request(format!("limit is {value:?}: use 1 to {LIMIT_MAX}"))
+                    })?;
+            }
+            "cursor" => page.cursor = Some(value),
+            "from" => page.from = Some(time(&name, &value)?),
+            "to" => page.to = Some(time(&name, &value)?),
+            "band" => page.band = Some(one_of(&name, value, &["hot", "warm", "nurture", "cold"])?),
+            _ => page.status = Some(value),
+        }
+    }
+    Ok(page)
+}
+
+pub(super) fn parameters(query: Option<String>) -> Result<Vec<(String, String)>, Problem> {
+    serde_urlencoded::from_str(&query.unwrap_or_default())
+        .map_err(|error| Problem::bad_request(format!("the query cannot be read: {error}")))
+}
+
+pub(super) fn time(name: &str, value: &str) -> Result<Millis, Problem> {
+    Millis::parse(value).ok_or_else(|| {
+        let value: String = value.chars().take(60).collect();
+        Problem::bad_request(format!("{name} is {value:?}: use a time such as 2026-03-04T16:12:33Z"))
+    })
+}
+
+pub(super) fn one_of(name: &str, value: String, allowed: &[&str]) -> Result<String, Problem> {
+    if allowed.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    let value: String = value.chars().take(40).collect();
+    Err(Problem::bad_request(format!("{name} is {value:?}: use one of {}", allowed.join(", "))))
+}
+
+fn listed<T>(listed: &Listed<T>, shape: impl Fn(&T) -> Value) -> Response {
+    let items: Vec<Value> = listed.items.iter().map(shape).collect();
+    answer(StatusCode::OK, &json!({ "items": items, "next_cursor": listed.next_cursor }))
+}
+
+fn single<T>(
+    what: &str,
+    id: &str,
+    found: Option<&T>,
+    shape: impl Fn(&T) -> Value,
+) -> Result<Response, Problem> {
+    let found = found.ok_or_else(|| {
+        let id: String = id.chars().take(80).collect();
+        Problem::not_found(format!("there is no {what} {id:?}"))
+    })?;
+    Ok(answer(StatusCode::OK, &shape(found)))
+}
+
+pub(super) async fn requests(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let found = api.query(move |records| records.requests(&tenant, &page)).await?;
+    Ok(listed(&found, request_json))
+}
+
+pub(super) async fn request(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api.query(move |records| records.request(&tenant, &asked)).await?;
+    single("request", &id, found.as_ref(), request_json)
+}
+
+pub(super) async fn calls(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band"])?;
+    let found = api.query(move |records| records.calls(&tenant, &page)).await?;
+    Ok(listed(&found, call_json))
+}
+
+pub(super) async fn call(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api.query(move |records| records.call(&tenant, &asked)).await?;
+    single("call", &id, found.as_ref(), call_json)
+}
+
+pub(super) async fn leads(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band", "status"])?;
+    let found = api.query(move |records| records.leads(&tenant, &page)).await?;
+    Ok(listed(&found, lead_json))
+}
+
+pub(super) async fn lead(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api
+        .query(move |records| {
+            let Some(lead) = records.lead(&tenant, &asked)? else { return Ok(None) };
+            let history = records.lead_events(&tenant, &asked)?;
+            Ok(Some((lead, history)))
+        })
+        .await?;
+    single("lead", &id, found.as_ref(), |(lead, history)| {
+        let mut shown = lead_json(lead);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("history".to_owned(), history.iter().map(lead_event_json).collect());
+        }
+        shown
+    })
+}
+
+pub(super) async fn deliveries(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let found = api.query(move |records| records.deliveries(&tenant, &page)).await?;
+    Ok(listed(&found, delivery_json))
+}
