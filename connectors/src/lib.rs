@@ -18,6 +18,7 @@ pub mod sink_http;
 pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;
+pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]
 pub mod conformance;

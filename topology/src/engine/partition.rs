@@ -735,6 +735,6 @@ fn wait_for(answer: &Mutex<Option<CommitAnswer>>) -> Option<CommitAnswer> {
 }
 
 /// A lock that a panicking thread may have left behind still guards whole values here.
-pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
