@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod engine;
 pub mod parts;
 pub mod pipeline;

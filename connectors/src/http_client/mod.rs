@@ -47,6 +47,26 @@ impl Client {
         built.map(Self).map_err(|error| CallError::Reject { why: format!("no HTTP client: {error}") })
     }
 
+    /// Posts a body signed like CallRail's webhooks; status and text of the answer, whatever it is.
+    pub async fn post_webhook(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        signature: &str,
+        deadline: Duration,
+    ) -> Result<(u16, String), CallError> {
+        let request = self
+            .0
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("signature", signature)
+            .timeout(deadline)
+            .body(body);
+        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        let status = response.status().as_u16();
+        Ok((status, String::from_utf8_lossy(&bounded(response).await?).into_owned()))
+    }
+
     /// Posts JSON; the answer's body on 2xx.
     pub(crate) async fn post(&self, call: Call<'_>) -> Result<Vec<u8>, CallError> {
         let mut request = self

@@ -138,9 +138,9 @@ impl Lexicon {
     ) {
         let Some(pairs) = self.pairs.get(&id) else { return };
         let near = firsts.iter().rev().take_while(|(_, _, end)| *end + GAP_WORDS_MAX >= from);
-        for (first, start, _) in near.filter(|(_, start, end)| {
-            *end <= from && tokens.sentence(*start) == tokens.sentence(from)
-        }) {
+        for (first, start, _) in
+            near.filter(|(_, start, end)| *end <= from && tokens.sentence(*start) == tokens.sentence(from))
+        {
             let tags = pairs.iter().filter(|(part, _)| part == first);
             hits.extend(tags.map(|(_, tag)| Hit { tag: *tag, from: *start, to }));
         }
@@ -243,7 +243,14 @@ mod tests {
         all.sort();
         assert_eq!(
             all,
-            ["i have house", "i have the house", "i have this house", "i own house", "i own the house", "i own this house"]
+            [
+                "i have house",
+                "i have the house",
+                "i have this house",
+                "i own house",
+                "i own the house",
+                "i own this house"
+            ]
         );
     }
 }

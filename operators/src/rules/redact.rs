@@ -18,8 +18,22 @@ const CUE_WORDS_MAX: usize = 12;
 
 /// Words that announce a number that must not be kept.
 const CUES: &[&str] = &[
-    "card", "visa", "mastercard", "amex", "discover", "social", "ssn", "routing", "account", "iban", "cvv", "cvc",
-    "expiration", "tarjeta", "cuenta", "seguro",
+    "card",
+    "visa",
+    "mastercard",
+    "amex",
+    "discover",
+    "social",
+    "ssn",
+    "routing",
+    "account",
+    "iban",
+    "cvv",
+    "cvc",
+    "expiration",
+    "tarjeta",
+    "cuenta",
+    "seguro",
 ];
 
 /// A run of digits, in figures or spelled out, with the tokens it stands in.
@@ -146,9 +160,14 @@ mod tests {
         ] {
             let masked = mask(secret);
             assert_eq!(masked.len(), secret.len(), "{masked}");
-            assert!(masked.contains('*') && runs(&Tokens::of(&masked)).iter().all(|r| r.digits.len() < 4), "{masked}");
+            assert!(
+                masked.contains('*') && runs(&Tokens::of(&masked)).iter().all(|r| r.digits.len() < 4),
+                "{masked}"
+            );
         }
-        for plain in ["call 614-555-0142", "six one four five five five oh one four two", "zip 43016, 2400 sq ft"] {
+        for plain in
+            ["call 614-555-0142", "six one four five five five oh one four two", "zip 43016, 2400 sq ft"]
+        {
             assert_eq!(mask(plain), plain);
         }
     }
