@@ -40,7 +40,6 @@ pub struct Window;
 
 /// What window emits.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "emitted once, behind a shared pointer")]
 pub enum WindowOut {
     /// A window as it stands.
     Metrics(WindowMetrics),
