@@ -156,6 +156,10 @@ struct Builder {
 impl Builder {
     fn add(&mut self, phrase: &str, tag: Tag) {
         for plain in expand(phrase) {
+            // An optional part may leave nothing of a phrase, or of one side of a pair: that says nothing.
+            if plain.split(" .. ").any(|part| normal(part.trim_end_matches('*')).is_empty()) {
+                continue;
+            }
             match plain.split_once(" .. ") {
                 Some((first, second)) => {
                     let (first, second) = (self.part(first), self.part(second));
