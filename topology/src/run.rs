@@ -33,6 +33,9 @@ use crate::pipeline;
 /// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
 pub const HTTP_PROVIDER: &str = "http";
 
+/// Who is told of the address, once.
+pub type Ready = Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>;
+
 /// What `run` is asked to do.
 pub struct RunOptions {
     /// Everything configured.
@@ -40,7 +43,7 @@ pub struct RunOptions {
     /// Who is told of records that can be read (the demo's terminal).
     pub stored: Stored,
     /// Called once with the address, when events are accepted.
-    pub ready: Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>,
+    pub ready: Ready,
 }
 
 /// Runs until SIGTERM, SIGINT or a fault that only a restart can mend.

@@ -3,10 +3,12 @@
 use std::fmt;
 use std::io;
 
+use serde::Serialize;
+
 use super::config::InvalidConfig;
 
 /// A place on disk where the bytes are not what was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// The file, inside the log's folder.
     pub file: String,

@@ -184,16 +184,15 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
         .filter(|(plain, _)| !plain.is_empty())
         .collect();
     for (index, line) in talk.caller() {
-        if let Some(label) = line.label.as_deref() {
-            if ["city", "town", "ciudad", "location"].iter().any(|name| label.contains(name))
-                && line.word_count() <= 5
-            {
-                let end = (0..line.word_count())
-                    .find(|at| line.tokens.list.get(*at).is_some_and(|t| t.comma))
-                    .map_or(line.word_count(), |at| at + 1);
-                consider(6, Fact::at(text(line, 0..end), index, 0..end));
-                continue;
-            }
+        if let Some(label) = line.label.as_deref()
+            && ["city", "town", "ciudad", "location"].iter().any(|name| label.contains(name))
+            && line.word_count() <= 5
+        {
+            let end = (0..line.word_count())
+                .find(|at| line.tokens.list.get(*at).is_some_and(|t| t.comma))
+                .map_or(line.word_count(), |at| at + 1);
+            consider(6, Fact::at(text(line, 0..end), index, 0..end));
+            continue;
         }
         for (plain, name) in &served {
             for at in places_of(line, plain) {
@@ -364,8 +363,9 @@ fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> 
             let served = serves_code(service, &code);
             // Five digits at the start of an address are the house, not the code.
             let alone = asked && (at > 0 || end == line.word_count());
-            let after_place = at > 0 && is_capital(line, at - 1)
-                || at > 0 && line.tokens.list.get(at - 1).is_some_and(|token| token.comma);
+            let after_place = at > 0
+                && (is_capital(line, at - 1)
+                    || line.tokens.list.get(at - 1).is_some_and(|token| token.comma));
             let points = match () {
                 () if field || cued => 4,
                 () if served => 3,

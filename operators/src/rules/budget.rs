@@ -70,7 +70,7 @@ fn withheld(talk: &Conversation) -> Option<Place> {
             let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::BudgetQuestion));
             line.cues(Cue::BudgetWithheld)
                 .next()
-                .filter(|_| asked || line.has(Cue::BudgetCue))
+                .filter(|_| asked || line.has(Cue::BudgetWord))
                 .map(|hit| (index, *hit))
         })
         .map(Place::from)
@@ -129,13 +129,13 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
             if is_excluded(line, &amount) {
                 return None;
             }
-            let cued = line.in_sentence(Cue::BudgetCue, amount.span.start);
+            let cued = line.in_sentence(Cue::BudgetWord, amount.span.start);
             let corrected = line.in_sentence(Cue::Correction, amount.span.start);
             let rank = match () {
                 () if asked || cued && amount.explicit => 3,
                 () if corrected && (amount.explicit || confirming) => 3,
                 () if cued
-                    && line.near(Cue::BudgetCue, &amount.span, 4)
+                    && line.near(Cue::BudgetWord, &amount.span, 4)
                     && amount.top() >= 5_000.0
                     && plausible_bare(line, &amount) =>
                 {
@@ -211,15 +211,13 @@ fn is_excluded(line: &Line, amount: &Amount) -> bool {
             .map(|hit| {
                 if hit.to <= amount.span.start {
                     amount.span.start - hit.to
-                } else if hit.from >= amount.span.end {
-                    hit.from - amount.span.end
                 } else {
-                    0
+                    hit.from.saturating_sub(amount.span.end)
                 }
             })
             .min()
     };
-    let own = distance(Cue::BudgetCue);
+    let own = distance(Cue::BudgetWord);
     let refused = line.in_sentence(Cue::PriceRefused, amount.span.start)
         && !line.in_sentence(Cue::CeilingBefore, amount.span.start)
         && own.is_none_or(|words| words > 3);

@@ -273,12 +273,12 @@ fn said_name(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<Stri
                     | "this"
             )
         })?;
-        let span = name_span(line, start, true).filter(|span| {
+
+        name_span(line, start, true).filter(|span| {
             asked
                 && (is_capitalised(line, span.start) || lower_case(line) && span.len() >= 2)
                 && !line.has(Cue::CallerOpening)
-        });
-        span
+        })
     };
     let signed = || {
         let at = line.word_count().checked_sub(1)?;
@@ -438,7 +438,7 @@ fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
     let at = (0..line.word_count()).find(|at| {
         matches!(tokens.word(*at), "at" | "arroba")
             && (HOSTS.contains(&tokens.word(at + 1)) || matches!(tokens.word(at + 2), "dot" | "punto"))
-            && tokens.word(at + 2) != ""
+            && !tokens.word(at + 2).is_empty()
     })?;
     let joiner = |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen");
     let mut start = at;

@@ -299,7 +299,7 @@ fn single(line: &Line, number: &Number) -> Option<Amount> {
         (None, None) => (Some(value), Some(value), span.clone()),
     };
     let span = span.start.min(wide.start)..span.end.max(wide.end);
-    (value <= AMOUNT_MAX && value >= 1.0).then_some(Amount { min, max, span, explicit })
+    (1.0..=AMOUNT_MAX).contains(&value).then_some(Amount { min, max, span, explicit })
 }
 
 /// The bounding words right before or after an amount.

@@ -123,8 +123,7 @@ fn is_sensitive(tokens: &Tokens, run: &Run) -> bool {
 /// Whether any 13 to 19 consecutive digits are a valid card number; a repeated or neighbouring digit may stand by.
 fn has_card(digits: &str) -> bool {
     let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
-    (CARD_DIGITS_MIN..=CARD_DIGITS_MAX.min(values.len()))
-        .any(|length| values.windows(length).any(|window| luhn(window)))
+    (CARD_DIGITS_MIN..=CARD_DIGITS_MAX.min(values.len())).any(|length| values.windows(length).any(luhn))
 }
 
 /// The check sum of ISO/IEC 7812-1.
