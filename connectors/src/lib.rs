@@ -9,12 +9,9 @@ pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
 pub mod disk_folder;
-#[cfg(feature = "simulation")]
-pub mod disk_simulated;
 pub mod http_client;
 pub mod http_server;
 pub mod log_embedded;
-pub mod log_memory;
 pub mod provider_http;
 pub mod secrets_file;
 pub mod sink_http;

@@ -9,10 +9,11 @@ use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::state::{State, StateError};
 use leadline_connectors::disk_folder::FolderDisk;
-use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, system_randomness};
+use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 use leadline_schemas::partitioning::Layout;
+use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
 use crate::settings::SettingsService;
@@ -53,7 +54,13 @@ impl Parts {
             max_bytes: config.log_bytes_max,
             ..EmbeddedLogConfig::default()
         };
-        let log = EmbeddedLog::open(log_config, disk, Arc::clone(&clock), system_randomness())?;
+        let log = EmbeddedLog::open(log_config, disk, Arc::clone(&clock), incarnation)?;
+        if log.cut_bytes() > 0 {
+            tracing::info!(
+                bytes = log.cut_bytes(),
+                "a torn tail was cut off the log; nothing acknowledged was in it"
+            );
+        }
         let log = Arc::new(log);
         let state = open_state(config, &*clock)?;
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
@@ -89,4 +96,14 @@ pub fn set_aside(folder: &Path, clock: &dyn Clock) -> anyhow::Result<String> {
     let moved = move_aside(folder, clock.wall())
         .with_context(|| format!("{} cannot be moved aside", folder.display()))?;
     Ok(moved.map_or_else(|| "nothing was there".to_owned(), |path| path.display().to_string()))
+}
+
+/// 64 random bits: a segment's incarnation.
+fn incarnation() -> u64 {
+    let mut bytes = [0; 8];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // Without randomness the clock still never repeats within one log.
+        bytes = SystemClock.boot_ms().to_be_bytes();
+    }
+    u64::from_be_bytes(bytes)
 }

@@ -39,4 +39,3 @@ impl Seeded {
         (0..length).map(|_| [0, 1, 0x61, 0xFE, 0xFF][self.below(5) as usize]).collect()
     }
 }
-pub mod log;

@@ -4,27 +4,25 @@ use leadline_schemas::partitioning::PARTITIONS_DEFAULT;
 use leadline_schemas::{Millis, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::header::frames_at;
-use super::slots::Slots;
 use crate::contract::log::RECORD_BYTES_MAX;
 
-/// The largest part of a commit (design section 5): a frame stays small enough to be checked in one read.
-pub const PART_BYTES_MAX: usize = 1 << 20;
+/// The largest part of a commit: a frame stays small enough to be checked in one read.
+pub(super) const PART_BYTES_MAX: usize = 1 << 20;
 
 /// The largest commit. An epoch takes in at most 4 MiB; 64 times that is no longer an epoch but a mistake.
-pub const COMMIT_BYTES_MAX: usize = 256 << 20;
+pub(super) const COMMIT_BYTES_MAX: usize = 256 << 20;
 
 /// Segments kept ready for commits when the disk has no room for another one.
-pub const RESERVED_SEGMENTS: usize = 2;
+pub(super) const RESERVED_SEGMENTS: usize = 2;
 
 /// Segments kept ready for the next roll: one is filled while the one before it is being written.
-pub const SPARE_SEGMENTS: usize = 1;
+pub(super) const SPARE_SEGMENTS: usize = 1;
 
 /// Positions inside a segment are 32 bits wide in the index; half of that is far beyond any useful size.
-pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+pub(super) const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 
 /// Small enough for a simulator to roll often, large enough for a header.
-pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
+pub(super) const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 
 /// How the log behaves. The defaults are right for one machine with an SSD.
 ///
@@ -34,7 +32,6 @@ pub const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// | `segment_bytes` | 64 MiB | a third of a second at full speed: rolls are rare, the zero-filling ahead is short, opening reads one segment |
 /// | `max_bytes` | 64 GiB | 30 days of 2 M events a day at 1 KiB; above it old segments go early, or appends answer `Full` |
 /// | `group_bytes_max` | 8 MiB | 10 ms of a 1 GB/s disk: bounds what a single append waits for |
-/// | `part_bytes` | 1 MiB | the most there may be; a simulator wants commits of many parts in small segments |
 /// | `append_queue_bytes_max` | 64 MiB | a third of a second at full speed; more waiting would only be latency |
 /// | `commit_queue_bytes_max` | 512 MiB | one of the largest commits, and room for all partitions' usual ones |
 /// | `tail_cache_bytes_max` | 64 MiB | readers a third of a second behind never touch the disk |
@@ -52,8 +49,6 @@ pub struct EmbeddedLogConfig {
     pub max_bytes: u64,
     /// How many bytes go into one write and sync; a single larger append or commit still goes as one.
     pub group_bytes_max: usize,
-    /// Into parts of how many bytes commits are cut, 256 to 1 MiB.
-    pub part_bytes: usize,
     /// How many bytes of appends wait before `Busy`; also the most that one call may append.
     pub append_queue_bytes_max: usize,
     /// How many bytes of commits wait; appends cannot take this room.
@@ -100,7 +95,6 @@ impl Default for EmbeddedLogConfig {
             segment_bytes: 64 << 20,
             max_bytes: 64 << 30,
             group_bytes_max: 8 << 20,
-            part_bytes: PART_BYTES_MAX,
             append_queue_bytes_max: 64 << 20,
             commit_queue_bytes_max: 2 * COMMIT_BYTES_MAX,
             tail_cache_bytes_max: 64 << 20,
@@ -147,13 +141,6 @@ impl EmbeddedLogConfig {
             self.segment_bytes.to_string(),
             "between 16 KiB and 1 GiB",
         )?;
-        let slots = Slots { partitions: self.partitions }.count();
-        check(
-            self.segment_bytes >= 2 * frames_at(slots) + self.group_bytes_max as u64,
-            "segment_bytes",
-            self.segment_bytes.to_string(),
-            "larger than group_bytes_max and two segment headers (4 KiB, 28 KiB with 1,024 partitions)",
-        )?;
         let files = (RESERVED_SEGMENTS + SPARE_SEGMENTS + 2) as u64;
         check(
             self.max_bytes >= self.segment_bytes.saturating_mul(files),
@@ -166,12 +153,6 @@ impl EmbeddedLogConfig {
             "group_bytes_max",
             self.group_bytes_max.to_string(),
             "between 4 KiB and 256 MiB",
-        )?;
-        check(
-            (256..=PART_BYTES_MAX).contains(&self.part_bytes),
-            "part_bytes",
-            self.part_bytes.to_string(),
-            "between 256 and 1048576",
         )?;
         check(
             (RECORD_BYTES_MAX + 4_096..=512 << 20).contains(&self.append_queue_bytes_max),

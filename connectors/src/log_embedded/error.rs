@@ -3,12 +3,10 @@
 use std::fmt;
 use std::io;
 
-use serde::Serialize;
-
 use super::config::InvalidConfig;
 
 /// A place on disk where the bytes are not what was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// The file, inside the log's folder.
     pub file: String,

@@ -36,12 +36,6 @@ impl Index {
         }
     }
 
-    pub(crate) fn extend(&mut self, slot: usize, more: &[Entry]) {
-        if let Some(entries) = self.slots.get_mut(slot) {
-            entries.extend_from_slice(more);
-        }
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &[Entry])> {
         self.slots.iter().map(Vec::as_slice).enumerate().filter(|(_, entries)| !entries.is_empty())
     }

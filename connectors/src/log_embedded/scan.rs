@@ -1,6 +1,5 @@
 //! Scan: walking the frames of one segment in order, checking every one.
 
-use std::collections::VecDeque;
 use std::io;
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, INCARNATION_AT, Kind};
@@ -48,8 +47,6 @@ pub(crate) struct Scan {
     pub(crate) end: u64,
     /// The sequence of the frame that would stand at `end`.
     pub(crate) next_sequence: u64,
-    /// The first frame that no later frame proves to have been synced; `end` if all are proven.
-    pub(crate) unproven_from: u64,
     pub(crate) stop: Stop,
 }
 
@@ -82,8 +79,6 @@ struct Scanner<'h> {
     index: Index,
     position: u64,
     sequence: u64,
-    known_synced: u64,
-    unproven: VecDeque<(u64, u64)>,
     open: Option<OpenCommit>,
 }
 
@@ -97,8 +92,6 @@ pub(crate) fn scan(file: &dyn DiskFile, header: &SegmentHeader, limit: u64) -> i
         index: Index::new(slots.count()),
         position: header.frames_at(),
         sequence: header.first_sequence,
-        known_synced: header.first_sequence.saturating_sub(1),
-        unproven: VecDeque::new(),
         open: None,
     };
     let fault = loop {
@@ -137,11 +130,6 @@ impl Scanner<'_> {
             Kind::Witness => {}
             Kind::Record => self.accept_record(frame)?,
             Kind::CommitPart => self.accept_part(frame)?,
-        }
-        self.known_synced = self.known_synced.max(frame.synced);
-        self.unproven.push_back((self.sequence, self.position));
-        while self.unproven.front().is_some_and(|(sequence, _)| *sequence <= self.known_synced) {
-            self.unproven.pop_front();
         }
         self.position += frame.frame_bytes() as u64;
         self.sequence += 1;
@@ -200,8 +188,7 @@ impl Scanner<'_> {
             sequence: self.sequence,
             what,
         });
-        let unproven_from = self.unproven.front().map_or(end, |(_, position)| (*position).min(end));
-        Scan { index: self.index, end, next_sequence, unproven_from, stop }
+        Scan { index: self.index, end, next_sequence, stop }
     }
 }
 

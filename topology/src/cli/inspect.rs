@@ -16,7 +16,7 @@ pub(super) struct LogArgs {
 
 #[derive(Subcommand)]
 enum LogCommand {
-    /// Check every frame of the log and say what it holds.
+    /// Check every frame of a stopped instance's log and say what it holds.
     #[command(after_help = "Example:\n  leadline log inspect --data ./data")]
     Inspect(InspectArgs),
 }
@@ -33,7 +33,7 @@ struct InspectArgs {
 pub(super) fn run(args: &LogArgs, output: &Output) -> Result<(), Failure> {
     let LogCommand::Inspect(args) = &args.command;
     let config = args.source.read()?;
-    let disk = FolderDisk::open_read_only(&config.log_folder()).map_err(anyhow::Error::from)?;
+    let disk = FolderDisk::open(&config.log_folder()).map_err(anyhow::Error::from)?;
     let progress = ProgressBar::new(0);
     let reports = inspect(&disk, |done, total| {
         progress.set_length(total);
@@ -50,8 +50,7 @@ pub(super) fn run(args: &LogArgs, output: &Output) -> Result<(), Failure> {
             output.line(&format!("{}  {kind}  {:>12} bytes  {records:>9} records", report.file, report.end));
         }
     }
-    let damaged: Vec<String> =
-        reports.iter().filter_map(|report| Some(report.damage.as_ref()?.to_string())).collect();
+    let damaged: Vec<&str> = reports.iter().filter_map(|report| report.damage.as_deref()).collect();
     if damaged.is_empty() {
         return Ok(());
     }
