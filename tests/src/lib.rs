@@ -168,6 +168,16 @@ pub fn sign(body: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, body.as_bytes()))
 }
 
+/// When all calls of a run have started: now, for old calls are backfills that nobody is told of, and always the same,
+/// for a call that is sent twice must be the same call.
+fn started() -> &'static str {
+    static STARTED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    STARTED.get_or_init(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        leadline_schemas::Millis(i64::try_from(now).unwrap()).to_string()
+    })
+}
+
 /// A post-call of caller `n`.
 pub fn call(company: &str, n: u64) -> String {
     json!({
@@ -176,7 +186,7 @@ pub fn call(company: &str, n: u64) -> String {
         "first_call": true, "customer_name": "DENVER CO", "customer_phone_number": format!("+1303{:07}", 5_550_000 + n % 1_000_000),
         "customer_city": "Denver", "customer_state": "CO", "tracking_phone_number": "+13035550100", "recording": null,
         "transcription": "Agent: Summit Kitchens. Caller: Hi, we own our home in Denver and want to remodel the kitchen next month, our budget is sixty thousand dollars.",
-        "tags": [], "start_time": "2026-03-04T09:12:33.236-07:00", "timestamp": "2026-03-04T09:12:33.236-07:00",
+        "tags": [], "start_time": started(), "timestamp": started(),
     })
     .to_string()
 }

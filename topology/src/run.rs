@@ -154,6 +154,7 @@ fn start_engine(
     fatal: &Arc<dyn Fn(String) + Send + Sync>,
     after_abort: bool,
 ) -> anyhow::Result<Engine> {
+    leadline_operators::rules::warm_up();
     let settings = Arc::clone(&parts.settings);
     let engine = Engine::start(EngineParts {
         pipeline: pipeline::pipeline,

@@ -58,6 +58,12 @@ struct Reading {
     facts: Facts,
 }
 
+/// Compiles the phrase lists. Called at start: the first contact must not wait for it, nor be running alone for so
+/// long that a kill looks like its fault.
+pub fn warm_up() {
+    lexicon::lexicon();
+}
+
 /// Scores one contact.
 ///
 /// Total and deterministic: any input gives an output, in time linear in its length (text beyond 256 KiB is read
