@@ -8,10 +8,17 @@ pub mod api_http;
 pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
+pub mod disk_folder;
+pub mod http_client;
+pub mod http_server;
+pub mod log_embedded;
+pub mod provider_http;
 pub mod secrets_file;
+pub mod sink_http;
 pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;
+pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]
 pub mod conformance;

@@ -7,7 +7,6 @@
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::frame::Output;
-use leadline_schemas::sketch;
 use leadline_schemas::state::WindowState;
 use leadline_schemas::window::{Sketch, WindowKind, WindowMetrics};
 use leadline_schemas::{EventId, Millis};
@@ -41,7 +40,6 @@ pub struct Window;
 
 /// What window emits.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "emitted once, behind a shared pointer")]
 pub enum WindowOut {
     /// A window as it stands.
     Metrics(WindowMetrics),
@@ -180,10 +178,10 @@ fn add(metrics: &mut WindowMetrics, facts: &ContactFacts) {
     metrics.score_sum += counts.score_sum;
     metrics.cost_micros += counts.cost_micros;
     if let Some(ms) = facts.first_contact_ms {
-        sketch::add(&mut metrics.first_contact_ms, ms as f64);
+        metrics.first_contact_ms.add(ms as f64);
     }
     if let Some(ms) = facts.score_latency_ms {
-        sketch::add(&mut metrics.score_latency_ms, ms as f64);
+        metrics.score_latency_ms.add(ms as f64);
     }
 }
 

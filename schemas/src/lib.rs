@@ -24,7 +24,7 @@ pub mod reply;
 pub mod request;
 
 pub mod settings;
-pub mod sketch;
+mod sketch;
 pub mod state;
 #[cfg(test)]
 mod testing;

@@ -13,47 +13,49 @@ const GAMMA: f64 = (1.0 + ALPHA) / (1.0 - ALPHA);
 /// Bins kept: values from 1 ms to over 300 days. Below the first, values fall into it.
 const BINS_MAX: usize = 1_200;
 
-/// Adds a value.
-pub fn add(sketch: &mut Sketch, value: f64) {
-    sketch.count += 1;
-    sketch.sum += value;
-    if value < 1.0 {
-        sketch.zeros += 1;
-        return;
+impl Sketch {
+    /// Adds a value.
+    pub fn add(&mut self, value: f64) {
+        self.count += 1;
+        self.sum += value;
+        if value < 1.0 {
+            self.zeros += 1;
+            return;
+        }
+        let index = (value.ln() / GAMMA.ln()).ceil() as i32;
+        add_bin(self, index, 1);
     }
-    let index = (value.ln() / GAMMA.ln()).ceil() as i32;
-    add_bin(sketch, index, 1);
-}
 
-/// Adds all values of another sketch.
-pub fn merge(into: &mut Sketch, from: &Sketch) {
-    into.count += from.count;
-    into.sum += from.sum;
-    into.zeros += from.zeros;
-    for (index, count) in (from.first_bin..).zip(&from.bins) {
-        if *count != 0 {
-            add_bin(into, index, *count);
+    /// Adds all values of another sketch.
+    pub fn merge(&mut self, from: &Self) {
+        self.count += from.count;
+        self.sum += from.sum;
+        self.zeros += from.zeros;
+        for (index, count) in (from.first_bin..).zip(&from.bins) {
+            if *count != 0 {
+                add_bin(self, index, *count);
+            }
         }
     }
-}
 
-/// The value that a share `q` (0 to 1) of all values does not exceed; none without values.
-pub fn quantile(sketch: &Sketch, q: f64) -> Option<f64> {
-    if sketch.count <= 0 {
-        return None;
-    }
-    let rank = (q.clamp(0.0, 1.0) * (sketch.count - 1) as f64) as i64;
-    let mut seen = sketch.zeros;
-    if rank < seen {
-        return Some(0.0);
-    }
-    for (index, count) in (sketch.first_bin..).zip(&sketch.bins) {
-        seen += count;
+    /// The value that a share `q` (0 to 1) of all values does not exceed; none without values.
+    pub fn quantile(&self, q: f64) -> Option<f64> {
+        if self.count <= 0 {
+            return None;
+        }
+        let rank = (q.clamp(0.0, 1.0) * (self.count - 1) as f64) as i64;
+        let mut seen = self.zeros;
         if rank < seen {
-            return Some(2.0 * GAMMA.powi(index) / (GAMMA + 1.0));
+            return Some(0.0);
         }
+        for (index, count) in (self.first_bin..).zip(&self.bins) {
+            seen += count;
+            if rank < seen {
+                return Some(2.0 * GAMMA.powi(index) / (GAMMA + 1.0));
+            }
+        }
+        None
     }
-    None
 }
 
 fn add_bin(sketch: &mut Sketch, index: i32, count: i64) {
@@ -88,15 +90,15 @@ mod tests {
             let (mut ours, mut left, mut right) = (Sketch::default(), Sketch::default(), Sketch::default());
             let mut theirs = DDSketch::new(Config::new(ALPHA, 4_096, 1.0));
             for (n, value) in values.iter().enumerate() {
-                add(&mut ours, *value);
-                add(if n % 2 == 0 { &mut left } else { &mut right }, *value);
+                ours.add(*value);
+                if n % 2 == 0 { left.add(*value) } else { right.add(*value) }
                 theirs.add(*value);
             }
-            merge(&mut left, &right);
+            left.merge(&right);
             for q in [0.0, 0.5, 0.95, 0.99, 1.0] {
-                let (got, want) = (quantile(&ours, q).unwrap(), theirs.quantile(q).unwrap().unwrap());
+                let (got, want) = (ours.quantile(q).unwrap(), theirs.quantile(q).unwrap().unwrap());
                 prop_assert!((got - want).abs() <= want * 3.0 * ALPHA, "q {q}: {got} against {want}");
-                prop_assert_eq!(quantile(&left, q), Some(got), "merged halves are the whole");
+                prop_assert_eq!(left.quantile(q), Some(got), "merged halves are the whole");
             }
         }
     }
@@ -105,7 +107,7 @@ mod tests {
     fn bins_are_bounded() {
         let mut sketch = Sketch::default();
         for exponent in 0..600 {
-            add(&mut sketch, 1.1_f64.powi(exponent));
+            sketch.add(1.1_f64.powi(exponent));
         }
         assert!(sketch.bins.len() <= BINS_MAX);
         assert_eq!(sketch.bins.iter().sum::<i64>() + sketch.zeros, 600);

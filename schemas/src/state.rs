@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Millis;
 use crate::avro::avro_record;
 use crate::delivery::Delivery;
 use crate::window::WindowMetrics;
-use crate::{Millis};
 
 /// State of dedupe: what was seen of one call, text or form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

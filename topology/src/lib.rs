@@ -2,6 +2,13 @@
 //!
 //! `pipeline` is the data path on one page; `engine` is what runs it.
 
+pub mod admin;
+pub mod config;
+pub mod control;
+pub mod demo;
 pub mod engine;
+pub mod parts;
 pub mod pipeline;
+pub mod plan;
+pub mod run;
 pub mod settings;

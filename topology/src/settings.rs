@@ -84,7 +84,9 @@ impl SettingsService {
             reading: Mutex::new(()),
             changed: Mutex::new(None),
         });
-        service.refresh()?;
+        let version = service.refresh()?.version;
+        service.state.sync()?;
+        service.log.set_floor(Topic::Settings, SETTINGS, Offset(version));
         let listener = Arc::downgrade(&service);
         let listen = move || {
             if let Some(service) = listener.upgrade()

@@ -1,145 +1,178 @@
-//! Lists and single records: `requests`, `calls`, `leads`, `deliveries`.
+//! Lists and single records.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse, Response};
-use http::HeaderMap;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use leadline_schemas::TenantId;
-use leadline_schemas::settings::Tenant;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use leadline_schemas::Millis;
 use serde_json::{Value, json};
 
-use super::query::{self, Filters};
-use super::{Api, view};
-use crate::contract::store::{Listed, Page, RecordReader, StoreError};
-use crate::source_http::{Problem, token};
+use super::Api;
+use super::shape::{call_json, delivery_json, lead_event_json, lead_json, request_json};
+use crate::contract::store::{Listed, Page};
+use crate::http_server::{Problem, json as answer};
 
-type Shared = State<Arc<Api>>;
-type Of<T> = Result<Path<T>, PathRejection>;
+/// Rows of a page when nothing is said, and at most.
+const LIMIT_DEFAULT: usize = 50;
+const LIMIT_MAX: usize = 200;
 
-const REQUESTS: Filters =
-    Filters { band: false, statuses: &["processing", "done", "duplicate", "failed"] };
-const CALLS: Filters = Filters { band: true, statuses: &[] };
-const LEADS: Filters = Filters { band: true, statuses: &["open", "won", "lost", "not_a_lead"] };
-const DELIVERIES: Filters =
-    Filters { band: false, statuses: &["queued", "sending", "done", "parked", "unclear", "skipped"] };
-
-/// A list of the store.
-type ListOf<T> = fn(&dyn RecordReader, &TenantId, &Page) -> Result<Listed<T>, StoreError>;
-
-/// `GET /v1/tenants/{tenant}/requests`.
-pub(super) async fn requests(api: Shared, path: Of<String>, query: RawQuery, headers: HeaderMap) -> Response {
-    let list: ListOf<_> = |reader, tenant, page| reader.requests(tenant, page);
-    api.list(path, query, &headers, REQUESTS, list, view::request).await
+/// Reads `limit`, `cursor` and filters; refuses what it does not know, for a filter with a typo shows too much.
+fn page_of(query: Option<String>, known: &[&str]) -> Result<Page, Problem> {
+    let mut page = Page { limit: LIMIT_DEFAULT, ..Page::default() };
+    for (name, value) in parameters(query)? {
+        if !known.contains(&name.as_str()) {
+            let name: String = name.chars().take(60).collect();
+            return Err(Problem::bad_request(format!(
+                "{name:?} is not a parameter here; known are {}",
+                known.join(", ")
+            )));
+        }
+        match name.as_str() {
+            "limit" => {
+                page.limit =
+                    value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+                        let value: String = value.chars().take(40).collect();
+                        Problem::bad_request(format!("limit is {value:?}: use 1 to {LIMIT_MAX}"))
+                    })?;
+            }
+            "cursor" => page.cursor = Some(value),
+            "from" => page.from = Some(time(&name, &value)?),
+            "to" => page.to = Some(time(&name, &value)?),
+            "band" => page.band = Some(one_of(&name, value, &["hot", "warm", "nurture", "cold"])?),
+            _ => page.status = Some(value),
+        }
+    }
+    Ok(page)
 }
 
-/// `GET /v1/tenants/{tenant}/calls`.
-pub(super) async fn calls(api: Shared, path: Of<String>, query: RawQuery, headers: HeaderMap) -> Response {
-    api.list(path, query, &headers, CALLS, |reader, tenant, page| reader.calls(tenant, page), view::call).await
+pub(super) fn parameters(query: Option<String>) -> Result<Vec<(String, String)>, Problem> {
+    serde_urlencoded::from_str(&query.unwrap_or_default())
+        .map_err(|error| Problem::bad_request(format!("the query cannot be read: {error}")))
 }
 
-/// `GET /v1/tenants/{tenant}/leads`.
-pub(super) async fn leads(api: Shared, path: Of<String>, query: RawQuery, headers: HeaderMap) -> Response {
-    api.list(path, query, &headers, LEADS, |reader, tenant, page| reader.leads(tenant, page), view::lead).await
+pub(super) fn time(name: &str, value: &str) -> Result<Millis, Problem> {
+    Millis::parse(value).ok_or_else(|| {
+        let value: String = value.chars().take(60).collect();
+        Problem::bad_request(format!("{name} is {value:?}: use a time such as 2026-03-04T16:12:33Z"))
+    })
 }
 
-/// `GET /v1/tenants/{tenant}/deliveries`.
-pub(super) async fn deliveries(
-    api: Shared,
-    path: Of<String>,
-    query: RawQuery,
+pub(super) fn one_of(name: &str, value: String, allowed: &[&str]) -> Result<String, Problem> {
+    if allowed.contains(&value.as_str()) {
+        return Ok(value);
+    }
+    let value: String = value.chars().take(40).collect();
+    Err(Problem::bad_request(format!("{name} is {value:?}: use one of {}", allowed.join(", "))))
+}
+
+fn listed<T>(listed: &Listed<T>, shape: impl Fn(&T) -> Value) -> Response {
+    let items: Vec<Value> = listed.items.iter().map(shape).collect();
+    answer(StatusCode::OK, &json!({ "items": items, "next_cursor": listed.next_cursor }))
+}
+
+fn single<T>(
+    what: &str,
+    id: &str,
+    found: Option<&T>,
+    shape: impl Fn(&T) -> Value,
+) -> Result<Response, Problem> {
+    let found = found.ok_or_else(|| {
+        let id: String = id.chars().take(80).collect();
+        Problem::not_found(format!("there is no {what} {id:?}"))
+    })?;
+    Ok(answer(StatusCode::OK, &shape(found)))
+}
+
+pub(super) async fn requests(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Response {
-    let list: ListOf<_> = |reader, tenant, page| reader.deliveries(tenant, page);
-    api.list(path, query, &headers, DELIVERIES, list, view::delivery).await
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let found = api.query(move |records| records.requests(&tenant, &page)).await?;
+    Ok(listed(&found, request_json))
 }
 
-/// `GET /v1/tenants/{tenant}/requests/{id}`.
-pub(super) async fn request(api: Shared, path: Of<(String, String)>, headers: HeaderMap) -> Response {
-    let one = |reader: &dyn RecordReader, tenant: &TenantId, id: &str| {
-        Ok(reader.request(tenant, id)?.as_ref().map(view::request))
-    };
-    api.one(path, &headers, "request", one).await
+pub(super) async fn request(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api.query(move |records| records.request(&tenant, &asked)).await?;
+    single("request", &id, found.as_ref(), request_json)
 }
 
-/// `GET /v1/tenants/{tenant}/calls/{id}`, by CallRail's id or an alias.
-pub(super) async fn call(api: Shared, path: Of<(String, String)>, headers: HeaderMap) -> Response {
-    let one = |reader: &dyn RecordReader, tenant: &TenantId, id: &str| {
-        Ok(reader.call(tenant, id)?.as_ref().map(view::call))
-    };
-    api.one(path, &headers, "call", one).await
+pub(super) async fn calls(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band"])?;
+    let found = api.query(move |records| records.calls(&tenant, &page)).await?;
+    Ok(listed(&found, call_json))
 }
 
-/// `GET /v1/tenants/{tenant}/leads/{id}`, with its history.
-pub(super) async fn lead(api: Shared, path: Of<(String, String)>, headers: HeaderMap) -> Response {
-    let one = |reader: &dyn RecordReader, tenant: &TenantId, id: &str| {
-        let Some(lead) = reader.lead(tenant, id)? else { return Ok(None) };
-        let history: Vec<_> = reader.lead_events(tenant, id)?.iter().map(view::lead_event).collect();
-        let mut lead = view::lead(&lead);
-        if let Some(members) = lead.as_object_mut() {
-            members.insert("history".to_owned(), Value::Array(history));
+pub(super) async fn call(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api.query(move |records| records.call(&tenant, &asked)).await?;
+    single("call", &id, found.as_ref(), call_json)
+}
+
+pub(super) async fn leads(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band", "status"])?;
+    let found = api.query(move |records| records.leads(&tenant, &page)).await?;
+    Ok(listed(&found, lead_json))
+}
+
+pub(super) async fn lead(
+    State(api): State<Arc<Api>>,
+    Path((tenant, id)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let asked = id.clone();
+    let found = api
+        .query(move |records| {
+            let Some(lead) = records.lead(&tenant, &asked)? else { return Ok(None) };
+            let history = records.lead_events(&tenant, &asked)?;
+            Ok(Some((lead, history)))
+        })
+        .await?;
+    single("lead", &id, found.as_ref(), |(lead, history)| {
+        let mut shown = lead_json(lead);
+        if let Some(fields) = shown.as_object_mut() {
+            fields.insert("history".to_owned(), history.iter().map(lead_event_json).collect());
         }
-        Ok(Some(lead))
-    };
-    api.one(path, &headers, "lead", one).await
+        shown
+    })
 }
 
-/// An answer that no cache keeps: it is one tenant's.
-pub(super) fn answer(value: &Value) -> Response {
-    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-store")];
-    (headers, value.to_string()).into_response()
-}
-
-impl Api {
-    /// The tenant that the path names and the token proves.
-    pub(super) async fn tenant(&self, path: &str, headers: &HeaderMap) -> Result<Arc<Tenant>, Problem> {
-        token::tenant_of(self.acceptance.intake(), path, headers).await
-    }
-
-    async fn list<T: Send + 'static>(
-        &self,
-        path: Of<String>,
-        RawQuery(query): RawQuery,
-        headers: &HeaderMap,
-        filters: Filters,
-        list: ListOf<T>,
-        view: fn(&T) -> Value,
-    ) -> Response {
-        let listing = async {
-            let Path(tenant) = path.map_err(|_| Problem::unauthorized())?;
-            let tenant = self.tenant(&tenant, headers).await?.tenant.clone();
-            let page = query::page(query.as_deref(), filters)?;
-            let listed = self.reading.read(move |reader| {
-                let listed = list(reader, &tenant, &page)?;
-                let items: Vec<_> = listed.items.iter().map(view).collect();
-                Ok(json!({ "items": items, "next_cursor": listed.next_cursor }))
-            });
-            listed.await
-        };
-        match listing.await {
-            Ok(page) => answer(&page),
-            Err(problem) => problem.into_response(),
-        }
-    }
-
-    async fn one(
-        &self,
-        path: Of<(String, String)>,
-        headers: &HeaderMap,
-        what: &'static str,
-        one: fn(&dyn RecordReader, &TenantId, &str) -> Result<Option<Value>, StoreError>,
-    ) -> Response {
-        let finding = async {
-            let Path((tenant, id)) = path.map_err(|_| Problem::unauthorized())?;
-            let tenant = self.tenant(&tenant, headers).await?.tenant.clone();
-            let found = self.reading.read(move |reader| one(reader, &tenant, &id)).await?;
-            found.ok_or_else(|| Problem::not_found(format!("there is no {what} of this id")))
-        };
-        match finding.await {
-            Ok(value) => answer(&value),
-            Err(problem) => problem.into_response(),
-        }
-    }
+pub(super) async fn deliveries(
+    State(api): State<Arc<Api>>,
+    Path(tenant): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let found = api.query(move |records| records.deliveries(&tenant, &page)).await?;
+    Ok(listed(&found, delivery_json))
 }

@@ -1,106 +1,264 @@
-//! The API: what a tenant may read of its records and decide of its deliveries, `process`, a page for people, and
-//! `health`, `ready`, `metrics` for whoever runs the process.
-//!
-//! Every address of a tenant takes the tenant's own token; any other, and any tenant that does not exist, is 401.
+//! The read API, health and metrics, and a page for people.
 
-mod commands;
 mod lists;
-mod ops;
-mod process;
-mod query;
-mod reading;
-mod ui;
-mod view;
-mod watch;
+mod shape;
 mod windows;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use leadline_schemas::command::Command;
+use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Tenant;
+use leadline_schemas::{EventId, TenantId};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::json;
 use tokio::sync::Semaphore;
 
+pub use shape::{call_json, lead_json, request_json};
+
 use crate::contract::clock::Clock;
-use crate::contract::store::RecordReader;
-use crate::source_http::{Acceptance, BodyReader, EventIds, Limits, Problem, Purpose, Rates, Stop};
+use crate::contract::source::Intake;
+use crate::contract::store::{RecordReader, StoreError};
+use crate::http_server::{Problem, json as answer};
+use crate::source_http::authorised;
 
-pub use ops::{Dependency, DependencyState, OpsConfig, ops_router};
-use reading::Reading;
-pub use watch::{PollingWatch, RequestWatch};
+/// Queries that run at once; each holds a thread and a connection of the read pool.
+const QUERIES_MAX: usize = 16;
 
-/// What the API needs.
-pub struct ApiConfig {
-    /// The way in for commands and `process`; shared with the sources.
-    pub acceptance: Arc<Acceptance>,
+/// What the API is given.
+pub struct ApiParts {
     /// The record store.
-    pub reader: Arc<dyn RecordReader>,
-    /// Tells when a request is finished: [`PollingWatch`], or something that is told.
-    pub watch: Arc<dyn RequestWatch>,
-    /// Time of receipt.
+    pub records: Arc<dyn RecordReader>,
+    /// Settings, and the way in for commands.
+    pub intake: Arc<dyn Intake>,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Ids of events that bring none; shared with the sources.
-    pub ids: Arc<EventIds>,
-    /// Ends the waiting of `process`.
-    pub stop: Stop,
-    /// Bounds.
-    pub limits: Limits,
 }
 
-/// What all handlers share.
+/// How the process is.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// Name of each part to what is wrong with it; none = nothing.
+    pub dependencies: BTreeMap<&'static str, Option<String>>,
+}
+
+/// What `/health`, `/ready` and `/metrics` ask.
+pub struct Probes {
+    /// How the process is.
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+    /// Whether it takes events.
+    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Prometheus text.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
 pub(crate) struct Api {
-    acceptance: Arc<Acceptance>,
-    reading: Reading,
-    watch: Arc<dyn RequestWatch>,
-    clock: Arc<dyn Clock>,
-    ids: Arc<EventIds>,
-    rates: Rates,
-    bodies: BodyReader,
-    stop: Stop,
-    /// Places for those who wait for `process`: apart from the slots of webhooks, which nobody may hold for minutes.
-    waiting: Semaphore,
-    process_timeout: Duration,
+    parts: ApiParts,
+    queries: Semaphore,
+    random: SystemRandom,
 }
 
-impl Api {
-    fn take_rate(&self, purpose: Purpose, tenant: &Tenant) -> Result<(), Problem> {
-        let rate = Some((&tenant.tenant, tenant.policy.rate_per_s));
-        self.rates.take(purpose, rate).map_err(Problem::too_many)
+/// The routes of the read API and the page.
+pub fn routes(parts: ApiParts) -> Router {
+    let api = Arc::new(Api { parts, queries: Semaphore::new(QUERIES_MAX), random: SystemRandom::new() });
+    Router::new()
+        .route("/", get(|| async { Redirect::temporary("/ui") }))
+        .route("/ui", get(page))
+        .route("/v1/tenants/{tenant}/requests", get(lists::requests))
+        .route("/v1/tenants/{tenant}/requests/{id}", get(lists::request))
+        .route("/v1/tenants/{tenant}/calls", get(lists::calls))
+        .route("/v1/tenants/{tenant}/calls/{id}", get(lists::call))
+        .route("/v1/tenants/{tenant}/leads", get(lists::leads))
+        .route("/v1/tenants/{tenant}/leads/{id}", get(lists::lead))
+        .route("/v1/tenants/{tenant}/deliveries", get(lists::deliveries))
+        .route("/v1/tenants/{tenant}/deliveries/{integration}/{subject}/{action}", post(delivery_action))
+        .route("/v1/tenants/{tenant}/metrics/windows", get(windows::windows))
+        .with_state(api)
+}
+
+/// The routes that say how the process is.
+pub fn probe_routes(probes: Probes) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(prometheus))
+        .with_state(Arc::new(probes))
+}
+
+/// Answers for paths that are not there, and for methods that they do not have.
+pub fn with_fallbacks(router: Router) -> Router {
+    router
+        .fallback(|uri: http::Uri| async move {
+            let path: String = uri.path().chars().take(200).collect();
+            Problem::not_found(format!("there is nothing at {path:?}"))
+        })
+        .method_not_allowed_fallback(|method: http::Method| async move {
+            let method: String = method.as_str().chars().take(20).collect();
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not a method of this address"))
+        })
+}
+
+async fn health(State(probes): State<Arc<Probes>>) -> Response {
+    let health = (probes.health)();
+    let well = health.dependencies.values().all(Option::is_none);
+    let parts: BTreeMap<_, _> = health
+        .dependencies
+        .iter()
+        .map(|(name, wrong)| {
+            (*name, json!({ "status": if wrong.is_none() { "ok" } else { "failing" }, "detail": wrong }))
+        })
+        .collect();
+    let body = json!({
+        "status": if well { "ok" } else { "degraded" },
+        "timestamp": probes.clock.wall().to_string(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "dependencies": parts,
+    });
+    answer(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &body)
+}
+
+async fn ready(State(probes): State<Arc<Probes>>) -> Response {
+    if (probes.ready)() {
+        answer(StatusCode::OK, &json!({ "ready": true }))
+    } else {
+        Problem::unavailable("starting or stopping", 1).into_response()
     }
 }
 
-/// The addresses of the API and its page. [`ops_router`] has the others.
-pub fn router(config: ApiConfig) -> Router {
-    let api = Arc::new(Api {
-        acceptance: config.acceptance,
-        reading: Reading::new(config.reader),
-        watch: config.watch,
-        rates: Rates::new(Arc::clone(&config.clock)),
-        clock: config.clock,
-        ids: config.ids,
-        bodies: BodyReader::new(config.limits.body_timeout),
-        stop: config.stop,
-        waiting: Semaphore::new(config.limits.concurrent_requests_max.max(1)),
-        process_timeout: config.limits.process_timeout,
-    });
-    let only_get = || async { Problem::method_not_allowed("GET, HEAD") };
-    let only_post = || async { Problem::method_not_allowed("POST") };
-    let of_tenant = Router::new()
-        .route("/requests", get(lists::requests).fallback(only_get))
-        .route("/requests/{id}", get(lists::request).fallback(only_get))
-        .route("/calls", get(lists::calls).fallback(only_get))
-        .route("/calls/{id}", get(lists::call).fallback(only_get))
-        .route("/leads", get(lists::leads).fallback(only_get))
-        .route("/leads/{id}", get(lists::lead).fallback(only_get))
-        .route("/metrics/windows", get(windows::windows).fallback(only_get))
-        .route("/deliveries", get(lists::deliveries).fallback(only_get))
-        .route("/deliveries/{integration}/{subject}/retry", post(commands::retry).fallback(only_post))
-        .route("/deliveries/{integration}/{subject}/skip", post(commands::skip).fallback(only_post))
-        .route("/process", post(process::submit).fallback(only_post));
-    Router::new()
-        .route("/", get(ui::root).fallback(only_get))
-        .route("/ui", get(ui::page).fallback(only_get))
-        .nest("/v1/tenants/{tenant}", of_tenant)
-        .with_state(api)
+async fn prometheus(State(probes): State<Arc<Probes>>) -> Response {
+    let mut response = (probes.metrics)().into_response();
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+}
+
+/// One file without outside parts; scripts and styles are its own.
+async fn page() -> Response {
+    let mut response = include_str!("ui.html").into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+impl Api {
+    fn tenant(&self, tenant: &str, headers: &HeaderMap) -> Result<Arc<Tenant>, Problem> {
+        authorised(&self.parts.intake.settings(), tenant, headers)
+    }
+
+    /// Runs a query off the async threads, a bounded number at a time.
+    async fn query<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn RecordReader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let _permit = self.queries.acquire().await.map_err(|_| Problem::unavailable("stopping", 1))?;
+        let records = Arc::clone(&self.parts.records);
+        match tokio::task::spawn_blocking(move || ask(&*records)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error @ StoreError::Cursor(_))) => Err(Problem::bad_request(error.to_string())),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a query failed");
+                Err(Problem::unavailable("the record store did not answer; ask again", 2))
+            }
+            Err(_) => Err(Problem::unavailable("the query was given up", 2)),
+        }
+    }
+}
+
+/// `POST .../deliveries/{integration}/{subject}/retry` or `/skip`: a person's word, as a command through the log.
+async fn delivery_action(
+    State(api): State<Arc<Api>>,
+    Path((tenant, integration, subject, action)): Path<(String, String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let tenant = api.tenant(&tenant, &headers)?;
+    let caller = api.caller_of(&tenant.tenant, &subject).await?;
+    let command = match action.as_str() {
+        "retry" => Command::RetryDelivery { integration, subject },
+        "skip" => Command::SkipDelivery { integration, subject },
+        other => {
+            let other: String = other.chars().take(40).collect();
+            return Err(Problem::not_found(format!(
+                "{other:?} is no action of a delivery; use retry or skip"
+            )));
+        }
+    };
+    let body = serde_json::to_vec(&command).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let mut id = [0; 16];
+    api.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
+    let event_id = EventId(uuid::Uuid::from_bytes(id));
+    let settings = api.parts.intake.settings();
+    let event = command_event(
+        event_id,
+        &tenant,
+        &caller,
+        settings.version,
+        api.parts.clock.wall(),
+        Bytes::from(body),
+    );
+    let accepted = api.parts.intake.accept(event).await;
+    accepted.map_err(|error| Problem::unavailable(error.to_string(), 2))?;
+    Ok(answer(StatusCode::ACCEPTED, &json!({ "request_id": event_id.to_string() })))
+}
+
+/// A command as a record of `inbound`.
+pub fn command_event(
+    event_id: EventId,
+    tenant: &Tenant,
+    caller: &str,
+    settings_version: u64,
+    received_at: leadline_schemas::Millis,
+    body: Bytes,
+) -> Inbound {
+    let key = Key::new(tenant.tenant.clone(), caller, tenant.policy.spread);
+    Inbound {
+        event_id,
+        tenant: key.tenant,
+        key_group: key.key_group,
+        bucket: key.bucket,
+        caller: caller.to_owned(),
+        origin: Origin::Command,
+        kind: EventKind::Command,
+        received_at,
+        settings_version,
+        attempt: 0,
+        key_id: None,
+        trace: None,
+        content_type: "application/json".to_owned(),
+        body,
+        body_ref: None,
+    }
+}
+
+impl Api {
+    /// The caller that a delivery's subject (a lead, or `missed:` and a call) belongs to.
+    async fn caller_of(&self, tenant: &TenantId, subject: &str) -> Result<String, Problem> {
+        let (tenant, subject) = (tenant.clone(), subject.to_owned());
+        let asked = subject.clone();
+        let found = self
+            .query(move |records| match subject.strip_prefix("missed:") {
+                Some(call_id) => Ok(records.call(&tenant, call_id)?.map(|call| call.caller)),
+                None => Ok(records.lead(&tenant, &subject)?.map(|lead| lead.caller)),
+            })
+            .await?;
+        found.ok_or_else(|| Problem::not_found(format!("there is no delivery about {asked:?}")))
+    }
 }

@@ -1,180 +1,160 @@
-//! `POST /v1/forms/{form_key}`: web forms, from browsers and form builders.
+//! Web forms: JSON, urlencoded or multipart, from browsers of any site that the form allows.
 //!
-//! A form whose honeypot is filled is answered like any other and written nowhere: a robot that learns of its
-//! failure tries again otherwise. Origins are compared as browsers send them; a form without origins takes any.
+//! A form that fills the honeypot field is answered like any other and not written: a robot that learns nothing
+//! does not try again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, CONTENT_TYPE, ORIGIN, VARY,
-};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use leadline_schemas::EventId;
 use leadline_schemas::forms::{self, FormError};
 use leadline_schemas::inbound::{EventKind, Origin};
-use leadline_schemas::settings::{Form, Tenant};
-use leadline_schemas::{EventId, settings::Settings};
+use leadline_schemas::settings::{Form, Settings, Tenant};
 
-use super::envelope::{Draft, EventIds, idempotency_key, traceparent};
-use super::form_body::FormBody;
-use super::limits::BODY_BYTES_MAX;
-use super::problem::Problem;
-use super::rate::Purpose;
-use super::{Sources, webhook};
+use super::accept::{Accepted, Judged};
+use super::limits::{BODY_BYTES_MAX, FORM_FIELDS_MAX};
+use super::{HttpSource, body};
+use crate::http_server::{Problem, json};
 
-/// For how long a browser may remember a preflight: what Chromium takes at most.
-const PREFLIGHT_AGE_S: &str = "7200";
-
-pub(super) async fn submit(
-    State(sources): State<Arc<Sources>>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    let (tenant, settings, key) = match sources.form_of(path).await {
-        Ok(found) => found,
-        Err(problem) => return problem.into_response(),
-    };
-    let Some(form) = tenant.form(&key) else { return no_such_form().into_response() };
-    let origin = match allowed_origin(form, request.headers()) {
-        Ok(origin) => origin,
-        Err(problem) => return problem.into_response(),
-    };
-    let mut response = match sources.form(&tenant, form, settings.version, request).await {
-        Ok(id) => webhook::accepted(StatusCode::OK, id),
-        Err(problem) => problem.into_response(),
-    };
-    allow(&mut response, origin);
-    response
-}
-
-/// What a browser asks before it sends JSON from another site.
+/// `OPTIONS /v1/forms/{form_key}`: may a page of this origin send the form?
 pub(super) async fn preflight(
-    State(sources): State<Arc<Sources>>,
-    path: Result<Path<String>, PathRejection>,
+    State(source): State<Arc<HttpSource>>,
+    Path(form_key): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let (tenant, _, key) = match sources.form_of(path).await {
-        Ok(found) => found,
-        Err(problem) => return problem.into_response(),
-    };
-    let Some(form) = tenant.form(&key) else { return no_such_form().into_response() };
-    let origin = match allowed_origin(form, &headers) {
-        Ok(origin) => origin,
-        Err(problem) => return problem.into_response(),
-    };
+    let settings = source.parts.intake.settings();
+    let form = settings.by_form_key(&form_key).and_then(|tenant| tenant.form(&form_key).cloned());
     let mut response = StatusCode::NO_CONTENT.into_response();
-    allow(&mut response, origin);
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST"));
-    headers.insert(
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("Content-Type, Idempotency-Key, traceparent"),
-    );
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE_S));
+    if let Some(origin) = form.as_ref().and_then(|form| allowed_origin(form, &headers)) {
+        let allowed = response.headers_mut();
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("POST, OPTIONS"));
+        allowed.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type"));
+        allowed.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        allowed.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
     response
 }
 
-fn no_such_form() -> Problem {
-    Problem::not_found("there is no form at this address")
+/// `POST /v1/forms/{form_key}`.
+pub(super) async fn submit(
+    State(source): State<Arc<HttpSource>>,
+    Path(form_key): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let _slot = source.slot().await?;
+    let (tenant, settings) = tenant_of_form(&source, &form_key).await?;
+    source.limit("forms", &tenant)?;
+    let form = tenant.form(&form_key).cloned().ok_or_else(unknown_form)?;
+    let (head, content) = request.into_parts();
+    let content = body::read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let fields = fields(&head.headers, content).await?;
+    let accepted = write(&source, &head.headers, (&tenant, &settings), &form, fields).await?;
+    let mut response = json(StatusCode::OK, &accepted);
+    if let Some(origin) = allowed_origin(&form, &head.headers) {
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    Ok(response)
 }
 
-/// What `Access-Control-Allow-Origin` is to say; none where no browser asks.
-fn allowed_origin(form: &Form, headers: &HeaderMap) -> Result<Option<HeaderValue>, Problem> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(None) };
-    if form.origins.is_empty() {
-        return Ok(Some(HeaderValue::from_static("*")));
-    }
-    let listed = form.origins.iter().any(|known| {
-        known.trim_end_matches('/').as_bytes().eq_ignore_ascii_case(origin.as_bytes())
-    });
-    if listed {
-        return Ok(Some(origin.clone()));
-    }
-    Err(Problem::bad_request("Origin", "this form is not taken from pages of this origin"))
+fn unknown_form() -> Problem {
+    Problem::not_found("no form has this key: take the address from the tenant's settings")
 }
 
-fn allow(response: &mut Response, origin: Option<HeaderValue>) {
-    let headers = response.headers_mut();
-    headers.insert(VARY, HeaderValue::from_static("Origin"));
-    if let Some(origin) = origin {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+async fn tenant_of_form(
+    source: &HttpSource,
+    form_key: &str,
+) -> Result<(Arc<Tenant>, Arc<Settings>), Problem> {
+    let mut settings = source.parts.intake.settings();
+    if settings.by_form_key(form_key).is_none() {
+        settings = source.parts.intake.fresh_settings().await;
     }
+    let tenant = settings.by_form_key(form_key).cloned().ok_or_else(unknown_form)?;
+    Ok((tenant, settings))
 }
 
-impl Sources {
-    /// The tenant that a form's address belongs to.
-    async fn form_of(
-        &self,
-        path: Result<Path<String>, PathRejection>,
-    ) -> Result<(Arc<Tenant>, Arc<Settings>, String), Problem> {
-        let Ok(Path(key)) = path else { return Err(no_such_form()) };
-        let mut settings = self.intake().settings();
-        if settings.by_form_key(&key).is_none() {
-            settings = self.intake().fresh_settings().await;
+/// Writes the form as JSON of its fields, whatever it came as.
+async fn write(
+    source: &HttpSource,
+    headers: &HeaderMap,
+    (tenant, settings): (&Tenant, &Settings),
+    form: &Form,
+    fields: Vec<(String, String)>,
+) -> Result<Accepted, Problem> {
+    let event_id = EventId(uuid::Uuid::from_bytes(source.random_id()));
+    let filled = |name: &str| fields.iter().any(|(field, value)| field == name && !value.trim().is_empty());
+    if form.honeypot.as_deref().is_some_and(filled) {
+        metrics::counter!("leadline_forms_robots_total").increment(1);
+        return Ok(Accepted { request_id: event_id.to_string() });
+    }
+    let id = event_id.to_string();
+    let event = forms::event(&id, fields, &form.field_map).map_err(|error| refused(&error))?;
+    let caller = event.phone.as_deref().or(event.email.as_deref()).unwrap_or(&id);
+    let by_name: BTreeMap<&String, &String> = event.fields.iter().collect();
+    let body = serde_json::to_vec(&by_name).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let judged = Judged {
+        event_id,
+        tenant,
+        settings,
+        caller,
+        origin: Origin::Form,
+        kind: EventKind::FormSubmission,
+        content_type: format!("application/json; form={}", form.form_key),
+        body: Bytes::from(body),
+    };
+    source.accept(judged, headers).await
+}
+
+async fn fields(headers: &HeaderMap, content: Bytes) -> Result<Vec<(String, String)>, Problem> {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if let Ok(boundary) = multer::parse_boundary(content_type) {
+        return multipart(content, boundary).await;
+    }
+    forms::pairs(content_type, &content).map_err(|error| refused(&error))
+}
+
+async fn multipart(content: Bytes, boundary: String) -> Result<Vec<(String, String)>, Problem> {
+    let malformed =
+        |error: multer::Error| Problem::bad_request(format!("the multipart form cannot be read: {error}"));
+    let stream = futures_util::stream::once(std::future::ready(Ok::<_, std::io::Error>(content)));
+    let mut parts = multer::Multipart::new(stream, boundary);
+    let mut fields = Vec::new();
+    while let Some(part) = parts.next_field().await.map_err(malformed)? {
+        if fields.len() >= FORM_FIELDS_MAX {
+            return Err(Problem::bad_request(format!("the form has more than {FORM_FIELDS_MAX} fields")));
         }
-        let tenant = settings.by_form_key(&key).cloned();
-        match tenant {
-            Some(tenant) => Ok((tenant, settings, key)),
-            None => {
-                self.take_rate(Purpose::Form, None)?;
-                Err(no_such_form())
-            }
-        }
-    }
-
-    async fn form(
-        &self,
-        tenant: &Tenant,
-        form: &Form,
-        settings_version: u64,
-        request: Request,
-    ) -> Result<EventId, Problem> {
-        let (head, body) = request.into_parts();
-        self.take_rate(Purpose::Form, Some((&tenant.tenant, tenant.policy.rate_per_s)))?;
-        let key = idempotency_key(&head.headers)?;
-        let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let body = self.bodies.read(&head.headers, body, BODY_BYTES_MAX).await?;
-        let body = FormBody::read(content_type.unwrap_or_default(), body.bytes.clone()).await?;
-        let received_at = self.clock.wall();
-        let event_id = match key {
-            Some(key) => EventIds::of_key(&tenant.tenant, Origin::Form, key),
-            None => self.ids.next(received_at),
+        // Files say nothing about a lead; their names do, and forms without a reply to them would be lost.
+        let name = part.name().unwrap_or_default().to_owned();
+        let file_name = part.file_name().map(str::to_owned);
+        let value = match file_name {
+            Some(file_name) => file_name,
+            None => part.text().await.map_err(malformed)?,
         };
-        if form.honeypot.as_ref().is_some_and(|honeypot| body.has(honeypot)) {
-            self.acceptance.meters.honeypot.increment(1);
-            return Ok(event_id);
-        }
-        let id = event_id.to_string();
-        let event = forms::event(&id, body.pairs, &form.field_map)?;
-        let draft = Draft {
-            event_id,
-            tenant,
-            settings_version,
-            origin: Origin::Form,
-            kind: EventKind::FormSubmission,
-            caller: event.phone.or(event.email).unwrap_or_default(),
-            received_at,
-            trace: traceparent(&head.headers),
-            // The field map belongs to the form, so decode must know which one it was.
-            content_type: format!("{}; form={}", body.media_type, form.form_key),
-            body: body.raw,
-        };
-        self.acceptance.accept(draft.into_inbound()).await?;
-        Ok(event_id)
+        fields.push((name, value));
     }
+    Ok(fields)
 }
 
-impl From<FormError> for Problem {
-    fn from(error: FormError) -> Self {
-        match error {
-            FormError::MediaType { .. } => Self::unsupported(
-                "Content-Type",
-                "a form is sent as application/json, application/x-www-form-urlencoded or multipart/form-data",
-            ),
-            FormError::Malformed { .. } | FormError::Empty => Self::bad_request("body", error.to_string()),
-        }
-    }
+fn refused(error: &FormError) -> Problem {
+    let status = match error {
+        FormError::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        FormError::Malformed { .. } | FormError::Empty => StatusCode::BAD_REQUEST,
+    };
+    Problem::new(status, error.to_string())
+}
+
+/// The request's origin, if the form allows it; no list allows all.
+fn allowed_origin(form: &Form, headers: &HeaderMap) -> Option<HeaderValue> {
+    let origin = headers.get(header::ORIGIN)?;
+    let text = origin.to_str().ok()?;
+    let listed =
+        form.origins.is_empty() || form.origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(text));
+    listed.then(|| origin.clone())
 }

@@ -1,109 +1,164 @@
-//! Sources over HTTP: CallRail's webhooks, web forms and direct events. (`process` reads what it has caused and so
-//! stands in [`crate::api_http`].)
+//! The HTTP sources: CallRail's webhooks, web forms, direct events and `process`.
 //!
-//! Each answers 2xx only after [`Intake::accept`] has made the event durable. [`router`] has the addresses,
-//! [`serve()`] the connections, [`limits`] every bound with its reason.
+//! A request is judged (who is it, may it, what is it), its envelope is appended, and only then it hears 2xx. What a
+//! CallRail webhook says is not judged here beyond what filing it needs: it comes once and never again.
 
-mod acceptance;
+mod accept;
 mod body;
-mod direct;
-mod envelope;
-mod form_body;
+mod events;
 mod forms;
-mod judge;
-mod keys;
+mod keyring;
 pub mod limits;
-mod meter;
-mod problem;
+mod process;
 mod rate;
-mod serve;
-mod socket;
-mod stop;
-pub mod token;
 mod webhook;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use http::StatusCode;
 use leadline_schemas::TenantId;
+use leadline_schemas::settings::Tenant;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub use keyring::signing_key_context;
+
+use self::keyring::KeyRings;
+use self::rate::Rates;
+use crate::contract::blob::Blob;
 use crate::contract::clock::Clock;
 use crate::contract::secrets::Secrets;
 use crate::contract::source::Intake;
+use crate::contract::store::RecordReader;
+use crate::http_server::Problem;
 
-pub use acceptance::Acceptance;
-pub(crate) use body::BodyReader;
-pub(crate) use direct::{caller_of, check_json, kind_of};
-pub use envelope::EventIds;
-pub(crate) use envelope::{Draft, idempotency_key, traceparent};
-pub use keys::signing_key_context;
-pub use limits::Limits;
-pub use problem::Problem;
-pub(crate) use rate::{Purpose, Rates};
-pub use serve::serve;
-pub use stop::{Stop, StopTrigger};
-
-/// What the sources need.
-pub struct SourceConfig {
-    /// The way in; shared with the API, so that one number of slots bounds both.
-    pub acceptance: Arc<Acceptance>,
+/// What the sources are given.
+pub struct HttpSourceParts {
+    /// The one way in.
+    pub intake: Arc<dyn Intake>,
     /// Opens signing keys.
     pub secrets: Arc<dyn Secrets>,
-    /// Time of receipt.
+    /// Takes bodies of over 4 MiB.
+    pub blob: Arc<dyn Blob>,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Ids of events that bring none.
-    pub ids: Arc<EventIds>,
-    /// Bounds.
-    pub limits: Limits,
+    /// Where `process` looks for what became of its request; none where this process has no record store.
+    pub records: Option<Arc<dyn RecordReader>>,
+    /// Requests that are worked on at once (`MAX_CONCURRENT_REQUESTS`).
+    pub requests_max: usize,
+    /// How long `process` waits for its result (`WEBHOOK_TIMEOUT_SECONDS`).
+    pub process_timeout: Duration,
 }
 
-/// What all handlers share.
-pub(crate) struct Sources {
-    acceptance: Arc<Acceptance>,
-    keys: keys::KeyRings,
-    clock: Arc<dyn Clock>,
-    ids: Arc<EventIds>,
+/// The sources' state, shared by all requests.
+pub(crate) struct HttpSource {
+    parts: HttpSourceParts,
+    keys: KeyRings,
+    slots: Arc<Semaphore>,
     rates: Rates,
-    bodies: BodyReader,
+    random: SystemRandom,
+    accepted: metrics::Counter,
+    refused: metrics::Counter,
 }
 
-impl Sources {
-    fn intake(&self) -> &dyn Intake {
-        self.acceptance.intake()
-    }
-
-    fn take_rate(&self, purpose: Purpose, tenant: Option<(&TenantId, i32)>) -> Result<(), Problem> {
-        self.rates.take(purpose, tenant).map_err(|seconds| {
-            self.acceptance.meters.rate.increment(1);
-            Problem::too_many(seconds)
-        })
-    }
-}
-
-/// The addresses of all sources.
-pub fn router(config: SourceConfig) -> Router {
-    let sources = Arc::new(Sources {
-        acceptance: config.acceptance,
-        keys: keys::KeyRings::new(config.secrets),
-        rates: Rates::new(Arc::clone(&config.clock)),
-        clock: config.clock,
-        ids: config.ids,
-        bodies: BodyReader::new(config.limits.body_timeout),
+/// The routes of all HTTP sources.
+pub fn routes(parts: HttpSourceParts) -> Router {
+    let source = Arc::new(HttpSource {
+        keys: KeyRings::new(Arc::clone(&parts.secrets)),
+        slots: Arc::new(Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
+        rates: Rates::default(),
+        random: SystemRandom::new(),
+        accepted: metrics::counter!("leadline_events_accepted_total"),
+        refused: metrics::counter!("leadline_requests_refused_total"),
+        parts,
     });
-    // GET answers HEAD too.
-    let hook = || get(webhook::probe).fallback(|| async { Problem::method_not_allowed("GET, HEAD, POST") });
-    let only_post = || async { Problem::method_not_allowed("POST") };
+    // GET and HEAD answer 200 without a body: a receiver once saw a probe.
+    let hook = || get(|| async { StatusCode::OK });
     Router::new()
         .route("/v1/callrail/webhook", hook().post(webhook::any_kind))
-        .route("/v1/callrail/webhook/{event}", hook().post(webhook::one_kind))
+        .route("/v1/callrail/webhook/{event}", hook().post(webhook::of_kind))
         .route("/v1/sources/{source_key}/callrail/{event}", hook().post(webhook::of_source))
-        .route(
-            "/v1/forms/{form_key}",
-            post(forms::submit)
-                .options(forms::preflight)
-                .fallback(|| async { Problem::method_not_allowed("OPTIONS, POST") }),
+        .route("/v1/forms/{form_key}", post(forms::submit).options(forms::preflight))
+        .route("/v1/tenants/{tenant}/events", post(events::accept))
+        .route("/v1/tenants/{tenant}/process", post(process::process))
+        .with_state(source)
+}
+
+impl HttpSource {
+    /// One of the slots; waits a bounded time for it.
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let slots = Arc::clone(&self.slots);
+        if let Ok(permit) = Arc::clone(&slots).try_acquire_owned() {
+            return Ok(permit);
+        }
+        match tokio::time::timeout(limits::SLOT_WAIT_MAX, slots.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Problem::unavailable(
+                format!(
+                    "all {} slots were busy for {:?}; send it again",
+                    self.parts.requests_max,
+                    limits::SLOT_WAIT_MAX
+                ),
+                limits::RETRY_AFTER_S,
+            )),
+        }
+    }
+
+    /// 32 random hex digits.
+    fn random_id(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        if self.random.fill(&mut bytes).is_err() {
+            // The system has no randomness: the clock still tells events of one process apart.
+            bytes = u128::from(self.parts.clock.boot_ms()).to_be_bytes();
+        }
+        bytes
+    }
+
+    /// The tenant of a path, if the bearer token is its own. A wrong token and an unknown tenant answer alike.
+    fn tenant_of_token(&self, tenant: &str, headers: &http::HeaderMap) -> Result<Arc<Tenant>, Problem> {
+        authorised(&self.parts.intake.settings(), tenant, headers)
+    }
+
+    fn limit(&self, what: &str, tenant: &Tenant) -> Result<(), Problem> {
+        let per_s = f64::from(tenant.policy.rate_per_s.max(1));
+        let key = format!("{what}/{}", tenant.tenant);
+        if self.rates.take(&key, per_s, self.parts.clock.boot_ms()) {
+            return Ok(());
+        }
+        self.refused.increment(1);
+        Err(Problem::too_many(format!("more than {per_s} {what} a second; slow down")))
+    }
+}
+
+/// The tenant named in a path, for whoever has its token; else the same answer whether it exists or not.
+pub(crate) fn authorised(
+    settings: &leadline_schemas::settings::Settings,
+    tenant: &str,
+    headers: &http::HeaderMap,
+) -> Result<Arc<Tenant>, Problem> {
+    let denied = || {
+        Problem::unauthorized(
+            "the bearer token is missing or not one of this tenant: send `Authorization: Bearer TOKEN`",
         )
-        .route("/v1/tenants/{tenant}/events", post(direct::submit).fallback(only_post))
-        .with_state(sources)
+    };
+    let token =
+        headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token =
+        token.strip_prefix("Bearer ").or_else(|| token.strip_prefix("bearer ")).unwrap_or_default().trim();
+    let digest = ring::digest::digest(&ring::digest::SHA256, token.as_bytes());
+    let found = TenantId::new(tenant).ok().and_then(|id| settings.tenant(&id).cloned());
+    let expected = found.as_ref().map_or_else(String::new, |tenant| tenant.api_token_sha256.clone());
+    let given: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    if token.is_empty() || !same(given.as_bytes(), expected.as_bytes()) {
+        return Err(denied());
+    }
+    found.ok_or_else(denied)
+}
+
+/// Compares digests without telling by time where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

@@ -1,168 +1,170 @@
-//! CallRail's webhooks: judged by their signature before anything in them counts.
-//!
-//! CallRail sends each webhook once. So one that is rightly signed is never refused for its tenant's rate, for an
-//! odd field or for the content type it claims; it gets 2xx as soon as it is durable.
-//!
-//! The body must be looked at before it is judged only on the shared addresses, where it alone tells the company;
-//! `peek` is one bounded pass. An unknown company, a body that names none and a wrong signature are one answer.
-//! (A flipped bit that makes the Signature header no header at all - a control character - is refused by the HTTP
-//! parser with 400, as any such request is.)
+//! CallRail's webhooks.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use leadline_schemas::EventId;
+use http::{HeaderMap, Request, StatusCode};
+use leadline_schemas::callrail::{self, Peek};
 use leadline_schemas::inbound::{EventKind, Origin};
+use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::{EventId, TenantId};
 
-use super::Sources;
-use super::envelope::{Draft, traceparent};
-use super::judge::{Judged, Refusal, Signature, judge};
-use super::keys::KeyRing;
-use super::limits::{HASH_INLINE_BYTES_MAX, SIGNED_BODY_BYTES_MAX};
-use super::problem::Problem;
-use super::rate::Purpose;
+use super::accept::Judged;
+use super::keyring::{KeyRing, verifies};
+use super::limits::{BAD_SIGNATURES_PER_S, SIGNED_BODY_BYTES_MAX};
+use super::{HttpSource, body};
+use crate::http_server::{Problem, json};
 
-type Shared = State<Arc<Sources>>;
-
-/// `POST /v1/callrail/webhook`: tenant and kind by the body.
-pub(super) async fn any_kind(State(sources): Shared, request: Request) -> Response {
-    answer(sources.webhook(None, None, request).await)
+/// `POST /v1/callrail/webhook`: kind from the shape, tenant from the company in the body.
+pub(super) async fn any_kind(
+    State(source): State<Arc<HttpSource>>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    handle(&source, request, None, None).await
 }
 
-/// `POST /v1/callrail/webhook/{event}`: tenant by the body, kind by the path.
-pub(super) async fn one_kind(
-    State(sources): Shared,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Response {
-    let Some(kind) = path.ok().and_then(|Path(event)| EventKind::from_path(&event)) else {
-        return no_such_event().into_response();
-    };
-    answer(sources.webhook(None, Some(kind), request).await)
+/// `POST /v1/callrail/webhook/{event}`: kind from the path.
+pub(super) async fn of_kind(
+    State(source): State<Arc<HttpSource>>,
+    Path(event): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    handle(&source, request, Some(kind_of(&event)?), None).await
 }
 
-/// `POST /v1/sources/{source_key}/callrail/{event}`: tenant and kind by the path.
+/// `POST /v1/sources/{source_key}/callrail/{event}`: the key says whose it is before the body is parsed.
 pub(super) async fn of_source(
-    State(sources): Shared,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
-) -> Response {
-    let Ok(Path((source_key, event))) = path else { return no_such_event().into_response() };
-    let Some(kind) = EventKind::from_path(&event) else { return no_such_event().into_response() };
-    answer(sources.webhook(Some(&source_key), Some(kind), request).await)
+    State(source): State<Arc<HttpSource>>,
+    Path((source_key, event)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Result<Response, Problem> {
+    let kind = kind_of(&event)?;
+    let unknown =
+        || Problem::not_found("no source has this key: take the address from the tenant's settings");
+    let mut tenant =
+        source.parts.intake.settings().by_source_key(&source_key).map(|tenant| tenant.tenant.clone());
+    if tenant.is_none() {
+        let fresh = source.parts.intake.fresh_settings().await;
+        tenant = fresh.by_source_key(&source_key).map(|tenant| tenant.tenant.clone());
+    }
+    handle(&source, request, Some(kind), Some(tenant.ok_or_else(unknown)?)).await
 }
 
-/// `GET` and `HEAD` there: a probe, which learns nothing.
-pub(super) async fn probe() -> StatusCode {
-    StatusCode::OK
+fn kind_of(event: &str) -> Result<EventKind, Problem> {
+    EventKind::from_path(event).ok_or_else(|| {
+        let known: Vec<&str> = EventKind::CALLRAIL.iter().map(|kind| kind.name()).collect();
+        let event: String = event.chars().take(60).collect();
+        Problem::not_found(format!("{event:?} is not an event of CallRail; use one of {}", known.join(", ")))
+    })
 }
 
-fn no_such_event() -> Problem {
-    Problem::not_found(
-        "there is no such event: the address ends in pre_call, call_routing_complete, post_call, call_modified, \
-         outbound_post_call, outbound_call_modified, text_received, text_sent, form_submission or \
-         convert_assist_complete",
-    )
-}
-
-fn answer(result: Result<EventId, Problem>) -> Response {
-    match result {
-        Ok(id) => accepted(StatusCode::OK, id),
-        Err(problem) => problem.into_response(),
+async fn handle(
+    source: &HttpSource,
+    request: Request<Body>,
+    kind: Option<EventKind>,
+    owner: Option<TenantId>,
+) -> Result<Response, Problem> {
+    let _slot = source.slot().await?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head.headers, body, SIGNED_BODY_BYTES_MAX).await?;
+    let accepted = judge_and_accept(source, &head.headers, &body, kind, owner.as_ref()).await;
+    match accepted {
+        Ok(response) => Ok(response),
+        Err(problem) => Err(source.count_refusal(problem)),
     }
 }
 
-/// `{"request_id": "..."}`.
-pub(super) fn accepted(status: StatusCode, id: EventId) -> Response {
-    let mut text = uuid::Uuid::encode_buffer();
-    let id = id.0.hyphenated().encode_lower(&mut text);
-    let body = [r#"{"request_id":""#, id, r#""}"#].concat();
-    let json = HeaderValue::from_static("application/json");
-    (status, [(CONTENT_TYPE, json)], body).into_response()
-}
-
-impl Sources {
-    async fn webhook(
-        &self,
-        source_key: Option<&str>,
-        kind: Option<EventKind>,
-        request: Request,
-    ) -> Result<EventId, Problem> {
-        let (head, body) = request.into_parts();
-        let body = self.bodies.read(&head.headers, body, SIGNED_BODY_BYTES_MAX).await?;
-        let since = std::time::Instant::now();
-        let judged = self.judge(source_key, &head.headers, &body.bytes).await?;
-        let received_at = self.clock.wall();
-        let event_id = self.ids.next(received_at);
-        let draft = Draft {
-            event_id,
-            tenant: &judged.tenant,
-            settings_version: judged.settings_version,
-            origin: Origin::CallrailWebhook,
-            kind: kind.unwrap_or(judged.kind),
-            caller: judged.caller,
-            received_at,
-            trace: traceparent(&head.headers),
-            content_type: "application/json".to_owned(),
-            body: body.bytes.clone(),
-        };
-        self.acceptance.accept(draft.into_inbound()).await?;
-        self.acceptance.meters.accept_s.record(since.elapsed());
-        Ok(event_id)
-    }
-
-    /// Judges by the settings at hand; what fails is judged again by fresh ones before it is refused.
-    async fn judge(
-        &self,
-        source_key: Option<&str>,
-        headers: &HeaderMap,
-        body: &Bytes,
-    ) -> Result<Judged, Problem> {
-        let signature = Signature::of(headers);
-        let ring = self.keys.of(self.intake().settings());
-        let first = judge_off_thread(&ring, source_key, signature, body).await?;
-        let refusal = match first {
-            Ok(judged) => return Ok(judged),
-            Err(Refusal::Unsigned(_)) if signature.is_some() => {
-                let fresh = self.keys.of(self.intake().fresh_settings().await);
-                if Arc::ptr_eq(&fresh, &ring) {
-                    first
-                } else {
-                    judge_off_thread(&fresh, source_key, signature, body).await?
-                }
-            }
-            Err(_) => first,
-        };
-        match refusal {
-            Ok(judged) => Ok(judged),
-            Err(Refusal::Unreadable(error)) => Err(Problem::bad_request("body", error.to_string())),
-            Err(Refusal::Unsigned(tenant)) => {
-                self.acceptance.meters.bad_signature.increment(1);
-                let tenant = tenant.as_ref().map(|tenant| (&tenant.tenant, tenant.policy.rate_per_s));
-                self.take_rate(Purpose::BadSignature, tenant)?;
-                Err(Problem::bad_signature())
-            }
-        }
-    }
-}
-
-/// Judges small bodies where it is and large ones on a thread that may be busy for a while.
-async fn judge_off_thread(
-    ring: &Arc<KeyRing>,
-    source_key: Option<&str>,
-    signature: Option<Signature>,
+async fn judge_and_accept(
+    source: &HttpSource,
+    headers: &HeaderMap,
     body: &Bytes,
-) -> Result<Result<Judged, Refusal>, Problem> {
-    if body.len() <= HASH_INLINE_BYTES_MAX {
-        return Ok(judge(ring, source_key, signature, body));
+    kind: Option<EventKind>,
+    owner: Option<&TenantId>,
+) -> Result<Response, Problem> {
+    // Nothing is believed of a body before its signature has been checked; its company only says by which key.
+    let peek = callrail::peek(body);
+    let signature = headers.get("signature").map(|value| value.as_bytes()).unwrap_or_default();
+    let mut settings = source.parts.intake.settings();
+    let mut tenant = check(source, &settings, peek.as_ref().ok(), signature, body, owner);
+    if tenant.is_err() {
+        // The key or the company may be newer than what this process has read.
+        settings = source.parts.intake.fresh_settings().await;
+        tenant = check(source, &settings, peek.as_ref().ok(), signature, body, owner);
     }
-    let (ring, body, key) = (Arc::clone(ring), body.clone(), source_key.map(str::to_owned));
-    tokio::task::spawn_blocking(move || judge(&ring, key.as_deref(), signature, &body))
-        .await
-        .map_err(|_| Problem::unavailable("the body could not be judged; send it again"))
+    let tenant = tenant?;
+    let peek = peek
+        .map_err(|error| Problem::bad_request(format!("the body is signed, but cannot be used: {error}")))?;
+    let kind = kind.unwrap_or(peek.kind);
+    let judged = Judged {
+        event_id: EventId(uuid::Uuid::from_bytes(source.random_id())),
+        tenant: &tenant,
+        settings: &settings,
+        caller: peek.caller_or_subject(),
+        origin: Origin::CallrailWebhook,
+        kind,
+        content_type: "application/json".to_owned(),
+        body: body.clone(),
+    };
+    let accepted = source.accept(judged, headers).await?;
+    Ok(json(StatusCode::OK, &accepted))
+}
+
+/// The tenant that a signed body belongs to.
+fn check(
+    source: &HttpSource,
+    settings: &Arc<Settings>,
+    peek: Option<&Peek<'_>>,
+    signature: &[u8],
+    body: &[u8],
+    owner: Option<&TenantId>,
+) -> Result<Arc<Tenant>, Problem> {
+    let ring: Arc<KeyRing> = source.keys.of(settings);
+    // One answer for an unknown company and a wrong signature: nobody learns which companies there are.
+    let refused = || {
+        Problem::unauthorized(
+            "the Signature header is missing, or not the base64 HMAC-SHA1 of this body under the signing key of a known company",
+        )
+    };
+    let company = peek.and_then(|peek| ring.company(peek.company_ids()));
+    let (tenant, keys) = match (owner, company) {
+        (Some(owner), Some((named, _))) if owner != named => {
+            return Err(Problem::unauthorized(
+                "the body names a company that does not belong to this source key",
+            ));
+        }
+        (_, Some((named, keys))) => (named.clone(), Arc::clone(keys)),
+        // Texts and forms of older payloads name no company; their own address does.
+        (Some(owner), None) => {
+            let names_another = peek.is_some_and(|peek| peek.company_ids().next().is_some());
+            if names_another {
+                return Err(Problem::unauthorized(
+                    "the body names a company that does not belong to this source key",
+                ));
+            }
+            (owner.clone(), Arc::clone(ring.tenant(owner).ok_or_else(refused)?))
+        }
+        (None, None) => return Err(refused()),
+    };
+    if !verifies(&keys, signature, body) {
+        return Err(refused());
+    }
+    settings.tenant(&tenant).cloned().ok_or_else(refused)
+}
+
+impl HttpSource {
+    /// Counts a refusal; a flood of bad signatures hears 429, for the log of a good client must not drown in it.
+    fn count_refusal(&self, problem: Problem) -> Problem {
+        self.refused.increment(1);
+        if problem.status != StatusCode::UNAUTHORIZED {
+            return problem;
+        }
+        metrics::counter!("leadline_signatures_refused_total").increment(1);
+        if self.rates.take("bad-signatures", BAD_SIGNATURES_PER_S, self.parts.clock.boot_ms()) {
+            return problem;
+        }
+        Problem::too_many("too many requests with bad signatures")
+    }
 }

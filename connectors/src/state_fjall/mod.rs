@@ -46,6 +46,7 @@ impl FjallState {
     /// another process has open, an unreadable folder or a full disk are not damage.
     pub fn open(config: &FjallConfig) -> Result<Self, StateError> {
         config.check()?;
+        refuse_strays(&config.folder)?;
         let builder = Database::builder(&config.folder)
             .cache_size(config.cache_bytes)
             .worker_threads(config.worker_threads)
@@ -115,4 +116,17 @@ impl State for FjallState {
     fn disk_bytes(&self) -> u64 {
         folder::allocated_bytes(&self.folder)
     }
+}
+
+/// fjall 3.1 ends the whole process on a folder among its keyspaces whose name is no number: it panics, and panics
+/// again while it unwinds.
+fn refuse_strays(folder: &std::path::Path) -> Result<(), StateError> {
+    let Ok(entries) = std::fs::read_dir(folder.join("keyspaces")) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if entry.path().is_dir() && name.to_str().is_none_or(|name| name.parse::<u64>().is_err()) {
+            return Err(StateError::Damaged(format!("{} is no keyspace of ours", entry.path().display())));
+        }
+    }
+    Ok(())
 }

@@ -28,11 +28,96 @@ pub(super) enum Fit {
 const LEADS: &[&str] = &["in", "en", "from", "near", "de", "por", "around", "at", "outside", "over"];
 /// Capitalised words that are no place.
 const NOT_PLACES: &[&str] = &[
-    "i", "im", "yes", "yeah", "no", "ok", "okay", "the", "my", "our", "a", "we", "were", "hi", "hello", "it", "its", "monday", "tuesday",
-    "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "may", "june", "july",
-    "august", "september", "october", "november", "december", "christmas", "indeed", "google", "facebook", "english", "spanish", "march", "spring", "summer", "fall",
-    "winter", "thanksgiving", "about", "that", "there", "here", "total", "general", "fact", "advance", "cash", "person", "mind", "touch", "charge", "town", "case", "order", "sure", "well", "um",
-    "mr", "mrs", "ms", "dr", "la", "el", "sala", "not", "just", "maybe", "this", "next", "and", "so", "yep", "home", "house", "correct", "right", "thanks", "aqui", "casa", "si",
+    "i",
+    "im",
+    "yes",
+    "yeah",
+    "no",
+    "ok",
+    "okay",
+    "the",
+    "my",
+    "our",
+    "a",
+    "we",
+    "were",
+    "hi",
+    "hello",
+    "it",
+    "its",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "christmas",
+    "indeed",
+    "google",
+    "facebook",
+    "english",
+    "spanish",
+    "march",
+    "spring",
+    "summer",
+    "fall",
+    "winter",
+    "thanksgiving",
+    "about",
+    "that",
+    "there",
+    "here",
+    "total",
+    "general",
+    "fact",
+    "advance",
+    "cash",
+    "person",
+    "mind",
+    "touch",
+    "charge",
+    "town",
+    "case",
+    "order",
+    "sure",
+    "well",
+    "um",
+    "mr",
+    "mrs",
+    "ms",
+    "dr",
+    "la",
+    "el",
+    "sala",
+    "not",
+    "just",
+    "maybe",
+    "this",
+    "next",
+    "and",
+    "so",
+    "yep",
+    "home",
+    "house",
+    "correct",
+    "right",
+    "thanks",
+    "aqui",
+    "casa",
+    "si",
 ];
 
 pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
@@ -40,7 +125,8 @@ pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
     let city = city(talk, service);
     let limited = !service.cities.is_empty() || !service.postcodes.is_empty();
     let served_code = postcode.as_ref().map(|fact| serves_code(service, &fact.value));
-    let served_city = city.as_ref().map(|fact| service.cities.iter().any(|name| same_city(name, &fact.value)));
+    let served_city =
+        city.as_ref().map(|fact| service.cities.iter().any(|name| same_city(name, &fact.value)));
     let agent_refuses = talk.agent().any(|(_, line)| line.has(Cue::AreaRefusal));
     let fit = match (limited, served_city, served_code) {
         _ if agent_refuses && served_city != Some(true) && served_code != Some(true) => Fit::Outside,
@@ -55,7 +141,8 @@ pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
 }
 
 fn same_city(a: &str, b: &str) -> bool {
-    let plain = |name: &str| normal(name).replace("saint ", "st ").replace("fort ", "ft ").replace("mount ", "mt ");
+    let plain =
+        |name: &str| normal(name).replace("saint ", "st ").replace("fort ", "ft ").replace("mount ", "mt ");
     let bare = |name: &str| name.split(" of ").last().unwrap_or(name).to_owned();
     let (a, b) = (plain(a), plain(b));
     a == b || bare(&a) == bare(&b)
@@ -73,9 +160,8 @@ fn serves_code(service: &ServiceArea, code: &str) -> bool {
 fn rank(line: &Line, at: usize, base: i32) -> i32 {
     let sentence = line.tokens.sentence(at);
     let near = |cue: Cue, words: usize| {
-        line.cues(cue).any(|hit| {
-            line.tokens.sentence(hit.from) == sentence && hit.to <= at + 1 && at <= hit.to + words
-        })
+        line.cues(cue)
+            .any(|hit| line.tokens.sentence(hit.from) == sentence && hit.to <= at + 1 && at <= hit.to + words)
     };
     base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Elsewhere, 1) { 1 } else { 0 }
 }
@@ -98,12 +184,15 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
         .filter(|(plain, _)| !plain.is_empty())
         .collect();
     for (index, line) in talk.caller() {
-        if let Some(label) = line.label.as_deref() {
-            if ["city", "town", "ciudad", "location"].iter().any(|name| label.contains(name)) && line.word_count() <= 5 {
-                let end = (0..line.word_count()).find(|at| line.tokens.list.get(*at).is_some_and(|t| t.comma)).map_or(line.word_count(), |at| at + 1);
-                consider(6, Fact::at(text(line, 0..end), index, 0..end));
-                continue;
-            }
+        if let Some(label) = line.label.as_deref()
+            && ["city", "town", "ciudad", "location"].iter().any(|name| label.contains(name))
+            && line.word_count() <= 5
+        {
+            let end = (0..line.word_count())
+                .find(|at| line.tokens.list.get(*at).is_some_and(|t| t.comma))
+                .map_or(line.word_count(), |at| at + 1);
+            consider(6, Fact::at(text(line, 0..end), index, 0..end));
+            continue;
         }
         for (plain, name) in &served {
             for at in places_of(line, plain) {
@@ -127,18 +216,41 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
 fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fact<String>> {
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
-        let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0) && line.tokens.questions.last() == Some(&true);
-        let (at, plain, name) = served.iter().find_map(|(plain, name)| Some((places_of(line, plain).first().copied()?, plain, name)))?;
-        (yes && !line.has(Cue::Greeting)).then(|| Fact::at(name.clone(), index, at..at + plain.split(' ').count()))
+        let yes =
+            answer.cues(Cue::Yes).any(|hit| hit.from == 0) && line.tokens.questions.last() == Some(&true);
+        let (at, plain, name) = served
+            .iter()
+            .find_map(|(plain, name)| Some((places_of(line, plain).first().copied()?, plain, name)))?;
+        (yes && !line.has(Cue::Greeting))
+            .then(|| Fact::at(name.clone(), index, at..at + plain.split(' ').count()))
     })
 }
 
 /// "Columbus Avenue" is a street, "Mr. Allen" a person.
 fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
-    const AFTER: &[&str] = &["street", "st", "avenue", "ave", "road", "rd", "drive", "dr", "lane", "ln", "boulevard", "blvd", "court", "ct", "way", "plumbing", "pizza"];
+    const AFTER: &[&str] = &[
+        "street",
+        "st",
+        "avenue",
+        "ave",
+        "road",
+        "rd",
+        "drive",
+        "dr",
+        "lane",
+        "ln",
+        "boulevard",
+        "blvd",
+        "court",
+        "ct",
+        "way",
+        "plumbing",
+        "pizza",
+    ];
     const BEFORE: &[&str] = &["mr", "mrs", "ms", "this is", "name is", "im allen", "not", "used to live in"];
     let before = line.tokens.words(at.saturating_sub(4)..at);
-    AFTER.contains(&line.tokens.word(at + width)) && line.tokens.sentence(at) == line.tokens.sentence(at + width)
+    AFTER.contains(&line.tokens.word(at + width))
+        && line.tokens.sentence(at) == line.tokens.sentence(at + width)
         || BEFORE.iter().any(|lead| before.ends_with(lead))
 }
 
@@ -154,7 +266,8 @@ fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, std
     let mut found = Vec::new();
     let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::CityQuestion));
     if asked && line.word_count() <= 4 && !line.has(Cue::No) {
-        let start = (0..line.word_count()).find(|at| !is_common(line.tokens.word(*at)) && !LEADS.contains(&line.tokens.word(*at)));
+        let start = (0..line.word_count())
+            .find(|at| !is_common(line.tokens.word(*at)) && !LEADS.contains(&line.tokens.word(*at)));
         if let Some(start) = start {
             let end = place_end(line, start, false);
             if end > start {
@@ -164,8 +277,16 @@ fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, std
     }
     for at in 1..line.word_count() {
         let lead = line.tokens.word(at - 1);
-        let start_of_answer = asked && line.tokens.list.get(at - 1).is_some_and(|token| token.comma || line.tokens.sentence(at) != token.sentence);
-        if (LEADS.contains(&lead) && line.tokens.sentence(at - 1) == line.tokens.sentence(at) || start_of_answer) && is_capital(line, at) {
+        let start_of_answer = asked
+            && line
+                .tokens
+                .list
+                .get(at - 1)
+                .is_some_and(|token| token.comma || line.tokens.sentence(at) != token.sentence);
+        if (LEADS.contains(&lead) && line.tokens.sentence(at - 1) == line.tokens.sentence(at)
+            || start_of_answer)
+            && is_capital(line, at)
+        {
             let end = place_end(line, at, true);
             if end > at && !is_street_or_name(line, at, end - at) {
                 let base = match lead {
@@ -219,7 +340,10 @@ fn title(name: &str) -> String {
     name.split(' ')
         .map(|word| {
             let mut chars = word.chars();
-            chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
+            chars
+                .next()
+                .map(|first| first.to_uppercase().chain(chars).collect::<String>())
+                .unwrap_or_default()
         })
         .collect::<Vec<_>>()
         .join(" ")
@@ -239,7 +363,9 @@ fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> 
             let served = serves_code(service, &code);
             // Five digits at the start of an address are the house, not the code.
             let alone = asked && (at > 0 || end == line.word_count());
-            let after_place = at > 0 && is_capital(line, at - 1) || at > 0 && line.tokens.list.get(at - 1).is_some_and(|token| token.comma);
+            let after_place = at > 0
+                && (is_capital(line, at - 1)
+                    || line.tokens.list.get(at - 1).is_some_and(|token| token.comma));
             let points = match () {
                 () if field || cued => 4,
                 () if served => 3,
@@ -262,7 +388,10 @@ fn followed_by_street(line: &Line, end: usize) -> bool {
 /// Five digits in one word, or spelled out.
 fn code_at(line: &Line, at: usize) -> Option<(String, usize)> {
     let word = line.tokens.word(at);
-    if word.len() == 5 && word.chars().all(|c| c.is_ascii_digit()) && at.checked_sub(1).is_none_or(|b| line.tokens.word(b) != "$") {
+    if word.len() == 5
+        && word.chars().all(|c| c.is_ascii_digit())
+        && at.checked_sub(1).is_none_or(|b| line.tokens.word(b) != "$")
+    {
         return Some((word.to_owned(), at + 1));
     }
     let spelled: String = (at..at + 5).map_while(|at| super::numbers::digit(line.tokens.word(at))).collect();

@@ -68,7 +68,10 @@ fn withheld(talk: &Conversation) -> Option<Place> {
     talk.caller()
         .find_map(|(index, line)| {
             let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::BudgetQuestion));
-            line.cues(Cue::BudgetWithheld).next().filter(|_| asked || line.has(Cue::BudgetCue)).map(|hit| (index, *hit))
+            line.cues(Cue::BudgetWithheld)
+                .next()
+                .filter(|_| asked || line.has(Cue::BudgetWord))
+                .map(|hit| (index, *hit))
         })
         .map(Place::from)
 }
@@ -110,7 +113,9 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
     let before = talk.asked_before(index);
     let label = line.label.as_deref();
     let budget_field = label.is_some_and(|label| {
-        ["budget", "investment", "spend", "price", "presupuesto", "cost"].iter().any(|word| label.contains(word))
+        ["budget", "investment", "spend", "price", "presupuesto", "cost"]
+            .iter()
+            .any(|word| label.contains(word))
     });
     if label.is_some() && !budget_field && !is_message_field(label) {
         return Vec::new();
@@ -124,13 +129,24 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
             if is_excluded(line, &amount) {
                 return None;
             }
-            let cued = line.in_sentence(Cue::BudgetCue, amount.span.start);
+            let cued = line.in_sentence(Cue::BudgetWord, amount.span.start);
             let corrected = line.in_sentence(Cue::Correction, amount.span.start);
             let rank = match () {
                 () if asked || cued && amount.explicit => 3,
                 () if corrected && (amount.explicit || confirming) => 3,
-                () if cued && line.near(Cue::BudgetCue, &amount.span, 4) && amount.top() >= 5_000.0 && plausible_bare(line, &amount) => 2,
-                () if amount.explicit && amount.top() >= 500.0 && line.hits.iter().any(|hit| matches!(hit.tag, super::lexicon::Tag::Project(..))) => 2,
+                () if cued
+                    && line.near(Cue::BudgetWord, &amount.span, 4)
+                    && amount.top() >= 5_000.0
+                    && plausible_bare(line, &amount) =>
+                {
+                    2
+                }
+                () if amount.explicit
+                    && amount.top() >= 500.0
+                    && line.hits.iter().any(|hit| matches!(hit.tag, super::lexicon::Tag::Project(..))) =>
+                {
+                    2
+                }
                 () if amount.explicit && amount.top() >= 500.0 && !confirming => 1,
                 () => return None,
             };
@@ -143,7 +159,9 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
 fn other_question_last(line: &Line) -> bool {
     let last = |cue| line.cues(cue).map(|hit| hit.to).max().unwrap_or(0);
     let money = last(Cue::BudgetQuestion);
-    [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion].iter().any(|cue| last(*cue) > money + 4)
+    [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion]
+        .iter()
+        .any(|cue| last(*cue) > money + 4)
 }
 
 /// A bare number near a budget phrase is money unless it looks like a time, a size or a postcode.
@@ -153,8 +171,29 @@ fn plausible_bare(line: &Line, amount: &Amount) -> bool {
 
 pub(super) fn is_message_field(label: Option<&str>) -> bool {
     const NAMES: &[&str] = &[
-        "message", "msg", "comment", "detail", "description", "describe", "note", "tell us", "help", "project", "question",
-        "mensaje", "comentario", "looking for", "inquiry", "about", "describa", "descripcion", "scope", "request", "body", "text", "info",
+        "message",
+        "msg",
+        "comment",
+        "detail",
+        "description",
+        "describe",
+        "note",
+        "tell us",
+        "help",
+        "project",
+        "question",
+        "mensaje",
+        "comentario",
+        "looking for",
+        "inquiry",
+        "about",
+        "describa",
+        "descripcion",
+        "scope",
+        "request",
+        "body",
+        "text",
+        "info",
     ];
     label.is_some_and(|label| NAMES.iter().any(|name| label.contains(name)))
 }
@@ -172,15 +211,13 @@ fn is_excluded(line: &Line, amount: &Amount) -> bool {
             .map(|hit| {
                 if hit.to <= amount.span.start {
                     amount.span.start - hit.to
-                } else if hit.from >= amount.span.end {
-                    hit.from - amount.span.end
                 } else {
-                    0
+                    hit.from.saturating_sub(amount.span.end)
                 }
             })
             .min()
     };
-    let own = distance(Cue::BudgetCue);
+    let own = distance(Cue::BudgetWord);
     let refused = line.in_sentence(Cue::PriceRefused, amount.span.start)
         && !line.in_sentence(Cue::CeilingBefore, amount.span.start)
         && own.is_none_or(|words| words > 3);
@@ -210,6 +247,8 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
         .last()
         .or_else(|| {
             let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
-            talk.asked_before(index).filter(|line| !amounts(line).is_empty()).map(|_| (false, Place::from((index, hit))))
+            talk.asked_before(index)
+                .filter(|line| !amounts(line).is_empty())
+                .map(|_| (false, Place::from((index, hit))))
         })
 }

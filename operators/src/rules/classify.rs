@@ -33,7 +33,9 @@ pub(super) fn classify(talk: &Conversation, project: Option<&Fact<ProjectType>>)
     ];
     let best = ranked
         .into_iter()
-        .filter(|(class, least)| points(*class) >= *least + handicap(*class, project.is_some(), wants_project))
+        .filter(|(class, least)| {
+            points(*class) >= *least + handicap(*class, project.is_some(), wants_project)
+        })
         .max_by_key(|(class, _)| (points(*class), *class == Class::ExistingCustomer));
     if let Some((class, _)) = best {
         return (class, tallies.get(&class).map(|tally| tally.place));
@@ -64,7 +66,9 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
             let Tag::Class(class, weight) = hit.tag else { continue };
             let words = line.tokens.words(hit.from..hit.to);
             // "We never had a warranty" and the like are rare; what counts is each phrase once.
-            let known = seen.iter().any(|(other, text)| *other == class && (text.contains(words) || words.contains(text.as_str())));
+            let known = seen.iter().any(|(other, text)| {
+                *other == class && (text.contains(words) || words.contains(text.as_str()))
+            });
             if known {
                 continue;
             }
@@ -80,11 +84,16 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
 fn wants_project(talk: &Conversation) -> bool {
     talk.caller().any(|(_, line)| {
         let asks = line.has_any(&[Cue::CallerOpening]);
-        let project = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(_, weight) if i32::from(weight) >= PROJECT_POINTS_STRONG));
+        let project = line.hits.iter().any(
+            |hit| matches!(hit.tag, Tag::Project(_, weight) if i32::from(weight) >= PROJECT_POINTS_STRONG),
+        );
         asks && project && line.has(Cue::Project)
             || line.hits.iter().any(|hit| {
                 hit.tag == Tag::Cue(Cue::Project)
-                    && matches!(line.tokens.word(hit.from), "estimate" | "quote" | "remodel" | "remodeling" | "renovation" | "remodelar")
+                    && matches!(
+                        line.tokens.word(hit.from),
+                        "estimate" | "quote" | "remodel" | "remodeling" | "renovation" | "remodelar"
+                    )
                     && asks
             })
     })
@@ -95,12 +104,18 @@ fn tells_anything(talk: &Conversation) -> bool {
     talk.caller().any(|(_, line)| {
         let verb = line.hits.iter().any(|hit| {
             hit.tag == Tag::Cue(Cue::Project)
-                && !matches!(line.tokens.word(hit.from), "new" | "add" | "fix" | "fixed" | "built" | "build" | "building" | "quote")
+                && !matches!(
+                    line.tokens.word(hit.from),
+                    "new" | "add" | "fix" | "fixed" | "built" | "build" | "building" | "quote"
+                )
         });
         verb && line.has(Cue::CallerOpening)
             || talk.channel != Channel::Form && line.has(Cue::Emergency)
             || line.has(Cue::PriceQuestion) && line.word_count() > 4
-            || line.hits.iter().any(|hit| hit.tag == Tag::Cue(Cue::Project) && matches!(line.tokens.word(hit.from), "quote" | "estimate" | "remodel" | "remodeling"))
+            || line.hits.iter().any(|hit| {
+                hit.tag == Tag::Cue(Cue::Project)
+                    && matches!(line.tokens.word(hit.from), "quote" | "estimate" | "remodel" | "remodeling")
+            })
     })
 }
 
@@ -109,18 +124,32 @@ pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
     let mut tallies: BTreeMap<ProjectType, Tally> = BTreeMap::new();
     for (index, line) in talk.caller() {
         let service_field = line.label.as_deref().is_some_and(|label| {
-            ["service", "project", "type", "servicio", "proyecto", "looking for", "interest"].iter().any(|word| label.contains(word))
+            ["service", "project", "type", "servicio", "proyecto", "looking for", "interest"]
+                .iter()
+                .any(|word| label.contains(word))
         });
         for hit in &line.hits {
             let Tag::Project(project, weight) = hit.tag else { continue };
             let before = line.tokens.words(hit.from.saturating_sub(3)..hit.from);
-            let elsewhere = ["not the", "into the", "through to the", "near the", "next to the", "above the", "off the", "from the", "in the"]
-                .iter()
-                .any(|lead| before.ends_with(lead));
+            let elsewhere = [
+                "not the",
+                "into the",
+                "through to the",
+                "near the",
+                "next to the",
+                "above the",
+                "off the",
+                "from the",
+                "in the",
+            ]
+            .iter()
+            .any(|lead| before.ends_with(lead));
             let past = line.tokens.norm.contains("you redid our") && before.ends_with("redid our")
-                || before.ends_with("did my") || before.ends_with("did our");
+                || before.ends_with("did my")
+                || before.ends_with("did our");
             let factor = if service_field { 2 } else { 1 };
-            let points = (i32::from(weight) * 2 * factor) - if elsewhere { 3 } else { 0 } - if past { 4 } else { 0 };
+            let points =
+                (i32::from(weight) * 2 * factor) - if elsewhere { 3 } else { 0 } - if past { 4 } else { 0 };
             let place = Place::from((index, *hit));
             let tally = tallies.entry(project).or_insert(Tally { points: 0, place });
             // What is named first is what the call is about; later mentions support it less.
@@ -128,9 +157,13 @@ pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
         }
     }
     let rooms = [ProjectType::Kitchen, ProjectType::Bath, ProjectType::Flooring, ProjectType::Basement];
-    let strong_rooms = rooms.iter().filter(|room| tallies.get(room).is_some_and(|tally| tally.points >= 12)).count();
+    let strong_rooms =
+        rooms.iter().filter(|room| tallies.get(room).is_some_and(|tally| tally.points >= 12)).count();
     if strong_rooms >= 3
-        && let Some(tally) = rooms.iter().filter_map(|room| tallies.get(room)).min_by_key(|tally| (tally.place.line, tally.place.from))
+        && let Some(tally) = rooms
+            .iter()
+            .filter_map(|room| tallies.get(room))
+            .min_by_key(|tally| (tally.place.line, tally.place.from))
     {
         return Some(Fact { value: ProjectType::WholeHome, place: tally.place });
     }
@@ -147,12 +180,16 @@ pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
 fn prefer(tallies: &mut BTreeMap<ProjectType, Tally>) {
     const FRAMES: &[ProjectType] =
         &[ProjectType::WholeHome, ProjectType::Commercial, ProjectType::AdditionAdu, ProjectType::Basement];
-    let firm: Vec<ProjectType> =
-        FRAMES.iter().copied().filter(|frame| tallies.get(frame).is_some_and(|tally| tally.points >= 12)).collect();
+    let firm: Vec<ProjectType> = FRAMES
+        .iter()
+        .copied()
+        .filter(|frame| tallies.get(frame).is_some_and(|tally| tally.points >= 12))
+        .collect();
     if let Some(tally) = firm.first().and_then(|frame| tallies.get_mut(frame)) {
         tally.points += 8;
     }
-    let firm_other = tallies.iter().any(|(project, tally)| *project != ProjectType::Other && tally.points >= 8);
+    let firm_other =
+        tallies.iter().any(|(project, tally)| *project != ProjectType::Other && tally.points >= 8);
     if let Some(tally) = tallies.get_mut(&ProjectType::Other).filter(|_| firm_other) {
         tally.points -= 10;
     }

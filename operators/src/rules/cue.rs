@@ -27,7 +27,8 @@ pub(super) enum Cue {
     TradeRefusal,
     AgentOther,
     // Money
-    BudgetCue,
+    #[serde(rename = "budget_cue")]
+    BudgetWord,
     NotBudget,
     BudgetNone,
     BudgetWithheld,

@@ -138,9 +138,9 @@ impl Lexicon {
     ) {
         let Some(pairs) = self.pairs.get(&id) else { return };
         let near = firsts.iter().rev().take_while(|(_, _, end)| *end + GAP_WORDS_MAX >= from);
-        for (first, start, _) in near.filter(|(_, start, end)| {
-            *end <= from && tokens.sentence(*start) == tokens.sentence(from)
-        }) {
+        for (first, start, _) in
+            near.filter(|(_, start, end)| *end <= from && tokens.sentence(*start) == tokens.sentence(from))
+        {
             let tags = pairs.iter().filter(|(part, _)| part == first);
             hits.extend(tags.map(|(_, tag)| Hit { tag: *tag, from: *start, to }));
         }
@@ -156,6 +156,10 @@ struct Builder {
 impl Builder {
     fn add(&mut self, phrase: &str, tag: Tag) {
         for plain in expand(phrase) {
+            // An optional part may leave nothing of a phrase, or of one side of a pair: that says nothing.
+            if plain.split(" .. ").any(|part| normal(part.trim_end_matches('*')).is_empty()) {
+                continue;
+            }
             match plain.split_once(" .. ") {
                 Some((first, second)) => {
                     let (first, second) = (self.part(first), self.part(second));
@@ -243,7 +247,14 @@ mod tests {
         all.sort();
         assert_eq!(
             all,
-            ["i have house", "i have the house", "i have this house", "i own house", "i own the house", "i own this house"]
+            [
+                "i have house",
+                "i have the house",
+                "i have this house",
+                "i own house",
+                "i own the house",
+                "i own this house"
+            ]
         );
     }
 }

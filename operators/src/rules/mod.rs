@@ -1,24 +1,238 @@
-//! stand-in until branch scorer is merged
-use leadline_schemas::score::*;
-/// v
-pub const RULES_VERSION: &str = "0";
-/// s
+//! The rule-based scorer: from a conversation to a scored lead by phrase lists and arithmetic, with no network, no
+//! clock and no randomness. The same words always give the same score.
+//!
+//! The path of a contact: `turns` gives each side its lines (numbers that must not be kept are masked by `redact`),
+//! `lexicon` finds the phrases of `data/*.toml`, the deciders (`classify`, `area`, `budget`, `timeline`, `people`,
+//! `contact`, `facts`) turn them into facts with their places, `factors` applies the rubric of scoring.md, and
+//! [`score`] puts the gates on top. Rules are data: which words mean what is in TOML, what follows from it is code.
+
+mod area;
+mod budget;
+mod classify;
+mod contact;
+mod cue;
+mod fact;
+mod factors;
+mod facts;
+mod lexicon;
+mod money;
+mod numbers;
+mod people;
+mod reasons;
+mod redact;
+mod timeline;
+mod tokens;
+mod turns;
+
+use area::{Area, Fit};
+use budget::Budget;
+use contact::Contact;
+use fact::{Fact, Place};
+use factors::{Understanding, factors};
+use facts::Facts;
+use leadline_schemas::score::{
+    Band, Channel, Class, Evidence, Extracted, Factors, ProjectType, ScoreInput, ScoreOutput,
+};
+use people::Authority;
+use timeline::When;
+use turns::Conversation;
+
+/// Changes whenever the same input may score differently; stored with each score.
+pub const RULES_VERSION: &str = "rules-1";
+
+/// Most that a contact other than a lead can score.
+const NOT_A_LEAD_MAX: u8 = 20;
+/// Most that a lead outside the area can score.
+const OUT_OF_AREA_MAX: u8 = 35;
+/// Words from which a caller's description of a project is specific.
+const SPECIFIC_WORDS_MIN: usize = 25;
+
+/// What every decider found.
+struct Reading {
+    project: Option<Fact<ProjectType>>,
+    area: Area,
+    budget: Budget,
+    when: When,
+    authority: Authority,
+    contact: Contact,
+    facts: Facts,
+}
+
+/// Compiles the phrase lists. Called at start: the first contact must not wait for it, nor be running alone for so
+/// long that a kill looks like its fault.
+pub fn warm_up() {
+    lexicon::lexicon();
+}
+
+/// Scores one contact.
+///
+/// Total and deterministic: any input gives an output, in time linear in its length (text beyond 256 KiB is read
+/// from both ends only).
+#[must_use]
 pub fn score(input: &ScoreInput) -> ScoreOutput {
+    let talk = Conversation::of(input);
+    let project = classify::project(&talk);
+    let (class, class_place) = classify::classify(&talk, project.as_ref());
+    let reading = Reading {
+        area: area::area(&talk, &input.tenant.service_area),
+        budget: budget::budget(&talk),
+        when: timeline::when(&talk),
+        authority: people::authority(&talk),
+        contact: contact::contact(&talk),
+        facts: facts::facts(&talk),
+        project,
+    };
+    let class =
+        if class == Class::Lead && reading.area.fit == Fit::Outside { Class::OutOfArea } else { class };
+    assemble(input, &talk, &reading, class, class_place)
+}
+
+fn assemble(
+    input: &ScoreInput,
+    talk: &Conversation,
+    reading: &Reading,
+    class: Class,
+    class_place: Option<Place>,
+) -> ScoreOutput {
+    let trade = &input.tenant.trade;
+    let project = reading.project.as_ref().map(|fact| fact.value);
+    let turned_away = talk.agent().any(|(_, line)| line.has(cue::Cue::TradeRefusal));
+    let offered = project.is_none_or(|project| trade.is_empty() || trade.contains(&project));
+    let seen = Understanding {
+        budget: &reading.budget,
+        when: &reading.when,
+        area: &reading.area,
+        authority: &reading.authority,
+        project_known: project.is_some(),
+        offered: offered
+            && !(turned_away && reading.authority.appointment.is_none() && project_is_doubtful(project)),
+        specific: is_specific(talk),
+        reachable: reading.contact.phone.is_some()
+            || reading.contact.email.is_some()
+            || talk.caller_has(cue::Cue::CallBack)
+            || talk.channel == Channel::Text,
+        min_budget: input.tenant.min_budget,
+    };
+    let (factors, score) = gate(class, factors(&seen));
+    let is_project = matches!(class, Class::Lead | Class::OutOfArea);
+    let mut evidence = evidence(talk, reading, is_project);
+    let mut reasons = Vec::new();
+    if class != Class::Lead {
+        reasons.push(reasons::not_a_lead(class).to_owned());
+        evidence.extend(class_place.and_then(|place| place.evidence("class", talk)));
+    }
+    if is_project {
+        reasons.extend(reasons::reasons(&seen, project));
+    }
+    let amount = reading.budget.amount.as_ref().filter(|_| is_project).map(|fact| &fact.value);
+    let whole = |value: Option<f64>| value.map(|value| value.round() as u64);
     ScoreOutput {
         id: input.id.clone(),
-        score: 50,
-        band: Band::Nurture,
-        class: Class::Lead,
-        factors: Factors { budget: 12, timeline: 12, scope_area: 13, authority: 13 },
-        project_type: None,
-        budget_min: None,
-        budget_max: None,
-        timeline: None,
-        decision_maker: None,
-        urgency: None,
-        appointment_set: false,
-        extracted: Extracted::default(),
-        evidence: vec![],
-        reasons: vec![],
+        score,
+        band: Band::of(score),
+        class,
+        factors,
+        project_type: project.filter(|_| is_project || class == Class::ExistingCustomer),
+        budget_min: amount.and_then(|amount| whole(amount.min)),
+        budget_max: amount.and_then(|amount| whole(amount.max)),
+        timeline: reading.when.timeline.as_ref().filter(|_| is_project).map(|fact| fact.value),
+        decision_maker: reading
+            .authority
+            .decision_maker
+            .as_ref()
+            .filter(|_| is_project)
+            .map(|fact| fact.value),
+        urgency: reading.when.urgency.as_ref().filter(|_| is_project).map(|fact| fact.value),
+        appointment_set: reading.authority.appointment.is_some()
+            && (is_project || class == Class::ExistingCustomer),
+        extracted: extracted(reading),
+        evidence,
+        reasons,
     }
+}
+
+/// The company said no, and what was asked for is nothing it is sure to offer.
+fn project_is_doubtful(project: Option<ProjectType>) -> bool {
+    matches!(project, None | Some(ProjectType::Other))
+}
+
+/// Only a lead keeps its sum; the factors are lowered with the score so that they still add up to it.
+fn gate(class: Class, factors: Factors) -> (Factors, u8) {
+    let most = match class {
+        Class::Lead => return (factors, factors.sum()),
+        Class::OutOfArea => OUT_OF_AREA_MAX,
+        _ => NOT_A_LEAD_MAX,
+    };
+    let lower = |factor: u8, share: u8| factor.min(share);
+    let share = most / 4;
+    let gated = Factors {
+        budget: lower(factors.budget, share),
+        timeline: lower(factors.timeline, share),
+        scope_area: lower(factors.scope_area, 4),
+        authority: lower(factors.authority, share),
+    };
+    (gated, gated.sum())
+}
+
+/// Enough words, a size or a count: an estimator would know what to bring.
+fn is_specific(talk: &Conversation) -> bool {
+    let words: usize = talk.caller().map(|(_, line)| line.word_count()).sum();
+    words >= SPECIFIC_WORDS_MIN || talk.channel == Channel::Form && words >= 10
+}
+
+fn extracted(reading: &Reading) -> Extracted {
+    let text = |fact: &Option<Fact<String>>| fact.as_ref().map(|fact| fact.value.clone());
+    let flag = |fact: &Option<Fact<bool>>| fact.as_ref().map(|fact| fact.value);
+    Extracted {
+        caller_name: text(&reading.contact.name),
+        phone: text(&reading.contact.phone),
+        email: text(&reading.contact.email),
+        address: text(&reading.contact.address),
+        city: text(&reading.area.city),
+        postcode: text(&reading.area.postcode),
+        year_built: reading.facts.year_built.as_ref().map(|fact| fact.value),
+        hoa: flag(&reading.facts.hoa),
+        insurance_claim: flag(&reading.facts.insurance_claim),
+        financing_interest: flag(&reading.facts.financing_interest),
+        competing_bids: flag(&reading.facts.competing_bids),
+        appointment_window: text(&reading.authority.appointment).filter(|window| !window.is_empty()),
+        language: reading.facts.language.map(str::to_owned),
+    }
+}
+
+/// The quotes for every field that is filled.
+fn evidence(talk: &Conversation, reading: &Reading, is_project: bool) -> Vec<Evidence> {
+    let amount = reading.budget.amount.as_ref();
+    let bound = |bound: fn(&money::Amount) -> Option<f64>| {
+        amount.filter(|fact| bound(&fact.value).is_some()).map(|fact| fact.place)
+    };
+    let project_fields = [
+        ("project_type", reading.project.as_ref().map(|fact| fact.place)),
+        ("budget_min", bound(|amount| amount.min)),
+        ("budget_max", bound(|amount| amount.max)),
+        ("budget", reading.budget.place.filter(|_| amount.is_none())),
+        ("timeline", reading.when.timeline.as_ref().map(|fact| fact.place)),
+        ("decision_maker", reading.authority.decision_maker.as_ref().map(|fact| fact.place)),
+        ("urgency", reading.when.urgency.as_ref().map(|fact| fact.place)),
+        ("appointment_set", reading.authority.appointment.as_ref().map(|fact| fact.place)),
+    ];
+    let place = |fact: &Option<Fact<String>>| fact.as_ref().map(|fact| fact.place);
+    let flag = |fact: &Option<Fact<bool>>| fact.as_ref().map(|fact| fact.place);
+    let window = reading.authority.appointment.as_ref().filter(|fact| !fact.value.is_empty());
+    let extracted_fields = [
+        ("caller_name", place(&reading.contact.name)),
+        ("phone", place(&reading.contact.phone)),
+        ("email", place(&reading.contact.email)),
+        ("address", place(&reading.contact.address)),
+        ("city", place(&reading.area.city)),
+        ("postcode", place(&reading.area.postcode)),
+        ("year_built", reading.facts.year_built.as_ref().map(|fact| fact.place)),
+        ("hoa", flag(&reading.facts.hoa)),
+        ("insurance_claim", flag(&reading.facts.insurance_claim)),
+        ("financing_interest", flag(&reading.facts.financing_interest)),
+        ("competing_bids", flag(&reading.facts.competing_bids)),
+        ("appointment_window", window.map(|fact| fact.place)),
+    ];
+    let shown = project_fields.into_iter().filter(|_| is_project).chain(extracted_fields);
+    shown.filter_map(|(field, place)| place?.evidence(field, talk)).collect()
 }

@@ -12,21 +12,133 @@ const AMOUNT_MAX: f64 = 50_000_000.0;
 
 /// Words after a number that make it something other than money.
 const UNITS: &[&str] = &[
-    "week", "weeks", "day", "days", "month", "months", "year", "years", "hour", "hours", "minute", "minutes",
-    "percent", "sq", "square", "squares", "feet", "foot", "ft", "x", "by", "windows", "window", "doors", "door",
-    "rooms", "room", "bedroom", "bedrooms", "bathroom", "bathrooms", "baths", "bath", "people", "kids", "children",
-    "am", "pm", "oclock", "inches", "inch", "story", "stories", "miles", "acres", "times", "units", "stairs",
-    "semanas", "semana", "dias", "mes", "meses", "ano", "anos", "pies", "metros", "cuartos", "ventanas", "puertas",
-    "banos", "horas", "quotes", "bids", "estimates", "contractors", "companies", "of", "other", "more", "guys",
-    "thirty", "fifteen", "townhomes", "houses", "floors", "car", "bed", "per", "th", "street", "drive", "lane",
-    "avenue", "road", "court", "blvd", "boulevard", "st", "ave", "rd",
+    "week",
+    "weeks",
+    "day",
+    "days",
+    "month",
+    "months",
+    "year",
+    "years",
+    "hour",
+    "hours",
+    "minute",
+    "minutes",
+    "percent",
+    "sq",
+    "square",
+    "squares",
+    "feet",
+    "foot",
+    "ft",
+    "x",
+    "by",
+    "windows",
+    "window",
+    "doors",
+    "door",
+    "rooms",
+    "room",
+    "bedroom",
+    "bedrooms",
+    "bathroom",
+    "bathrooms",
+    "baths",
+    "bath",
+    "people",
+    "kids",
+    "children",
+    "am",
+    "pm",
+    "oclock",
+    "inches",
+    "inch",
+    "story",
+    "stories",
+    "miles",
+    "acres",
+    "times",
+    "units",
+    "stairs",
+    "semanas",
+    "semana",
+    "dias",
+    "mes",
+    "meses",
+    "ano",
+    "anos",
+    "pies",
+    "metros",
+    "cuartos",
+    "ventanas",
+    "puertas",
+    "banos",
+    "horas",
+    "quotes",
+    "bids",
+    "estimates",
+    "contractors",
+    "companies",
+    "of",
+    "other",
+    "more",
+    "guys",
+    "thirty",
+    "fifteen",
+    "townhomes",
+    "houses",
+    "floors",
+    "car",
+    "bed",
+    "per",
+    "th",
+    "street",
+    "drive",
+    "lane",
+    "avenue",
+    "road",
+    "court",
+    "blvd",
+    "boulevard",
+    "st",
+    "ave",
+    "rd",
 ];
 
 /// Words that may stand between the ends of a range.
 const RANGE_WORDS: &[&str] = &[
-    "-", "to", "or", "and", "maybe", "through", "a", "y", "o", "hasta", "could", "stretch", "go", "up", "possibly",
-    "perhaps", "even", "tops", "we", "i", "as", "high", "around", "about", "like", "probably", "can", "might", "quizas", "tal",
-    "vez", "somewhere",
+    "-",
+    "to",
+    "or",
+    "and",
+    "maybe",
+    "through",
+    "a",
+    "y",
+    "o",
+    "hasta",
+    "could",
+    "stretch",
+    "go",
+    "up",
+    "possibly",
+    "perhaps",
+    "even",
+    "tops",
+    "we",
+    "i",
+    "as",
+    "high",
+    "around",
+    "about",
+    "like",
+    "probably",
+    "can",
+    "might",
+    "quizas",
+    "tal",
+    "vez",
+    "somewhere",
 ];
 /// Most words between the ends of a range.
 const RANGE_GAP_MAX: usize = 6;
@@ -73,7 +185,8 @@ pub(super) fn amounts(line: &Line) -> Vec<Amount> {
 
 /// "somewhere in the fifties" has no number word; this reads it.
 fn decades(line: &Line) -> Vec<Amount> {
-    let names = ["twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"];
+    let names =
+        ["twenties", "thirties", "forties", "fifties", "sixties", "seventies", "eighties", "nineties"];
     let place = (0..line.tokens.list.len()).find_map(|at| {
         let which = names.iter().position(|name| *name == line.tokens.word(at))?;
         let lead = line.tokens.words(at.saturating_sub(4)..at);
@@ -97,18 +210,19 @@ fn is_money(line: &Line, number: &Number) -> bool {
     let before_that = number.from.checked_sub(2).map_or("", |at| line.tokens.word(at));
     let counts = UNITS.contains(&next)
         || (next == "-" || next == "to" || next == "or")
-            && line
-                .numbers
-                .iter()
-                .find(|other| other.from >= number.to)
-                .is_some_and(|other| other.from <= number.to + 1 && !other.money && UNITS.contains(&line.tokens.word(other.to)));
+            && line.numbers.iter().find(|other| other.from >= number.to).is_some_and(|other| {
+                other.from <= number.to + 1 && !other.money && UNITS.contains(&line.tokens.word(other.to))
+            });
     let clock = matches!(previous, "at" | "the" | "on" | "a" | "las" | "los") && number.value <= 31.0
-        || matches!(before_that, "built" | "since") || matches!(previous, "x" | "by" | "zip" | "number" | "built" | "since");
+        || matches!(before_that, "built" | "since")
+        || matches!(previous, "x" | "by" | "zip" | "number" | "built" | "since");
     let digits_of_something = number.value < 2.0 || number.value.fract() != 0.0;
     let spelled_digits = |word: &str| super::numbers::digit(word).is_some();
     let in_digit_run = number.value < 10.0 && (spelled_digits(next) || spelled_digits(previous));
     !(counts || clock || digits_of_something || number.year || in_digit_run)
-        && (number.value >= 5.0 || next.is_empty() || matches!(next, "to" | "or" | "-" | "max" | "tops" | "|"))
+        && (number.value >= 5.0
+            || next.is_empty()
+            || matches!(next, "to" | "or" | "-" | "max" | "tops" | "|"))
         && (number.value < 100_000.0)
 }
 
@@ -117,7 +231,11 @@ fn joined(line: &Line, first: &Number, second: &Number) -> bool {
     if second.from > first.to + RANGE_GAP_MAX
         || line.tokens.sentence(first.from) != line.tokens.sentence(second.from)
         || !second.money && UNITS.contains(&line.tokens.word(second.to))
-        || first.money && !second.money && first.scale > 1.0 && second.value < BARE_THOUSANDS_MAX && second.value * first.scale <= first.value
+        || first.money
+            && !second.money
+            && first.scale > 1.0
+            && second.value < BARE_THOUSANDS_MAX
+            && second.value * first.scale <= first.value
     {
         return false;
     }
@@ -157,7 +275,8 @@ fn whole(value: f64, explicit: bool) -> f64 {
 fn range(line: &Line, first: &Number, second: &Number) -> Option<Amount> {
     let (low, high) = scaled(first, second);
     let span = first.from..second.to;
-    let ceiling = bounded(line, &[Cue::CeilingBefore], &span, true).is_some_and(|lead| lead.end <= first.from);
+    let ceiling =
+        bounded(line, &[Cue::CeilingBefore], &span, true).is_some_and(|lead| lead.end <= first.from);
     (high <= AMOUNT_MAX).then_some(Amount {
         min: (!ceiling).then_some(low),
         max: Some(high),
@@ -180,7 +299,7 @@ fn single(line: &Line, number: &Number) -> Option<Amount> {
         (None, None) => (Some(value), Some(value), span.clone()),
     };
     let span = span.start.min(wide.start)..span.end.max(wide.end);
-    (value <= AMOUNT_MAX && value >= 1.0).then_some(Amount { min, max, span, explicit })
+    (1.0..=AMOUNT_MAX).contains(&value).then_some(Amount { min, max, span, explicit })
 }
 
 /// The bounding words right before or after an amount.

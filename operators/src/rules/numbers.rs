@@ -92,9 +92,8 @@ fn number_at(tokens: &Tokens, index: usize) -> Option<Number> {
     if sign {
         start += 1;
     }
-    let mut number = fraction(tokens, start)
-        .or_else(|| digits(tokens, start))
-        .or_else(|| spelled(tokens, start))?;
+    let mut number =
+        fraction(tokens, start).or_else(|| digits(tokens, start)).or_else(|| spelled(tokens, start))?;
     number.from = index;
     number.money |= sign;
     if words().currency.iter().any(|name| name == tokens.word(number.to)) {
@@ -250,7 +249,9 @@ impl Spelled {
                 self.group *= 100.0;
             }
             Word::Scale(value) => {
-                if self.last.is_none() && value < 1_000.0 || after_scale && value <= self.scale && self.group == 0.0 {
+                if self.last.is_none() && value < 1_000.0
+                    || after_scale && value <= self.scale && self.group == 0.0
+                {
                     return false;
                 }
                 self.total += self.group.max(if self.last.is_none() { 1.0 } else { self.group }) * value;

@@ -30,7 +30,11 @@ pub(super) fn authority(talk: &Conversation) -> Authority {
         others: first(Cue::OthersDecide),
         offers_times: first(Cue::OffersTimes),
         ready: first(Cue::ReadyToBook),
-        declined: if appointment.is_some() { None } else { talk.last_by_caller(Cue::Declined).map(Place::from) },
+        declined: if appointment.is_some() {
+            None
+        } else {
+            talk.last_by_caller(Cue::Declined).map(Place::from)
+        },
         hostile: first(Cue::Hostile),
         appointment,
     }
@@ -72,7 +76,16 @@ fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 
 fn mentions_partner(talk: &Conversation) -> bool {
     const PARTNERS: &[&str] = &[
-        "husband", "wife", "spouse", "partner", "fiance", "fiancee", "esposo", "esposa", "marido", "girlfriend",
+        "husband",
+        "wife",
+        "spouse",
+        "partner",
+        "fiance",
+        "fiancee",
+        "esposo",
+        "esposa",
+        "marido",
+        "girlfriend",
         "boyfriend",
     ];
     talk.caller().any(|(_, line)| {
@@ -98,7 +111,22 @@ fn answered(talk: &Conversation, questions: &[Cue], yes: bool) -> Option<Place> 
 
 /// Says to own the home, or says yes to the question.
 fn owner(talk: &Conversation) -> Option<Place> {
-    const CLAIMS: &[&str] = &["own", "owner", "owners", "homeowner", "homeowners", "mine", "duena", "dueno", "propietari", "mia", "bought", "closed", "business", "duenos"];
+    const CLAIMS: &[&str] = &[
+        "own",
+        "owner",
+        "owners",
+        "homeowner",
+        "homeowners",
+        "mine",
+        "duena",
+        "dueno",
+        "propietari",
+        "mia",
+        "bought",
+        "closed",
+        "business",
+        "duenos",
+    ];
     let asked = talk.agent().filter(|(_, line)| line.has(Cue::OwnerQuestion)).find_map(|(index, _)| {
         let (at, answer) = talk.answer_after(index)?;
         let hit = answer.cues(Cue::Yes).next().filter(|hit| hit.from <= 2 && !answer.has(Cue::Renter))?;
@@ -116,7 +144,9 @@ fn owner(talk: &Conversation) -> Option<Place> {
                 let words = line.tokens.words(hit.from..hit.to);
                 let before = line.tokens.words(hit.from.saturating_sub(3)..hit.from);
                 CLAIMS.iter().any(|claim| words.contains(claim))
-                    || words.starts_with("its ") || words.starts_with("it is ") || words.starts_with("es mi")
+                    || words.starts_with("its ")
+                    || words.starts_with("it is ")
+                    || words.starts_with("es mi")
                     || words.contains("my house") && before.is_empty()
             })
             .map(|hit| Place::from((index, *hit)))
@@ -176,7 +206,9 @@ fn refuses(line: &Line) -> bool {
         || line.tokens.norm.contains("could we do")
         || line.tokens.norm.contains("have to be there though")
         || line.has(Cue::SpouseAbsent) && !starts_with_yes(line)
-        || ["maybe ", "possibly", "i guess maybe", "probably not"].iter().any(|word| line.tokens.norm.starts_with(word))
+        || ["maybe ", "possibly", "i guess maybe", "probably not"]
+            .iter()
+            .any(|word| line.tokens.norm.starts_with(word))
 }
 
 /// "Tomorrow at 3?"
@@ -195,7 +227,9 @@ fn confirmed(talk: &Conversation) -> Option<Fact<String>> {
             line.has(Cue::AppointmentConfirmed)
                 && has_time(line)
                 && *index > 0
-                && !talk.answer_after(*index).is_some_and(|(_, answer)| refuses(answer) || answer.has(Cue::Declined))
+                && !talk
+                    .answer_after(*index)
+                    .is_some_and(|(_, answer)| refuses(answer) || answer.has(Cue::Declined))
         })
         .last()
         .map(|(index, line)| {
@@ -205,12 +239,45 @@ fn confirmed(talk: &Conversation) -> Option<Fact<String>> {
 }
 
 const DAYS: &[&str] = &[
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "tomorrow", "today", "mondays",
-    "tonight", "lunes", "martes", "miercoles", "jueves", "viernes", "sabado", "domingo", "manana", "hoy", "mon", "tue",
-    "wed", "thu", "fri", "weekend",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "tomorrow",
+    "today",
+    "mondays",
+    "tonight",
+    "lunes",
+    "martes",
+    "miercoles",
+    "jueves",
+    "viernes",
+    "sabado",
+    "domingo",
+    "manana",
+    "hoy",
+    "mon",
+    "tue",
+    "wed",
+    "thu",
+    "fri",
+    "weekend",
 ];
 const HOURS: &[&str] = &[
-    "noon", "oclock", "am", "pm", "morning", "afternoon", "evening", "mediodia", "tarde", "midday", "lunchtime",
+    "noon",
+    "oclock",
+    "am",
+    "pm",
+    "morning",
+    "afternoon",
+    "evening",
+    "mediodia",
+    "tarde",
+    "midday",
+    "lunchtime",
 ];
 
 fn is_day(word: &str) -> bool {
@@ -224,7 +291,9 @@ fn is_hour(line: &Line, at: usize) -> bool {
     let clock = digits.contains(':') && digits.chars().all(|c| c.is_ascii_digit() || c == ':');
     let small = line.numbers.iter().any(|n| n.from == at && !n.money && n.value >= 1.0 && n.value <= 12.0);
     let suffixed = digits.len() < word.len() && digits.parse::<u8>().is_ok();
-    let lead = matches!(previous, "at" | "by" | "around" | "las" | "after" | "before" | "until" | "say" | "between") || is_day(previous);
+    let lead =
+        matches!(previous, "at" | "by" | "around" | "las" | "after" | "before" | "until" | "say" | "between")
+            || is_day(previous);
     HOURS.contains(&word) || clock || suffixed || small && lead
 }
 
@@ -241,7 +310,8 @@ fn has_time(line: &Line) -> bool {
 
 /// The day and hour, from the caller's line or the nearest ones before and after it.
 fn window(talk: &Conversation, index: usize) -> Option<Fact<String>> {
-    let order = [Some(index), index.checked_sub(1), Some(index + 1), index.checked_sub(2), index.checked_sub(3)];
+    let order =
+        [Some(index), index.checked_sub(1), Some(index + 1), index.checked_sub(2), index.checked_sub(3)];
     let mut hour_only = None;
     for at in order.into_iter().flatten() {
         let Some(line) = talk.line(at) else { continue };
@@ -260,7 +330,9 @@ fn window(talk: &Conversation, index: usize) -> Option<Fact<String>> {
 /// The words of a day and an hour that stand together.
 fn time_span(line: &Line) -> Option<(std::ops::Range<usize>, bool)> {
     let is_time = |at: usize| is_day(line.tokens.word(at)) || is_hour(line, at);
-    let first = (0..line.tokens.list.len()).find(|at| is_day(line.tokens.word(*at))).or_else(|| (0..line.tokens.list.len()).find(|at| is_time(*at)))?;
+    let first = (0..line.tokens.list.len())
+        .find(|at| is_day(line.tokens.word(*at)))
+        .or_else(|| (0..line.tokens.list.len()).find(|at| is_time(*at)))?;
     let mut end = first + 1;
     let mut at = end;
     while at < line.tokens.list.len() && at <= end + 2 {

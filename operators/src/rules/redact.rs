@@ -18,8 +18,22 @@ const CUE_WORDS_MAX: usize = 12;
 
 /// Words that announce a number that must not be kept.
 const CUES: &[&str] = &[
-    "card", "visa", "mastercard", "amex", "discover", "social", "ssn", "routing", "account", "iban", "cvv", "cvc",
-    "expiration", "tarjeta", "cuenta", "seguro",
+    "card",
+    "visa",
+    "mastercard",
+    "amex",
+    "discover",
+    "social",
+    "ssn",
+    "routing",
+    "account",
+    "iban",
+    "cvv",
+    "cvc",
+    "expiration",
+    "tarjeta",
+    "cuenta",
+    "seguro",
 ];
 
 /// A run of digits, in figures or spelled out, with the tokens it stands in.
@@ -109,8 +123,7 @@ fn is_sensitive(tokens: &Tokens, run: &Run) -> bool {
 /// Whether any 13 to 19 consecutive digits are a valid card number; a repeated or neighbouring digit may stand by.
 fn has_card(digits: &str) -> bool {
     let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
-    (CARD_DIGITS_MIN..=CARD_DIGITS_MAX.min(values.len()))
-        .any(|length| values.windows(length).any(|window| luhn(window)))
+    (CARD_DIGITS_MIN..=CARD_DIGITS_MAX.min(values.len())).any(|length| values.windows(length).any(luhn))
 }
 
 /// The check sum of ISO/IEC 7812-1.
@@ -146,9 +159,14 @@ mod tests {
         ] {
             let masked = mask(secret);
             assert_eq!(masked.len(), secret.len(), "{masked}");
-            assert!(masked.contains('*') && runs(&Tokens::of(&masked)).iter().all(|r| r.digits.len() < 4), "{masked}");
+            assert!(
+                masked.contains('*') && runs(&Tokens::of(&masked)).iter().all(|r| r.digits.len() < 4),
+                "{masked}"
+            );
         }
-        for plain in ["call 614-555-0142", "six one four five five five oh one four two", "zip 43016, 2400 sq ft"] {
+        for plain in
+            ["call 614-555-0142", "six one four five five five oh one four two", "zip 43016, 2400 sq ft"]
+        {
             assert_eq!(mask(plain), plain);
         }
     }

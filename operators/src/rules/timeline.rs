@@ -7,18 +7,49 @@ use leadline_schemas::score::{Timeline, Urgency};
 
 /// Days per unit of time.
 const UNITS: &[(&str, f64)] = &[
-    ("day", 1.0), ("days", 1.0), ("dias", 1.0), ("week", 7.0), ("weeks", 7.0), ("semana", 7.0), ("semanas", 7.0),
-    ("month", 30.0), ("months", 30.0), ("mo", 30.0), ("mos", 30.0), ("mes", 30.0), ("meses", 30.0),
-    ("year", 365.0), ("years", 365.0), ("ano", 365.0), ("anos", 365.0),
+    ("day", 1.0),
+    ("days", 1.0),
+    ("dias", 1.0),
+    ("week", 7.0),
+    ("weeks", 7.0),
+    ("semana", 7.0),
+    ("semanas", 7.0),
+    ("month", 30.0),
+    ("months", 30.0),
+    ("mo", 30.0),
+    ("mos", 30.0),
+    ("mes", 30.0),
+    ("meses", 30.0),
+    ("year", 365.0),
+    ("years", 365.0),
+    ("ano", 365.0),
+    ("anos", 365.0),
 ];
 /// Ends of the buckets, in days, with a little room: "about a month", "three months".
 const NOW_DAYS_MAX: f64 = 31.0;
 const THREE_MONTHS_DAYS_MAX: f64 = 92.0;
 const SIX_MONTHS_DAYS_MAX: f64 = 184.0;
 /// Words before a duration that point it into the past or make it a length.
-const NOT_AHEAD: &[&str] = &["for", "last", "past", "lasts", "took", "takes", "taking", "every", "over the last", "about every"];
+const NOT_AHEAD: &[&str] =
+    &["for", "last", "past", "lasts", "took", "takes", "taking", "every", "over the last", "about every"];
 /// Words after a duration that do the same.
-const NOT_AHEAD_AFTER: &[&str] = &["ago", "old", "experience", "of", "warranty", "interest", "now", "job", "project", "back", "vieja", "viejo", "already", "since", "later"];
+const NOT_AHEAD_AFTER: &[&str] = &[
+    "ago",
+    "old",
+    "experience",
+    "of",
+    "warranty",
+    "interest",
+    "now",
+    "job",
+    "project",
+    "back",
+    "vieja",
+    "viejo",
+    "already",
+    "since",
+    "later",
+];
 
 const PHRASES: &[(Cue, Timeline)] = &[
     (Cue::Now, Timeline::Now0To30Days),
@@ -61,10 +92,13 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
     let mut best: Option<(u8, Fact<Timeline>)> = None;
     for (index, line) in talk.caller() {
         let before = talk.asked_before(index);
-        let visit = before.is_some_and(|line| line.has(Cue::AppointmentOffer) && !line.has(Cue::TimeQuestion));
+        let visit =
+            before.is_some_and(|line| line.has(Cue::AppointmentOffer) && !line.has(Cue::TimeQuestion));
         let field = line.label.as_deref();
         let time_field = field.is_some_and(|label| {
-            ["time", "when", "start", "soon", "date", "cuando", "fecha", "urgen"].iter().any(|word| label.contains(word))
+            ["time", "when", "start", "soon", "date", "cuando", "fecha", "urgen"]
+                .iter()
+                .any(|word| label.contains(word))
         });
         if field.is_some() && !time_field && !super::budget::is_message_field(field) {
             continue;
@@ -127,15 +161,20 @@ fn visit_day(line: &Line, at: usize) -> bool {
     let after = line.tokens.words(at..(at + 4).min(line.tokens.list.len()));
     let before = line.tokens.words(at.saturating_sub(4)..at);
     ["tomorrow", "today", "this week", "next week"].iter().any(|day| after.starts_with(day))
-        && (after.contains(" at ") || after.contains(" is ") || after.contains("works")
-            || before.contains("call") || before.contains("text") || before.contains("email") || before.contains("see you"))
+        && (after.contains(" at ")
+            || after.contains(" is ")
+            || after.contains("works")
+            || before.contains("call")
+            || before.contains("text")
+            || before.contains("email")
+            || before.contains("see you"))
 }
 
 fn negated(line: &Line, at: usize) -> bool {
     let sentence = line.tokens.sentence(at);
-    line.cues(Cue::Negator).any(|hit| {
-        hit.to <= at && at <= hit.to + 2 && line.tokens.sentence(hit.from) == sentence
-    }) && !line.tokens.words(at.saturating_sub(2)..at).contains("if not")
+    line.cues(Cue::Negator)
+        .any(|hit| hit.to <= at && at <= hit.to + 2 && line.tokens.sentence(hit.from) == sentence)
+        && !line.tokens.words(at.saturating_sub(2)..at).contains("if not")
 }
 
 /// "in two to three months", "four to five weeks", "six weeks or so".
@@ -143,13 +182,16 @@ fn durations(index: usize, line: &Line) -> Vec<Fact<Timeline>> {
     let tokens = &line.tokens;
     let mut found = Vec::new();
     for (place, number) in line.numbers.iter().enumerate() {
-        let Some((_, days)) = UNITS.iter().find(|(name, _)| *name == tokens.word(number.to)) else { continue };
+        let Some((_, days)) = UNITS.iter().find(|(name, _)| *name == tokens.word(number.to)) else {
+            continue;
+        };
         let mut from = number.from;
         let mut low = number.value;
         if let Some(first) = place.checked_sub(1).and_then(|at| line.numbers.get(at))
             && first.to + 2 >= number.from
             && first.value < number.value
-            && (first.to..number.from).all(|at| matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe"))
+            && (first.to..number.from)
+                .all(|at| matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe"))
         {
             (from, low) = (first.from, first.value);
         }
@@ -191,7 +233,11 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     })
 }
 
-fn urgency(talk: &Conversation, emergency: Option<Place>, timeline: Option<&Fact<Timeline>>) -> Option<Fact<Urgency>> {
+fn urgency(
+    talk: &Conversation,
+    emergency: Option<Place>,
+    timeline: Option<&Fact<Timeline>>,
+) -> Option<Fact<Urgency>> {
     if let Some(place) = emergency {
         return Some(Fact { value: Urgency::Emergency, place });
     }

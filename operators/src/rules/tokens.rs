@@ -7,8 +7,9 @@ use std::ops::Range;
 const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", "mm", "mmm", "este"];
 
 /// Words whose full stop ends no sentence.
-const ABBREVIATIONS: &[&str] =
-    &["st", "mr", "mrs", "ms", "dr", "sr", "sra", "ave", "apt", "ft", "sq", "blvd", "rd", "approx", "no", "mt"];
+const ABBREVIATIONS: &[&str] = &[
+    "st", "mr", "mrs", "ms", "dr", "sr", "sra", "ave", "apt", "ft", "sq", "blvd", "rd", "approx", "no", "mt",
+];
 
 /// One word with its place in the raw text.
 #[derive(Clone, Debug)]
@@ -165,7 +166,9 @@ impl Scanner {
                 self.push(raw, "-");
             }
             '.' if next.is_none_or(char::is_whitespace) && self.after_abbreviation() => {}
-            '.' if next.is_none_or(|c| c.is_whitespace() || !c.is_alphanumeric()) => self.close_sentence(false),
+            '.' if next.is_none_or(|c| c.is_whitespace() || !c.is_alphanumeric()) => {
+                self.close_sentence(false)
+            }
             '!' | ';' | '\n' | '…' => self.close_sentence(false),
             '?' => self.close_sentence(true),
             ',' | '-' | '–' | '—' | ':' | '(' | ')' => {

@@ -185,7 +185,8 @@ impl Reader {
                 Value::String(text) => text.clone(),
                 Value::Null | Value::Object(_) => continue,
                 Value::Array(values) => {
-                    let texts = values.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
+                    let texts =
+                        values.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned));
                     texts.collect::<Vec<_>>().join(", ")
                 }
                 other => other.to_string(),
@@ -276,7 +277,8 @@ fn clip(text: &str, bytes_max: usize) -> (&str, &str) {
 fn guess_channel(input: &ScoreInput) -> Channel {
     if !input.form_data.is_empty() {
         Channel::Form
-    } else if input.transcript.is_empty() && input.text.as_ref().is_some_and(|text| labelled(text).is_empty()) {
+    } else if input.transcript.is_empty() && input.text.as_ref().is_some_and(|text| labelled(text).is_empty())
+    {
         Channel::Text
     } else {
         Channel::Call

@@ -117,6 +117,12 @@ for_every_record! {
     commit_frame: crate::frame::CommitFrame;
     tenant: crate::settings::Tenant;
     contact: crate::contact::Contact;
+    seen: crate::state::Seen;
+    write_back: crate::state::WriteBack;
+    window_state: crate::state::WindowState;
+    routed: crate::state::Routed;
+    ringing: crate::state::Ringing;
+    delivery_state: crate::state::DeliveryState;
 }
 
 #[test]

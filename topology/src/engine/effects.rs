@@ -118,8 +118,9 @@ impl Epoch {
             return Ok(());
         }
         if let Some(at) = at {
-            let next = &mut self.next_due[kind as usize % 2];
-            *next = Some(next.map_or(at.0, |next| next.min(at.0)));
+            if let Some(next) = self.next_due.get_mut(kind as usize) {
+                *next = Some(next.map_or(at.0, |next| next.min(at.0)));
+            }
             self.overlay.put_raw(keys::due(kind, at.0, &row_key), Some(Bytes::new()));
         }
         self.overlay.put_raw(row_key, at.map(timer_value));

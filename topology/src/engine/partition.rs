@@ -104,6 +104,9 @@ impl Operators for Names {
     }
 }
 
+/// What a fetch has brought: the record's offset, and the body or why there is none.
+type Fetched = Arc<Mutex<Option<(Offset, Result<Bytes, String>)>>>;
+
 /// A partition that this worker owns.
 pub(super) struct Partition {
     id: PartitionId,
@@ -124,7 +127,7 @@ pub(super) struct Partition {
     fed_bytes: usize,
     opened_boot_ms: Option<u64>,
     /// A large body that is being fetched, by the offset of its record.
-    fetched: Arc<Mutex<Option<(Offset, Result<Bytes, String>)>>>,
+    fetched: Fetched,
     fetching: Option<Offset>,
     sweep_from: Bytes,
     swept_boot_ms: u64,
@@ -356,7 +359,7 @@ impl Partition {
     fn feed_timers(&mut self) -> Result<(), Fault> {
         let (now, watermark) = self.epoch.borrow_mut().times();
         for (kind, bound) in [(TimerKind::Now, now), (TimerKind::Event, watermark)] {
-            let slot = kind as usize % 2;
+            let slot = kind as usize;
             let due = self.epoch.borrow().next_due.get(slot).copied().flatten();
             if due.is_none_or(|due| due > bound.0) {
                 continue;
@@ -735,6 +738,6 @@ fn wait_for(answer: &Mutex<Option<CommitAnswer>>) -> Option<CommitAnswer> {
 }
 
 /// A lock that a panicking thread may have left behind still guards whole values here.
-pub(super) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -31,9 +31,12 @@ pub(super) struct StoreQueue {
     changed: Condvar,
 }
 
+/// A commit's output on its way.
+type Queued = (Partition, CommitNumber, Arc<Vec<Output>>);
+
 #[derive(Default)]
 struct Waiting {
-    commits: VecDeque<(Partition, CommitNumber, Arc<Vec<Output>>)>,
+    commits: VecDeque<Queued>,
     bytes: usize,
     /// The newest commit of each partition, queued or not.
     newest: BTreeMap<Partition, CommitNumber>,
@@ -66,9 +69,7 @@ impl StoreQueue {
     }
 
     /// Waits for commits; none when closed and empty.
-    fn take(
-        &self,
-    ) -> Option<(Vec<(Partition, CommitNumber, Arc<Vec<Output>>)>, BTreeMap<Partition, CommitNumber>)> {
+    fn take(&self) -> Option<(Vec<Queued>, BTreeMap<Partition, CommitNumber>)> {
         let mut waiting = lock(&self.waiting);
         loop {
             if !waiting.commits.is_empty() || !waiting.newest.is_empty() {
@@ -134,7 +135,7 @@ impl StoreWriter {
     }
 
     /// Writes commits that follow what the store has; others are left to `catch_up`.
-    fn write_commits(&mut self, commits: Vec<(Partition, CommitNumber, Arc<Vec<Output>>)>) {
+    fn write_commits(&mut self, commits: Vec<Queued>) {
         let mut batches: BTreeMap<Partition, Batch> = BTreeMap::new();
         for (partition, number, outputs) in commits {
             let at = batches.get(&partition).map_or_else(|| self.at(partition), |batch| batch.to);
@@ -183,7 +184,7 @@ impl StoreWriter {
             return Ok(None);
         }
         if at.0 < first.0 {
-            return self.from_state(partition, at).map(Some);
+            return self.whole_state(partition, at).map(Some);
         }
         let chunk = self
             .log
@@ -200,7 +201,7 @@ impl StoreWriter {
     }
 
     /// All records of the compacted topics as the state store has them: what dropped frames came to.
-    fn from_state(&self, partition: Partition, at: CommitNumber) -> Result<Batch, String> {
+    fn whole_state(&self, partition: Partition, at: CommitNumber) -> Result<Batch, String> {
         let state = self.states.get(&partition).ok_or("the partition has no state store")?;
         let view = state.view().map_err(|error| error.to_string())?;
         let applied = view.applied().map_err(|error| error.to_string())?;

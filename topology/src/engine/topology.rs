@@ -1,6 +1,9 @@
 //! The shape of the dataflow: for `leadline topology` and `leadline plan`.
 
+use bytes::Bytes;
+use leadline_connectors::contract::state::{Change, PartitionState, StateError, StateView, Visit};
 use leadline_operators::contract::{OperatorId, Scope, TableSpec};
+use leadline_schemas::CommitNumber;
 
 /// Operators with their tables, and who feeds whom.
 #[derive(Clone, Debug, Default)]
@@ -29,4 +32,25 @@ pub struct Edge {
     pub from: String,
     /// Operator, or `topics`.
     pub to: String,
+}
+
+/// Rows of a pipeline that is only looked at.
+pub(super) struct NoRows;
+
+impl PartitionState for NoRows {
+    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, StateError> {
+        Ok(None)
+    }
+    fn scan(&self, _: &[u8], _: Option<&[u8]>, _: Visit<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+    fn apply(&self, _: &[Change], _: CommitNumber) -> Result<(), StateError> {
+        Ok(())
+    }
+    fn applied(&self) -> Result<CommitNumber, StateError> {
+        Ok(CommitNumber(0))
+    }
+    fn view(&self) -> Result<Box<dyn StateView>, StateError> {
+        Err(StateError::Failed("there are no rows to view".to_owned()))
+    }
 }

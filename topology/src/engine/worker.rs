@@ -1,17 +1,21 @@
 //! A worker thread: one timely worker with the dataflows of its partitions, parked when there is nothing to do.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
 use leadline_connectors::contract::state::PartitionState;
-use leadline_schemas::{CommitNumber, Partition as PartitionId};
+use leadline_schemas::{CommitNumber, Millis, Partition as PartitionId};
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::worker::Worker;
 
+use super::graph::BuildPipeline;
 use super::partition::{Partition, Position, Surroundings, lock};
+use super::topology::Topology;
 
 /// The longest park: a listener that was missed costs at most this.
 const PARK_MAX: Duration = Duration::from_secs(1);
@@ -89,4 +93,18 @@ pub(super) fn run(mailbox: &Arc<Mailbox>, restored: Vec<Restored>, around: &Surr
             std::thread::park_timeout(until_timer);
         }
     }
+}
+
+/// The shape of a pipeline, without running it.
+pub fn describe(pipeline: BuildPipeline) -> Topology {
+    let thread = timely::communication::allocator::Thread::default();
+    let mut worker = Worker::new(WorkerConfig::default(), Allocator::Thread(thread), None);
+    let nothing: Arc<dyn PartitionState> = Arc::new(super::topology::NoRows);
+    let epoch = super::effects::Epoch::new(
+        super::overlay::Overlay::new(nothing),
+        super::clock::Watermark::new(Millis(0), Millis(0)),
+        "",
+    );
+    let epoch = Rc::new(RefCell::new(epoch));
+    worker.dataflow(|scope| super::graph::build(scope, epoch, pipeline).1)
 }

@@ -1,0 +1,50 @@
+# leadline: every target works alone on a fresh clone; `setup` installs what is missing.
+
+SHELL := /bin/bash
+CARGO := $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
+DATA ?= ./data
+LISTEN ?= 127.0.0.1:8080
+
+.PHONY: help setup run run-webhook run-api dev-db test test-integration lint fmt bench load-test
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+setup: ## Install what is missing: a C compiler and the Rust toolchain (Debian, as root)
+	@deploy/setup.sh
+
+run: setup ## Start leadline with two sample tenants and real signed webhooks
+	@$(CARGO) build --release --locked --bin leadline
+	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/release/leadline" run --demo --data "$$(mktemp -d)" --listen $(LISTEN)
+
+run-webhook: setup ## Start only the webhook role on DATA
+	@$(CARGO) run --release --locked --bin leadline -- run --role webhook --data $(DATA) --listen $(LISTEN)
+
+run-api: setup ## Start only the API role on DATA
+	@$(CARGO) run --release --locked --bin leadline -- run --role api --data $(DATA) --listen $(LISTEN)
+
+dev-db: setup ## Prepare DATA with a sample tenant and print its token
+	@$(CARGO) run --release --locked --bin leadline -- tenant add summit --name "Summit Kitchens" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --signing-key 072e77e426f92738a72fe23c4d1953b4 --data $(DATA)
+
+lint: setup ## Format check and clippy, warnings are errors
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+
+test: lint ## Everything that CI runs
+	@$(CARGO) build --locked --bin leadline
+	@$(CARGO) test --workspace --locked
+
+test-integration: setup ## Only the whole-system tests, on the real binary
+	@$(CARGO) build --locked --bin leadline
+	@$(CARGO) test --locked -p leadline-tests
+
+fmt: setup ## Format the code
+	@$(CARGO) fmt --all
+
+bench: setup ## Print the figures of bench/README.md
+	@$(CARGO) build --release --locked --bin leadline
+	@$(CARGO) run --release --locked -p leadline-bench --
+
+load-test: setup ## Webhooks at full speed against the release binary, beside a bare handler
+	@$(CARGO) build --release --locked --bin leadline
+	@$(CARGO) run --release --locked -p leadline-bench -- ingest

@@ -1,0 +1,138 @@
+//! The HTTP client of providers and sinks: one pool, bounded answers, and one meaning for each way to fail.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http::{StatusCode, header};
+
+use crate::contract::provider::CallError;
+
+/// Largest answer that is read; scores and ids are a few KiB.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// How much of an error's body is quoted.
+const QUOTE_CHARS_MAX: usize = 200;
+/// Time to connect.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A pool of connections; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client(reqwest::Client);
+
+/// One POST.
+pub(crate) struct Call<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) body: Bytes,
+    pub(crate) idempotency_key: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) deadline: Duration,
+}
+
+impl Client {
+    /// A client that follows no redirects: a webhook that moved must say so to a person, and a redirect could lead
+    /// our signature to another host.
+    pub fn new() -> Result<Self, CallError> {
+        static RING: Once = Once::new();
+        RING.call_once(|| {
+            // Somebody else may have installed one before; any will do.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let built = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .user_agent(concat!("leadline/", env!("CARGO_PKG_VERSION")))
+            .build();
+        built.map(Self).map_err(|error| CallError::Reject { why: format!("no HTTP client: {error}") })
+    }
+
+    /// Posts a body signed like CallRail's webhooks; status and text of the answer, whatever it is.
+    pub async fn post_webhook(
+        &self,
+        url: &str,
+        body: Vec<u8>,
+        signature: &str,
+        deadline: Duration,
+    ) -> Result<(u16, String), CallError> {
+        let request = self
+            .0
+            .post(url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("signature", signature)
+            .timeout(deadline)
+            .body(body);
+        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        let status = response.status().as_u16();
+        Ok((status, String::from_utf8_lossy(&bounded(response).await?).into_owned()))
+    }
+
+    /// Posts JSON; the answer's body on 2xx.
+    pub(crate) async fn post(&self, call: Call<'_>) -> Result<Vec<u8>, CallError> {
+        let mut request = self
+            .0
+            .post(call.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("idempotency-key", call.idempotency_key)
+            .timeout(call.deadline)
+            .body(call.body);
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        let status = response.status();
+        let after = retry_after(response.headers());
+        let body = bounded(response).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let quote: String = String::from_utf8_lossy(&body).chars().take(QUOTE_CHARS_MAX).collect();
+        let why = format!("answered {status}: {quote}");
+        let again = status.is_server_error()
+            || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY]
+                .contains(&status);
+        Err(if again { CallError::Retry { after, why } } else { CallError::Reject { why } })
+    }
+}
+
+fn not_sent(error: &reqwest::Error) -> CallError {
+    let why = if error.is_timeout() {
+        "did not answer in time".to_owned()
+    } else if error.is_connect() {
+        "could not be reached".to_owned()
+    } else if error.is_builder() {
+        return CallError::Reject { why: "the address is not a valid URL".to_owned() };
+    } else {
+        format!("the connection broke: {}", root(error))
+    };
+    CallError::Retry { after: None, why }
+}
+
+/// The innermost cause: the outer ones repeat the address, which may hold a secret.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+async fn bounded(response: reqwest::Response) -> Result<Vec<u8>, CallError> {
+    let mut body = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| not_sent(&error))?;
+        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(CallError::Reject {
+                why: format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
+            });
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
+/// Retry-After in seconds; a date is rare and read as absent.
+fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+    headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}

@@ -1,0 +1,120 @@
+//! The one queue into the log: appends and commits wait here for the next write.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use leadline_schemas::Offset;
+use tokio::sync::oneshot;
+
+use super::frame::FRAME_HEADER_BYTES;
+use crate::contract::log::{Append, AppendError, Commit, CommitAnswer};
+
+/// What waits.
+pub(crate) enum Work {
+    Append { records: Vec<Append>, bytes: usize, done: oneshot::Sender<Result<Vec<Offset>, AppendError>> },
+    Commit { commit: Commit, bytes: usize, done: Box<dyn FnOnce(CommitAnswer) + Send> },
+}
+
+impl Work {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append { bytes, .. } | Self::Commit { bytes, .. } => *bytes,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    work: VecDeque<Work>,
+    append_bytes: usize,
+    commit_bytes: usize,
+    closed: bool,
+}
+
+/// A bounded queue with room for commits that appends cannot take.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+/// What a wait for work ended with.
+pub(crate) enum Took {
+    Work(Vec<Work>),
+    Nothing,
+    Closed,
+}
+
+impl Queue {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes appends in, if there is room; hands the work back with the reason if there is none.
+    pub(crate) fn push_append(&self, work: Work, bytes_max: usize) -> Result<(), (Work, AppendError)> {
+        let mut waiting = self.waiting();
+        if waiting.closed {
+            return Err((work, AppendError::Failed("the log is closed".to_owned())));
+        }
+        if waiting.append_bytes + work.bytes() > bytes_max {
+            return Err((work, AppendError::Busy { queue_bytes_max: bytes_max }));
+        }
+        waiting.append_bytes += work.bytes();
+        waiting.work.push_back(work);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// Takes a commit in; hands it back when the log is closed or commits have filled their own room.
+    pub(crate) fn push_commit(&self, work: Work, bytes_max: usize) -> Result<(), Work> {
+        let mut waiting = self.waiting();
+        if waiting.closed || waiting.commit_bytes + work.bytes() > bytes_max {
+            return Err(work);
+        }
+        waiting.commit_bytes += work.bytes();
+        waiting.work.push_back(work);
+        self.came.notify_one();
+        Ok(())
+    }
+
+    /// Takes what waits, up to about `bytes_max`, at least one; waits for it at most `idle`.
+    pub(crate) fn take(&self, bytes_max: usize, idle: Duration) -> Took {
+        let mut waiting = self.waiting();
+        if waiting.work.is_empty() && !waiting.closed {
+            waiting = self.came.wait_timeout(waiting, idle).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(work) = waiting.work.front() {
+            if !taken.is_empty() && bytes + work.bytes() > bytes_max {
+                break;
+            }
+            bytes += work.bytes();
+            match work {
+                Work::Append { bytes, .. } => waiting.append_bytes -= *bytes,
+                Work::Commit { bytes, .. } => waiting.commit_bytes -= *bytes,
+            }
+            taken.extend(waiting.work.pop_front());
+        }
+        match (taken.is_empty(), waiting.closed) {
+            (false, _) => Took::Work(taken),
+            (true, true) => Took::Closed,
+            (true, false) => Took::Nothing,
+        }
+    }
+
+    pub(crate) fn queued_bytes(&self) -> usize {
+        let waiting = self.waiting();
+        waiting.append_bytes + waiting.commit_bytes
+    }
+
+    pub(crate) fn close(&self) {
+        self.waiting().closed = true;
+        self.came.notify_all();
+    }
+}
+
+/// What records take in the queue and in a segment.
+pub(crate) fn append_bytes(records: &[Append]) -> usize {
+    records.iter().map(|record| record.value.len() + FRAME_HEADER_BYTES).sum()
+}

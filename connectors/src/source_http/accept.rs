@@ -1,0 +1,96 @@
+//! From a judged request to a durable record.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use leadline_schemas::EventId;
+use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::partitioning::Key;
+use leadline_schemas::settings::{Settings, Tenant};
+use serde::Serialize;
+
+use super::HttpSource;
+use super::limits::{INLINE_BODY_BYTES_MAX, RETRY_AFTER_S};
+use crate::contract::log::AppendError;
+use crate::http_server::Problem;
+
+/// What was found out about a request.
+pub(super) struct Judged<'a> {
+    pub(super) event_id: EventId,
+    pub(super) tenant: &'a Tenant,
+    pub(super) settings: &'a Settings,
+    pub(super) caller: &'a str,
+    pub(super) origin: Origin,
+    pub(super) kind: EventKind,
+    pub(super) content_type: String,
+    pub(super) body: Bytes,
+}
+
+/// The answer to an accepted event.
+#[derive(Serialize)]
+pub(super) struct Accepted {
+    pub(super) request_id: String,
+}
+
+impl HttpSource {
+    /// Makes the event durable. Only after this may the client hear 2xx.
+    pub(super) async fn accept(&self, judged: Judged<'_>, headers: &HeaderMap) -> Result<Accepted, Problem> {
+        let event_id = judged.event_id;
+        let key = Key::new(judged.tenant.tenant.clone(), judged.caller, judged.tenant.policy.spread);
+        let (body, body_ref) = self.place_body(&judged).await?;
+        let trace =
+            headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| text.len() == 55);
+        let inbound = Inbound {
+            event_id,
+            key_group: key.key_group,
+            bucket: key.bucket,
+            tenant: key.tenant,
+            caller: judged.caller.to_owned(),
+            origin: judged.origin,
+            kind: judged.kind,
+            received_at: self.parts.clock.wall(),
+            settings_version: judged.settings.version,
+            attempt: 0,
+            key_id: None,
+            trace: trace.map(str::to_owned),
+            content_type: judged.content_type,
+            body,
+            body_ref,
+        };
+        match self.parts.intake.accept(inbound).await {
+            Ok(_) => {
+                self.accepted.increment(1);
+                Ok(Accepted { request_id: event_id.to_string() })
+            }
+            Err(error) => Err(self.not_written(&error)),
+        }
+    }
+
+    /// A body that does not fit a record goes to the blob store first, under the hash of its content.
+    async fn place_body(&self, judged: &Judged<'_>) -> Result<(Bytes, Option<String>), Problem> {
+        if judged.body.len() <= INLINE_BODY_BYTES_MAX {
+            return Ok((judged.body.clone(), None));
+        }
+        let digest = ring::digest::digest(&ring::digest::SHA256, &judged.body);
+        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("bodies/{}/{hex}", judged.tenant.tenant);
+        self.parts.blob.create(&name, judged.body.clone()).await.map_err(|error| {
+            tracing::error!(%error, "a large body could not be stored");
+            Problem::unavailable("the body could not be stored; send it again", RETRY_AFTER_S)
+        })?;
+        Ok((Bytes::new(), Some(name)))
+    }
+
+    fn not_written(&self, error: &AppendError) -> Problem {
+        metrics::counter!("leadline_append_errors_total").increment(1);
+        tracing::error!(%error, "an event could not be written");
+        match error {
+            AppendError::TooLarge { bytes } => {
+                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a record of {bytes} bytes is too large"))
+            }
+            _ => Problem::unavailable(
+                "the event could not be written to the log; send it again",
+                RETRY_AFTER_S,
+            ),
+        }
+    }
+}

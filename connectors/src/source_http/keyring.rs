@@ -1,0 +1,136 @@
+//! The signing keys of all companies, opened once per version of the settings.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use leadline_schemas::TenantId;
+use leadline_schemas::settings::{Company, Settings};
+use ring::hmac;
+
+use crate::contract::secrets::Secrets;
+
+/// Bytes of an HMAC-SHA1, and of its base64 text.
+const MAC_BYTES: usize = 20;
+const MAC_TEXT_BYTES: usize = 28;
+
+/// Keys of one company: current, then previous.
+type Keys = Arc<Vec<hmac::Key>>;
+
+/// Opened keys by company id.
+pub(super) struct KeyRing {
+    version: u64,
+    by_company: HashMap<String, (TenantId, Keys)>,
+    by_tenant: HashMap<TenantId, Keys>,
+}
+
+/// The current ring, made anew when the settings have changed.
+pub(super) struct KeyRings {
+    secrets: Arc<dyn Secrets>,
+    current: RwLock<Arc<KeyRing>>,
+}
+
+/// What a company's keys are sealed for.
+pub fn signing_key_context(tenant: &TenantId, company: &Company) -> String {
+    format!("{tenant}/{}", company.ids.first().map_or("", String::as_str))
+}
+
+impl KeyRings {
+    pub(super) fn new(secrets: Arc<dyn Secrets>) -> Self {
+        let empty = KeyRing { version: u64::MAX, by_company: HashMap::new(), by_tenant: HashMap::new() };
+        Self { secrets, current: RwLock::new(Arc::new(empty)) }
+    }
+
+    /// The ring of these settings.
+    pub(super) fn of(&self, settings: &Settings) -> Arc<KeyRing> {
+        let current = Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner));
+        if current.version == settings.version {
+            return current;
+        }
+        let made = Arc::new(self.open(settings));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&made);
+        made
+    }
+
+    fn open(&self, settings: &Settings) -> KeyRing {
+        let (mut by_company, mut by_tenant) = (HashMap::new(), HashMap::new());
+        for tenant in settings.tenants() {
+            let mut all = Vec::new();
+            for company in &tenant.companies {
+                let context = signing_key_context(&tenant.tenant, company);
+                let sealed = [Some(&company.signing_key), company.previous_signing_key.as_ref()];
+                let mut keys = Vec::new();
+                for sealed in sealed.into_iter().flatten() {
+                    match self.secrets.open(&context, sealed) {
+                        Ok(key) => keys.push(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key)),
+                        Err(error) => {
+                            tracing::error!(tenant = %tenant.tenant, %error, "a signing key cannot be opened")
+                        }
+                    }
+                }
+                all.extend(keys.iter().cloned());
+                let keys = Arc::new(keys);
+                for id in &company.ids {
+                    by_company.insert(id.clone(), (tenant.tenant.clone(), Arc::clone(&keys)));
+                }
+            }
+            by_tenant.insert(tenant.tenant.clone(), Arc::new(all));
+        }
+        KeyRing { version: settings.version, by_company, by_tenant }
+    }
+}
+
+impl KeyRing {
+    /// Tenant and keys of the first of these companies that is known.
+    pub(super) fn company<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Option<(&TenantId, &Keys)> {
+        for id in ids {
+            if let Some((tenant, keys)) = self.by_company.get(id) {
+                return Some((tenant, keys));
+            }
+        }
+        None
+    }
+
+    /// The keys of all of a tenant's companies.
+    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Keys> {
+        self.by_tenant.get(tenant)
+    }
+}
+
+/// Whether `signature` is the base64 HMAC-SHA1 of `body` under one of the keys; compared in constant time.
+pub(super) fn verifies(keys: &[hmac::Key], signature: &[u8], body: &[u8]) -> bool {
+    let mut mac = [0; MAC_BYTES + 1];
+    if signature.len() != MAC_TEXT_BYTES || STANDARD.decode_slice(signature, &mut mac) != Ok(MAC_BYTES) {
+        return false;
+    }
+    let Some(mac) = mac.get(..MAC_BYTES) else { return false };
+    keys.iter().any(|key| hmac::verify(key, body, mac).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"072e77e426f92738a72fe23c4d1953b4";
+    const SIGNATURE: &[u8] = b"UZAHbUdfm3GqL7qzilGozGzWV64=";
+
+    #[test]
+    fn the_published_example_verifies_and_no_flipped_bit_does() {
+        let body = include_bytes!("../../../tests/fixtures/callrail/webhook-vector.body.json");
+        let keys = [hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, KEY)];
+        assert!(verifies(&keys, SIGNATURE, body));
+        let mut flipped = body.to_vec();
+        for bit in 0..body.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verifies(&keys, SIGNATURE, &flipped), "bit {bit} of the body");
+            flipped[bit / 8] ^= 1 << (bit % 8);
+        }
+        let mut signature = SIGNATURE.to_vec();
+        for bit in 0..signature.len() * 8 {
+            signature[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verifies(&keys, &signature, body), "bit {bit} of the signature");
+            signature[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The reading side: keyset pages over indexes, a pool of connections.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
+
+use leadline_schemas::avro::{self, AvroRecord};
+use leadline_schemas::call::CallRecord;
+use leadline_schemas::dead_letter::DeadLetter;
+use leadline_schemas::delivery::Delivery;
+use leadline_schemas::lead::{Lead, LeadEvent};
+use leadline_schemas::request::Request;
+use leadline_schemas::window::{WindowKind, WindowMetrics};
+use leadline_schemas::{Millis, TenantId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use super::config::SqliteConfig;
+use super::connection;
+use super::cursor::Place;
+use super::ddl::NO_TENANT;
+use super::error::{failed, unreadable};
+use crate::contract::store::{Listed, Page, RecordReader, StoreError};
+
+/// Lines of a lead's history at most.
+const HISTORY_MAX: i64 = 1_000;
+
+/// Reads beside the writer; each query takes a connection of the pool.
+pub struct SqliteReader {
+    pool: Mutex<Vec<Connection>>,
+    freed: Condvar,
+    config: SqliteConfig,
+}
+
+/// A list: its table, the column of its time, its filters.
+struct List {
+    name: &'static str,
+    table: &'static str,
+    time: &'static str,
+    band: bool,
+    status: bool,
+}
+
+const REQUESTS: List =
+    List { name: "requests", table: "requests", time: "received_at", band: false, status: true };
+const CALLS: List =
+    List { name: "calls", table: "call_records", time: "started_at", band: true, status: false };
+const LEADS: List = List { name: "leads", table: "leads", time: "last_contact_at", band: true, status: true };
+const DELIVERIES: List =
+    List { name: "deliveries", table: "deliveries", time: "queued_at", band: false, status: true };
+const DEAD_LETTERS: List =
+    List { name: "dead_letters", table: "dead_letters", time: "failed_at", band: false, status: true };
+
+impl SqliteReader {
+    /// Opens the pool on a file that a writer has made.
+    pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
+        let pool =
+            (0..config.readers.max(1)).map(|_| connection::reader(&config)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { pool: Mutex::new(pool), freed: Condvar::new(), config })
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.config.wait;
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let connection = loop {
+            if let Some(connection) = pool.pop() {
+                break connection;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(StoreError::Unavailable("all connections are busy".to_owned()));
+            }
+            pool = self.freed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(pool);
+        let result = ask(&connection);
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.freed.notify_one();
+        result
+    }
+
+    /// A page of a list, newest first. Ties in time are told apart by the row's number, which never changes.
+    fn list<R: AvroRecord>(
+        &self,
+        list: &List,
+        tenant: Option<&TenantId>,
+        page: &Page,
+    ) -> Result<Listed<R>, StoreError> {
+        let name = tenant.map_or("", TenantId::as_str);
+        let after = Place::of(list.name, name, page)?;
+        self.with(|connection| {
+            let number = match tenant {
+                None => NO_TENANT,
+                Some(tenant) => match tenant_number(connection, tenant)? {
+                    Some(number) => number,
+                    None => return Ok(Listed { items: Vec::new(), next_cursor: None }),
+                },
+            };
+            let limit = page.limit.clamp(1, 200);
+            let (sql, values) = query(list, number, after, page, limit + 1);
+            let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
+            let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+            let (mut items, mut last, mut more) = (Vec::with_capacity(limit), after, false);
+            while let Some(row) = rows.next().map_err(failed)? {
+                if items.len() == limit {
+                    more = true;
+                    break;
+                }
+                last = Place { time: row.get(0).map_err(failed)?, row: row.get(1).map_err(failed)? };
+                items.push(record(row.get_ref(2).map_err(failed)?.as_blob().unwrap_or_default())?);
+            }
+            Ok(Listed { items, next_cursor: more.then(|| last.cursor(list.name, name, page)) })
+        })
+    }
+
+    /// One record by its key.
+    fn one<R: AvroRecord>(&self, tenant: &TenantId, sql: &str, key: Value) -> Result<Option<R>, StoreError> {
+        self.with(|connection| {
+            let Some(number) = tenant_number(connection, tenant)? else { return Ok(None) };
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let found: Option<Vec<u8>> =
+                statement.query_row(params![number, key], |row| row.get(0)).optional().map_err(failed)?;
+            found.map(|bytes| record(&bytes)).transpose()
+        })
+    }
+}
+
+fn tenant_number(connection: &Connection, tenant: &TenantId) -> Result<Option<i64>, StoreError> {
+    let mut statement =
+        connection.prepare_cached("SELECT number FROM tenants WHERE tenant = ?1").map_err(failed)?;
+    statement.query_row(params![tenant.as_str()], |row| row.get(0)).optional().map_err(failed)
+}
+
+fn record<R: AvroRecord>(bytes: &[u8]) -> Result<R, StoreError> {
+    avro::decode(bytes).map_err(unreadable)
+}
+
+/// The statement of a page: one text per combination of filters, so that it stays prepared.
+fn query(list: &List, tenant: i64, after: Place, page: &Page, limit: usize) -> (String, Vec<Value>) {
+    let (table, time) = (list.table, list.time);
+    let mut sql =
+        format!("SELECT {time}, row, record FROM {table} WHERE tenant = ?1 AND ({time}, row) < (?2, ?3)");
+    let mut values: Vec<Value> = vec![tenant.into(), after.time.into(), after.row.into()];
+    let mut filter = |column: &str, compare: &str, value: Value| {
+        values.push(value);
+        sql.push_str(&format!(" AND {column} {compare} ?{}", values.len()));
+    };
+    if let Some(from) = page.from {
+        filter(time, ">=", from.0.into());
+    }
+    if let Some(to) = page.to {
+        filter(time, "<", to.0.into());
+    }
+    if let Some(band) = page.band.as_ref().filter(|_| list.band) {
+        filter("band", "=", band.clone().into());
+    }
+    if let Some(status) = page.status.as_ref().filter(|_| list.status) {
+        filter("status", "=", status.clone().into());
+    }
+    values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
+    sql.push_str(&format!(" ORDER BY {time} DESC, row DESC LIMIT ?{}", values.len()));
+    (sql, values)
+}
+
+/// The bytes of an id; what is no id is found nowhere.
+fn id_bytes(id: &str) -> Value {
+    uuid::Uuid::parse_str(id).map_or(Value::Null, |id| Value::Blob(id.as_bytes().to_vec()))
+}
+
+impl RecordReader for SqliteReader {
+    fn requests(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Request>, StoreError> {
+        self.list(&REQUESTS, Some(tenant), page)
+    }
+
+    fn request(&self, tenant: &TenantId, request_id: &str) -> Result<Option<Request>, StoreError> {
+        let sql = "SELECT record FROM requests WHERE tenant = ?1 AND request_id = ?2";
+        self.one(tenant, sql, id_bytes(request_id))
+    }
+
+    fn calls(&self, tenant: &TenantId, page: &Page) -> Result<Listed<CallRecord>, StoreError> {
+        self.list(&CALLS, Some(tenant), page)
+    }
+
+    fn call(&self, tenant: &TenantId, call_id: &str) -> Result<Option<CallRecord>, StoreError> {
+        let sql = "SELECT record FROM call_records WHERE tenant = ?1 AND call_id = coalesce(
+            (SELECT call_id FROM call_aliases WHERE tenant = ?1 AND alias = ?2), ?2)";
+        self.one(tenant, sql, Value::Text(call_id.to_owned()))
+    }
+
+    fn leads(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Lead>, StoreError> {
+        self.list(&LEADS, Some(tenant), page)
+    }
+
+    fn lead(&self, tenant: &TenantId, lead_id: &str) -> Result<Option<Lead>, StoreError> {
+        let sql = "SELECT record FROM leads WHERE tenant = ?1 AND lead_id = ?2";
+        self.one(tenant, sql, id_bytes(lead_id))
+    }
+
+    fn lead_events(&self, tenant: &TenantId, lead_id: &str) -> Result<Vec<LeadEvent>, StoreError> {
+        self.with(|connection| {
+            let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
+            let sql = "SELECT record FROM lead_events WHERE tenant = ?1 AND lead_id = ?2
+                ORDER BY revision, at, key LIMIT ?3";
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let found =
+                statement.query_map(params![number, id_bytes(lead_id), HISTORY_MAX], |row| row.get(0));
+            let found: Vec<Vec<u8>> = found.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+            found.iter().map(|bytes| record(bytes)).collect()
+        })
+    }
+
+    fn deliveries(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Delivery>, StoreError> {
+        self.list(&DELIVERIES, Some(tenant), page)
+    }
+
+    fn windows(
+        &self,
+        tenant: &TenantId,
+        kind: WindowKind,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<WindowMetrics>, StoreError> {
+        self.with(|connection| {
+            let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
+            let sql = "SELECT record FROM window_metrics WHERE tenant = ?1 AND window = ?2 AND start >= ?3 AND start < ?4
+                ORDER BY start, slot";
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let found = statement.query_map(params![number, kind.name(), from.0, to.0], |row| row.get(0));
+            let found: Vec<Vec<u8>> = found.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+            found.iter().map(|bytes| record(bytes)).collect()
+        })
+    }
+
+    fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
+        self.list(&DEAD_LETTERS, tenant, page)
+    }
+
+    fn ping(&self) -> Result<(), StoreError> {
+        self.with(|connection| {
+            connection
+                .query_row("SELECT count(*) FROM sink_progress", [], |row| row.get::<_, i64>(0))
+                .map_err(failed)?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs what building leadline needs and is not there: a C compiler (SQLite, ring) and the Rust toolchain.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v make >/dev/null || missing+=(make)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
+if [ ${#missing[@]} -gt 0 ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "leadline needs: ${missing[*]}; install them with your package manager" >&2
+        exit 1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+export PATH="$HOME/.cargo/bin:$PATH"
+if ! command -v cargo >/dev/null; then
+    # Debian's rustup where there is one, else the installer of the Rust project.
+    if command -v apt-get >/dev/null && apt-get install -y -qq --no-install-recommends rustup >/dev/null 2>&1; then
+        :
+    else
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
+    fi
+fi
+toolchain=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+if command -v rustup >/dev/null && ! rustup toolchain list | grep -q "^$toolchain"; then
+    rustup toolchain install "$toolchain" --profile minimal --component rustfmt --component clippy
+fi

@@ -1,0 +1,124 @@
+//! Names and shapes that scripts rely on.
+
+use std::process::Command;
+use std::time::Duration;
+
+use leadline_tests::{COMPANY, Instance, binary, get, post, until};
+use serde_json::Value;
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["run", "tenant", "send", "score", "check", "topology", "plan", "dlq", "log", "state"] {
+        let help = Command::new(binary()).args([command, "--help"]).output().unwrap();
+        assert!(help.status.success(), "{command}");
+        assert!(String::from_utf8_lossy(&help.stdout).contains("Example:"), "{command}");
+    }
+}
+
+#[test]
+fn two_processes_on_one_data_folder_the_second_says_who_has_it() {
+    let mut leadline = Instance::new();
+    leadline.start();
+    let owner = leadline.process.as_ref().unwrap().id().to_string();
+    let second = Command::new(binary())
+        .args(["run", "--listen", "127.0.0.1:0", "--data"])
+        .arg(leadline.data.path())
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success() && why.contains(&owner), "{why}");
+    // Commands reach the running one instead.
+    leadline.tenant("summit", COMPANY, &[]);
+    let listed = leadline.cli(&["tenant", "list", "--json"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("summit"));
+}
+
+#[test]
+fn a_tenant_added_while_it_runs_is_known_at_once_and_keys_rotate() {
+    let mut leadline = Instance::new();
+    leadline.start();
+    assert_eq!(leadline.hook(&leadline_tests::call(COMPANY, 1)), Some(401));
+    leadline.tenant("summit", COMPANY, &[]);
+    assert_eq!(leadline.hook(&leadline_tests::call(COMPANY, 1)), Some(200));
+    let rotated = leadline.cli(&[
+        "tenant",
+        "rotate-key",
+        "summit",
+        "--company-id",
+        COMPANY,
+        "--signing-key",
+        "another-key-of-callrail",
+    ]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    assert_eq!(
+        leadline.hook(&leadline_tests::call(COMPANY, 2)),
+        Some(200),
+        "the key before is still accepted"
+    );
+}
+
+#[test]
+fn process_answers_with_the_score_and_direct_events_keep_their_key() {
+    let mut leadline = Instance::new();
+    let token = leadline.tenant("summit", COMPANY, &[]);
+    leadline.start();
+    let bearer = format!("Bearer {token}");
+    let body = r#"{"transcript": [{"speaker": "caller", "text": "We own our home and need a new kitchen next month, our budget is sixty thousand dollars."}], "caller": {"phone": "+13035550142"}}"#;
+    let (status, answer) =
+        post(leadline.port, "/v1/tenants/summit/process", &[("Authorization", &bearer)], body).unwrap();
+    assert_eq!(status, 200, "{answer}");
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["call"]["score"]["score"].as_i64().unwrap() > 50, "{answer}");
+    assert_eq!(answer["call"]["score"]["class"], "lead");
+
+    let event = r#"{"type": "text", "id": "t-1", "caller": {"phone": "+13035550199"}, "content": "How much for a new bathroom?"}"#;
+    for _ in 0..3 {
+        let headers = [("Authorization", bearer.as_str()), ("Idempotency-Key", "t-1")];
+        let (status, answer) = post(leadline.port, "/v1/tenants/summit/events", &headers, event).unwrap();
+        assert_eq!(status, 202, "{answer}");
+    }
+    until("both contacts", Duration::from_secs(10), || {
+        leadline.listing("summit", "calls", &token).len() == 2
+    });
+    let (status, health) = get(leadline.port, "/health", "").unwrap();
+    assert_eq!(status, 200, "{health}");
+    assert!(health.contains("\"version\"") && health.contains("\"timestamp\""), "{health}");
+}
+
+#[test]
+fn bad_input_is_named_and_never_an_error_of_ours() {
+    let mut leadline = Instance::new();
+    let token = leadline.tenant("summit", COMPANY, &["--form", "quote"]);
+    leadline.start();
+    let bearer = format!("Bearer {token}");
+    let signed = |body: &str| leadline_tests::sign(body);
+    let (hook, list) = ("/v1/callrail/webhook", "/v1/tenants/summit/calls");
+    let cases = [
+        (post(leadline.port, hook, &[("Signature", &signed("not json"))], "not json"), 401, "Signature"),
+        (post(leadline.port, "/v1/callrail/webhook/nope", &[], "{}"), 404, "post_call"),
+        (post(leadline.port, "/v1/forms/nobody", &[], "{}"), 404, "form"),
+        (post(leadline.port, "/v1/forms/quote", &[], "{\"a\":"), 400, "form"),
+        (
+            post(
+                leadline.port,
+                "/v1/tenants/summit/events",
+                &[("Authorization", &bearer)],
+                "{\"type\":\"fax\"}",
+            ),
+            400,
+            "type",
+        ),
+        (post(leadline.port, "/v1/tenants/summit/events", &[], "{}"), 401, "bearer"),
+        (get(leadline.port, &format!("{list}?limit=900"), &token), 400, "limit"),
+        (get(leadline.port, &format!("{list}?colour=red"), &token), 400, "colour"),
+        (get(leadline.port, &format!("{list}?cursor=xyz"), &token), 400, "cursor"),
+        (get(leadline.port, "/nowhere", &token), 404, "nowhere"),
+        (post(leadline.port, list, &[], "{}"), 405, "method"),
+    ];
+    for (answer, status, word) in cases {
+        let (got, body) = answer.unwrap();
+        assert_eq!(got, status, "{word}: {body}");
+        assert!(body.contains(word), "{word} in {body}");
+        assert!(body.contains("\"detail\""), "problem+json: {body}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The promises, on the real binary. Each test is named after the promise it guards.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod damage;
+mod interface;
+mod isolation;
+mod kills;
+mod stops;

@@ -1,0 +1,138 @@
+//! The command line: one file per command, one line per error.
+
+mod dlq;
+mod inspect;
+mod output;
+mod run;
+mod score;
+mod send;
+mod shape;
+mod state;
+mod tenant;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use leadline::config::{self, Config};
+
+use self::output::Output;
+
+/// Signed webhooks in, scored leads out, through a durable log.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Example:\n  leadline run --data ./data --listen 127.0.0.1:8080\n  leadline tenant add summit --name \"Summit Kitchens\" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --signing-key KEY"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run an instance.
+    #[command(
+        after_help = "Example:\n  leadline run --data ./data --listen 127.0.0.1:8080\n  leadline run --demo"
+    )]
+    Run(run::RunArgs),
+    /// Add, list and change tenants, of a running or a stopped instance.
+    #[command(
+        after_help = "Example:\n  leadline tenant add summit --name \"Summit Kitchens\" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --signing-key KEY --data ./data"
+    )]
+    Tenant(tenant::TenantArgs),
+    /// Sign files like CallRail and POST them.
+    #[command(
+        after_help = "Example:\n  leadline send call.json more.jsonl --url http://127.0.0.1:8080 --signing-key KEY"
+    )]
+    Send(send::SendArgs),
+    /// Score calls, texts and forms of a file.
+    #[command(after_help = "Example:\n  leadline score --input calls.jsonl --output scores.jsonl")]
+    Score(score::ScoreArgs),
+    /// Report every mistake in the configuration at once.
+    #[command(after_help = "Example:\n  leadline check --config leadline.toml")]
+    Check(CheckArgs),
+    /// Print the dataflow.
+    #[command(after_help = "Example:\n  leadline topology --format mermaid")]
+    Topology(shape::TopologyArgs),
+    /// Say what this binary would change in a data folder.
+    #[command(after_help = "Example:\n  leadline plan --data ./data")]
+    Plan(shape::PlanArgs),
+    /// Look at dead letters, and feed them once more.
+    #[command(
+        after_help = "Example:\n  leadline dlq list --data ./data\n  leadline dlq replay ID --data ./data"
+    )]
+    Dlq(dlq::DlqArgs),
+    /// Look into the log.
+    #[command(after_help = "Example:\n  leadline log inspect --data ./data")]
+    Log(inspect::LogArgs),
+    /// Rebuild the state store.
+    #[command(after_help = "Example:\n  leadline state rebuild --data ./data")]
+    State(state::StateArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Args, Clone)]
+struct Source {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data folder [default: ./data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    source: Source,
+}
+
+/// Why a command did not do it: one line, and the exit code.
+pub(crate) struct Failure(String, u8);
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"), 1)
+    }
+}
+
+impl Source {
+    /// The configuration; all of its mistakes at once when there are any.
+    fn read(&self) -> Result<Config, Failure> {
+        let (mut config, mistakes) = config::read(self.config.as_deref(), |name| std::env::var(name).ok());
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        if mistakes.is_empty() {
+            return Ok(config);
+        }
+        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+        Err(Failure(lines.join("\n"), 2))
+    }
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let output = Output::default();
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args, &output),
+        Command::Tenant(args) => tenant::run(&args, &output),
+        Command::Send(args) => send::run(&args, &output),
+        Command::Score(args) => score::run(&args),
+        Command::Check(args) => args.source.read().map(|_| output.line("the configuration is right")),
+        Command::Topology(args) => shape::topology(&args, &output),
+        Command::Plan(args) => shape::plan(&args, &output),
+        Command::Dlq(args) => dlq::run(&args, &output),
+        Command::Log(args) => inspect::run(&args, &output),
+        Command::State(args) => state::run(&args, &output),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(why, code)) => {
+            output.error(&why);
+            ExitCode::from(code)
+        }
+    }
+}

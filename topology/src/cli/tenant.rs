@@ -1,0 +1,197 @@
+//! `leadline tenant`.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use leadline::admin::TenantSpec;
+use leadline::config::control_socket;
+use leadline::control::{Admin, Ask, ask_running};
+use leadline::parts::Parts;
+use serde_json::Value;
+
+use super::output::Output;
+use super::{Failure, Source};
+
+#[derive(Args)]
+pub(super) struct TenantArgs {
+    #[command(subcommand)]
+    command: TenantCommand,
+}
+
+#[derive(Subcommand)]
+enum TenantCommand {
+    /// Add a tenant, or change one: what is not given stays.
+    #[command(
+        after_help = "Example:\n  leadline tenant add summit --name \"Summit Kitchens\" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --company-id 155920786 --signing-key KEY"
+    )]
+    Add(Box<AddArgs>),
+    /// List tenants, without secrets.
+    #[command(after_help = "Example:\n  leadline tenant list --data ./data")]
+    List(ListArgs),
+    /// Give a company a new signing key; the one before stays accepted.
+    #[command(
+        after_help = "Example:\n  leadline tenant rotate-key summit --company-id 155920786 --signing-key KEY"
+    )]
+    RotateKey(RotateArgs),
+    /// Refuse a tenant's webhooks from now on.
+    #[command(after_help = "Example:\n  leadline tenant remove summit")]
+    Remove(RemoveArgs),
+}
+
+#[derive(Args)]
+struct AddArgs {
+    /// The tenant's id: a-z, 0-9, - and _.
+    tenant: String,
+    /// Its name for people.
+    #[arg(long)]
+    name: Option<String>,
+    /// A CallRail company id, COM... or decimal; several may be given.
+    #[arg(long = "company-id", value_name = "ID", num_args = 1..)]
+    company_ids: Vec<String>,
+    /// The company's signing key, from its Webhooks page at CallRail.
+    #[arg(long)]
+    signing_key: Option<String>,
+    /// A project type it offers (kitchen, roof, ...); several may be given.
+    #[arg(long = "trade")]
+    trades: Vec<String>,
+    /// A city it serves; several may be given.
+    #[arg(long = "city")]
+    cities: Vec<String>,
+    /// A postcode it serves; several may be given.
+    #[arg(long = "postcode")]
+    postcodes: Vec<String>,
+    /// The smallest project it takes, in dollars.
+    #[arg(long)]
+    min_budget: Option<i64>,
+    /// Its time zone.
+    #[arg(long)]
+    time_zone: Option<String>,
+    /// An address that leads and alerts are POSTed to; several may be given.
+    #[arg(long = "integration", value_name = "URL")]
+    integrations: Vec<String>,
+    /// What deliveries are signed with.
+    #[arg(long)]
+    integration_secret: Option<String>,
+    /// The lowest band that integrations want: hot, warm, nurture or cold.
+    #[arg(long)]
+    band_min: Option<String>,
+    /// The key of a web form to accept at /v1/forms/KEY; several may be given.
+    #[arg(long = "form", value_name = "KEY")]
+    forms: Vec<String>,
+    /// Who scores: rules, or http for AI_MODEL_ENDPOINT.
+    #[arg(long)]
+    score_provider: Option<String>,
+    /// Seconds from a ring to asking whether the call was missed.
+    #[arg(long)]
+    missed_call_timer_s: Option<i32>,
+    /// The tenant attests that callers are told of the recording.
+    #[arg(long)]
+    recording_disclosure_attested: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Args)]
+struct ListArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct RotateArgs {
+    /// The tenant.
+    tenant: String,
+    /// The company, by any of its ids.
+    #[arg(long)]
+    company_id: String,
+    /// The new key.
+    #[arg(long)]
+    signing_key: String,
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Args)]
+struct RemoveArgs {
+    /// The tenant.
+    tenant: String,
+    #[command(flatten)]
+    source: Source,
+}
+
+pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
+    match &args.command {
+        TenantCommand::Add(args) => {
+            let spec = TenantSpec {
+                tenant: args.tenant.clone(),
+                name: args.name.clone(),
+                company_ids: args.company_ids.clone(),
+                signing_key: args.signing_key.clone(),
+                trades: args.trades.clone(),
+                cities: args.cities.clone(),
+                postcodes: args.postcodes.clone(),
+                min_budget: args.min_budget,
+                time_zone: args.time_zone.clone(),
+                integrations: args.integrations.clone(),
+                integration_secret: args.integration_secret.clone(),
+                band_min: args.band_min.clone(),
+                forms: args.forms.clone(),
+                score_provider: args.score_provider.clone(),
+                missed_call_timer_s: args.missed_call_timer_s,
+                recording_disclosure_attested: args.recording_disclosure_attested.then_some(true),
+            };
+            output.json(&ask(&args.source, Ask::PutTenant { spec: Box::new(spec) })?);
+        }
+        TenantCommand::List(args) => {
+            let tenants = ask(&args.source, Ask::ListTenants)?;
+            if args.json {
+                output.json(&tenants);
+            } else {
+                list(&tenants, output);
+            }
+        }
+        TenantCommand::RotateKey(args) => {
+            let ask_for = Ask::RotateKey {
+                tenant: args.tenant.clone(),
+                company_id: args.company_id.clone(),
+                signing_key: args.signing_key.clone(),
+            };
+            output.json(&ask(&args.source, ask_for)?);
+        }
+        TenantCommand::Remove(args) => {
+            output.json(&ask(&args.source, Ask::RemoveTenant { tenant: args.tenant.clone() })?);
+        }
+    }
+    Ok(())
+}
+
+fn list(tenants: &Value, output: &Output) {
+    for tenant in tenants.as_array().into_iter().flatten() {
+        let text = |name: &str| tenant.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let companies: Vec<&str> = tenant
+            .get("companies")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|ids| ids.get(0)?.as_str())
+            .collect();
+        output.line(&format!("{:<20} {:<32} {}", text("tenant"), text("name"), companies.join(", ")));
+    }
+}
+
+/// Asks the running instance on the data folder, else does it on the stopped one.
+pub(super) fn ask(source: &Source, ask: Ask) -> Result<Value, Failure> {
+    let config = source.read()?;
+    if let Some(answer) = ask_running(&control_socket(Path::new(&config.data)), &ask)? {
+        return Ok(answer);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
+    let parts = Parts::open(&config)?;
+    let answer = runtime.block_on(Admin::new(&parts).answer(ask))?;
+    parts.log.close();
+    Ok(answer)
+}

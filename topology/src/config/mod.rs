@@ -1,0 +1,148 @@
+//! Configuration: flag, then environment, then file, then default. Every mistake is reported at once.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use file::{KEYS, Mistake, read};
+
+/// Which parts of leadline a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Everything.
+    All,
+    /// Webhooks, forms and direct events into the log.
+    Webhook,
+    /// The read API and the page.
+    Api,
+    /// The dataflow, jobs and record store.
+    Worker,
+}
+
+impl Role {
+    /// Whether it takes events.
+    pub fn takes_events(self) -> bool {
+        matches!(self, Self::All | Self::Webhook)
+    }
+
+    /// Whether it answers queries.
+    pub fn answers(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
+    /// Whether it runs the dataflow.
+    pub fn works(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}
+
+/// All settings of a process. `deploy/leadline.example.toml` explains each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where to listen: `ADDR:PORT`, or `fd:N` for a socket handed in.
+    pub listen: String,
+    /// Which parts run.
+    pub role: Role,
+    /// Partitions; never changes in place.
+    pub partitions: u16,
+    /// Worker threads.
+    pub workers: usize,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter of `tracing`.
+    pub log_level: String,
+    /// `text` or `json`.
+    pub log_format: String,
+    /// `MAX_CONCURRENT_REQUESTS`.
+    pub requests_max: usize,
+    /// `WEBHOOK_TIMEOUT_SECONDS`: bounds `process` only.
+    pub process_timeout_s: u64,
+    /// `AI_MODEL_ENDPOINT`: who answers `score` jobs.
+    pub ai_model_endpoint: Option<String>,
+    /// Size of a log segment.
+    pub segment_bytes: u64,
+    /// Size of the log at most.
+    pub log_bytes_max: u64,
+    /// How often snapshots are taken.
+    pub snapshot_interval_s: u64,
+    /// What the state store may keep in memory.
+    pub state_cache_bytes: u64,
+    /// `GOOGLE_CLOUD_PROJECT`, for parts that use Google Cloud.
+    pub google_cloud_project: Option<String>,
+    /// `GOOGLE_CLOUD_LOCATION`.
+    pub google_cloud_location: Option<String>,
+    /// `SPANNER_INSTANCE`.
+    pub spanner_instance: Option<String>,
+    /// `SPANNER_DATABASE`.
+    pub spanner_database: Option<String>,
+    /// `AUDIO_STORAGE_BUCKET`.
+    pub audio_storage_bucket: Option<String>,
+    /// `CALLRAIL_WEBHOOK_SECRET_NAME`.
+    pub callrail_webhook_secret_name: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./data"),
+            listen: "127.0.0.1:8080".to_owned(),
+            role: Role::All,
+            partitions: leadline_schemas::partitioning::PARTITIONS_DEFAULT,
+            workers: std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),
+            log_level: "info".to_owned(),
+            log_format: "text".to_owned(),
+            requests_max: 100,
+            process_timeout_s: 900,
+            ai_model_endpoint: None,
+            segment_bytes: 64 << 20,
+            log_bytes_max: 64 << 30,
+            snapshot_interval_s: 600,
+            state_cache_bytes: 32 << 20,
+            google_cloud_project: None,
+            google_cloud_location: None,
+            spanner_instance: None,
+            spanner_database: None,
+            audio_storage_bucket: None,
+            callrail_webhook_secret_name: None,
+        }
+    }
+}
+
+impl Config {
+    /// The log's folder.
+    pub fn log_folder(&self) -> PathBuf {
+        self.data.join("log")
+    }
+
+    /// The state store's folder.
+    pub fn state_folder(&self) -> PathBuf {
+        self.data.join("state")
+    }
+
+    /// The blob store's folder.
+    pub fn blob_folder(&self) -> PathBuf {
+        self.data.join("blobs")
+    }
+
+    /// The record store's file.
+    pub fn records_file(&self) -> PathBuf {
+        self.data.join("records.db")
+    }
+
+    /// The file of the key that secrets are sealed with.
+    pub fn secret_key_file(&self) -> PathBuf {
+        self.data.join("secret.key")
+    }
+
+    /// Where a running instance is reached.
+    pub fn control_socket(&self) -> PathBuf {
+        control_socket(&self.data)
+    }
+}
+
+/// Where the instance on this data folder is reached.
+pub fn control_socket(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}

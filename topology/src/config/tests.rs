@@ -1,0 +1,46 @@
+use super::*;
+
+#[test]
+fn every_mistake_is_reported_at_once_with_place_key_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    std::fs::write(&path, "listen = \"here\"\npartitions = 0\n[log]\nlevle = \"info\"\nformat = \"xml\"\n")
+        .unwrap();
+    let environment = |name: &str| (name == "MAX_CONCURRENT_REQUESTS").then(|| "many".to_owned());
+    let (_, mistakes) = read(Some(&path), environment);
+    let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    let text = text.join("\n");
+    assert_eq!(mistakes.len(), 5, "{text}");
+    for part in [
+        "listen: \"here\" is no address",
+        "partitions: \"0\"",
+        "did you mean \"log.level\"",
+        "log.format",
+        "environment: MAX_CONCURRENT_REQUESTS",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    std::fs::write(&path, "[http]\nrequests_max = 7\nprocess_timeout_s = 8\n").unwrap();
+    let environment = |name: &str| (name == "MAX_CONCURRENT_REQUESTS").then(|| "9".to_owned());
+    let (config, mistakes) = read(Some(&path), environment);
+    assert_eq!((config.requests_max, config.process_timeout_s, mistakes.len()), (9, 8, 0));
+}
+
+#[test]
+fn the_example_names_every_key_and_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/leadline.example.toml");
+    let (_, mistakes) = read(Some(&path), |_| None);
+    assert_eq!(mistakes, Vec::new());
+    let text = std::fs::read_to_string(&path).unwrap();
+    for key in KEYS {
+        let last = key.name.rsplit('.').next().unwrap();
+        assert!(text.contains(&format!("{last} =")), "{} is missing in the example", key.name);
+        assert!(key.variable.is_none_or(|variable| text.contains(variable)), "{:?} is missing", key.variable);
+    }
+}

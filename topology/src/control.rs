@@ -1,0 +1,263 @@
+//! The control socket: how commands reach a running instance. One JSON request a line, one JSON answer a line.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+use bytes::Bytes;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::secrets::Secrets;
+use leadline_connectors::contract::source::Intake as _;
+use leadline_schemas::command::Command;
+use leadline_schemas::partitioning::Key;
+use leadline_schemas::settings::Tenant;
+use leadline_schemas::{Bucket, EventId, KeyGroup, TenantId};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use crate::admin::{self, TenantSpec};
+use crate::parts::Parts;
+use crate::settings::SettingsService;
+
+/// A request's line at most: a replayed input of 1 MiB in base64, and room.
+const LINE_BYTES_MAX: u64 = 4 << 20;
+
+/// What a command asks of an instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Ask {
+    /// Add or change a tenant; answers its record's names and, for a new tenant, its token.
+    PutTenant {
+        /// What is to be.
+        spec: Box<TenantSpec>,
+    },
+    /// Give a company a new signing key.
+    RotateKey {
+        /// The tenant.
+        tenant: String,
+        /// The company, by any of its ids.
+        company_id: String,
+        /// The key.
+        signing_key: String,
+    },
+    /// Refuse the tenant's webhooks from now on.
+    RemoveTenant {
+        /// The tenant.
+        tenant: String,
+    },
+    /// All tenants, without secrets.
+    ListTenants,
+    /// Put a command into `inbound`.
+    Command {
+        /// Whose.
+        tenant: String,
+        /// The key group and bucket that it concerns, where the tenant alone does not say.
+        place: Option<(u16, u8)>,
+        /// The command.
+        command: Command,
+    },
+}
+
+/// What answers: the same on the socket of a running instance and on a stopped one.
+#[derive(Clone)]
+pub struct Admin {
+    settings: Arc<SettingsService>,
+    secrets: Arc<dyn Secrets>,
+    clock: Arc<dyn Clock>,
+    /// One change at a time, or two of them would each write the other's away.
+    changing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Admin {
+    /// Of these parts.
+    pub fn new(parts: &Parts) -> Self {
+        Self {
+            settings: Arc::clone(&parts.settings),
+            secrets: parts.secrets.clone(),
+            clock: Arc::clone(&parts.clock),
+            changing: Arc::default(),
+        }
+    }
+
+    /// Does what is asked.
+    pub async fn answer(&self, ask: Ask) -> anyhow::Result<Value> {
+        let _changing = self.changing.lock().await;
+        let settings = self.settings.fresh_settings().await;
+        match ask {
+            Ask::PutTenant { spec } => {
+                let is_new = TenantId::new(&spec.tenant).is_ok_and(|id| settings.tenant(&id).is_none());
+                let token = if is_new { Some(new_token()?) } else { None };
+                let tenant =
+                    admin::apply(&settings, &spec, token.as_deref(), &*self.secrets, self.clock.wall())?;
+                let version = self.settings.put(&tenant).await?;
+                let mut shown = shown(&tenant);
+                if let (Some(fields), Some(token)) = (shown.as_object_mut(), token) {
+                    fields.insert("api_token".to_owned(), json!(token));
+                }
+                if let Some(fields) = shown.as_object_mut() {
+                    fields.insert("settings_version".to_owned(), json!(version));
+                }
+                Ok(shown)
+            }
+            Ask::RotateKey { tenant, company_id, signing_key } => {
+                let mut tenant = known(&settings, &tenant)?;
+                admin::rotate(&mut tenant, &company_id, &signing_key, &*self.secrets)?;
+                self.settings.put(&tenant).await?;
+                Ok(shown(&tenant))
+            }
+            Ask::RemoveTenant { tenant } => {
+                let tenant = Tenant { removed: true, ..known(&settings, &tenant)? };
+                self.settings.put(&tenant).await?;
+                Ok(json!({ "tenant": tenant.tenant.as_str(), "removed": true }))
+            }
+            Ask::ListTenants => {
+                let mut tenants: Vec<_> = settings.tenants().collect();
+                tenants.sort_by_key(|tenant| tenant.tenant.clone());
+                Ok(tenants.into_iter().map(|tenant| shown(tenant)).collect())
+            }
+            Ask::Command { tenant, place, command } => {
+                self.command(&known(&settings, &tenant)?, place, &command).await
+            }
+        }
+    }
+
+    async fn command(
+        &self,
+        tenant: &Tenant,
+        place: Option<(u16, u8)>,
+        command: &Command,
+    ) -> anyhow::Result<Value> {
+        let event_id = EventId(uuid::Uuid::from_bytes(random()?));
+        let body = Bytes::from(serde_json::to_vec(command)?);
+        let version = self.settings.current().version;
+        let caller = event_id.to_string();
+        let mut event = leadline_connectors::api_http::command_event(
+            event_id,
+            tenant,
+            &caller,
+            version,
+            self.clock.wall(),
+            body,
+        );
+        if let Some((key_group, bucket)) = place {
+            let key =
+                Key { key_group: KeyGroup(key_group), tenant: tenant.tenant.clone(), bucket: Bucket(bucket) };
+            (event.key_group, event.bucket) = (key.key_group, key.bucket);
+        }
+        self.settings.accept(event).await?;
+        Ok(json!({ "request_id": event_id.to_string() }))
+    }
+}
+
+fn known(settings: &leadline_schemas::settings::Settings, tenant: &str) -> anyhow::Result<Tenant> {
+    let id = TenantId::new(tenant)?;
+    let found = settings
+        .tenant(&id)
+        .ok_or_else(|| anyhow!("there is no tenant {tenant:?}: `leadline tenant list` shows them"))?;
+    Ok((**found).clone())
+}
+
+/// A tenant without its secrets.
+fn shown(tenant: &Tenant) -> Value {
+    json!({
+        "tenant": tenant.tenant.as_str(),
+        "name": tenant.name,
+        "companies": tenant.companies.iter().map(|company| &company.ids).collect::<Vec<_>>(),
+        "forms": tenant.forms.iter().map(|form| &form.form_key).collect::<Vec<_>>(),
+        "integrations": tenant.integrations.iter().map(|one| json!({ "id": one.id, "kind": one.kind, "url": one.url, "disabled": one.disabled })).collect::<Vec<_>>(),
+        "trades": tenant.profile.trades,
+        "cities": tenant.profile.cities,
+        "score_provider": tenant.policy.score_provider,
+        "created_at": tenant.created_at.to_string(),
+    })
+}
+
+fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system has no randomness"))?;
+    Ok(bytes)
+}
+
+fn new_token() -> anyhow::Result<String> {
+    Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random::<32>()?))
+}
+
+/// The socket of a running instance; removed when the value is dropped.
+pub struct ControlServer {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "the control socket was gone already");
+        }
+    }
+}
+
+/// Answers on the socket; only the owner of the data folder may connect.
+pub fn serve(
+    runtime: &tokio::runtime::Runtime,
+    path: PathBuf,
+    parts: &Parts,
+) -> anyhow::Result<ControlServer> {
+    // This process owns the data folder, so a socket that is there was left behind.
+    let _ = std::fs::remove_file(&path);
+    let _entered = runtime.enter();
+    let listener = UnixListener::bind(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let admin = Admin::new(parts);
+    let task = runtime.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let admin = admin.clone();
+            tokio::spawn(async move {
+                if let Err(error) = answer_all(stream, &admin).await {
+                    tracing::debug!(%error, "a control connection ended early");
+                }
+            });
+        }
+    });
+    Ok(ControlServer { path, task })
+}
+
+async fn answer_all(stream: tokio::net::UnixStream, admin: &Admin) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(read.take(LINE_BYTES_MAX)).lines();
+    while let Some(line) = lines.next_line().await? {
+        let answer = match serde_json::from_str::<Ask>(&line) {
+            Ok(ask) => admin.answer(ask).await,
+            Err(error) => Err(anyhow!("the request cannot be read: {error}")),
+        };
+        let answer = match answer {
+            Ok(value) => json!({ "ok": value }),
+            Err(error) => json!({ "error": format!("{error:#}") }),
+        };
+        write.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+    Ok(())
+}
+
+/// Asks the running instance on this socket; none when nobody listens there.
+pub fn ask_running(socket: &Path, ask: &Ask) -> anyhow::Result<Option<Value>> {
+    let Ok(mut stream) = UnixStream::connect(socket) else { return Ok(None) };
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+    stream.write_all(format!("{}\n", serde_json::to_string(ask)?).as_bytes())?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line)?;
+    let mut answer: Value = serde_json::from_str(&line).context("the running instance gave no answer")?;
+    match answer.get_mut("ok") {
+        Some(value) => Ok(Some(value.take())),
+        None => {
+            Err(anyhow!("{}", answer.get("error").and_then(Value::as_str).unwrap_or("no reason was given")))
+        }
+    }
+}

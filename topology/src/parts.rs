@@ -1,0 +1,109 @@
+//! The embedded parts of an instance: opened alike by `run` and by commands on a stopped instance.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use leadline_connectors::blob_folder::FolderBlob;
+use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::state::{State, StateError};
+use leadline_connectors::disk_folder::FolderDisk;
+use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
+use leadline_connectors::secrets_file::FileSecrets;
+use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
+use leadline_schemas::partitioning::Layout;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::config::Config;
+use crate::settings::SettingsService;
+
+/// The generation of the embedded layout; it changes with `layout apply`, which comes with Kafka.
+pub const GENERATION: u32 = 1;
+
+/// What every command on a data folder needs.
+pub struct Parts {
+    /// The log; it owns the data folder.
+    pub log: Arc<EmbeddedLog>,
+    /// The state store.
+    pub state: Arc<dyn State>,
+    /// The blob store.
+    pub blob: Arc<FolderBlob>,
+    /// Seals and opens keys.
+    pub secrets: Arc<FileSecrets>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Settings, and the way into `inbound`.
+    pub settings: Arc<SettingsService>,
+}
+
+impl Parts {
+    /// Opens everything in the data folder, and makes what is missing.
+    pub fn open(config: &Config) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&config.data).with_context(|| {
+            format!(
+                "the data folder {} cannot be made; check the path and its permissions",
+                config.data.display()
+            )
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
+        let log_config = EmbeddedLogConfig {
+            partitions: config.partitions,
+            segment_bytes: config.segment_bytes,
+            max_bytes: config.log_bytes_max,
+            ..EmbeddedLogConfig::default()
+        };
+        let log = EmbeddedLog::open(log_config, disk, Arc::clone(&clock), incarnation)?;
+        if log.cut_bytes() > 0 {
+            tracing::info!(
+                bytes = log.cut_bytes(),
+                "a torn tail was cut off the log; nothing acknowledged was in it"
+            );
+        }
+        let log = Arc::new(log);
+        let state = open_state(config, &*clock)?;
+        let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
+        let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
+        let layout = Layout { generation: GENERATION, partitions: config.partitions };
+        let settings = SettingsService::open(log.clone(), Arc::clone(&state), layout)?;
+        Ok(Self { log, state, blob, secrets, clock, settings })
+    }
+}
+
+/// A state store that cannot be read is moved aside: it is rebuilt from snapshots and the log.
+fn open_state(config: &Config, clock: &dyn Clock) -> anyhow::Result<Arc<dyn State>> {
+    let folder = config.state_folder();
+    let mut fjall = FjallConfig::new(&folder);
+    fjall.cache_bytes = config.state_cache_bytes;
+    match FjallState::open(&fjall) {
+        Ok(state) => Ok(Arc::new(state)),
+        Err(StateError::Damaged(why)) => {
+            let aside = set_aside(&folder, clock)?;
+            tracing::error!(
+                why,
+                aside,
+                "the state store cannot be read; it was moved aside and is being rebuilt"
+            );
+            Ok(Arc::new(FjallState::open(&fjall)?))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Moves a store's folder aside; answers where it went.
+pub fn set_aside(folder: &Path, clock: &dyn Clock) -> anyhow::Result<String> {
+    let moved = move_aside(folder, clock.wall())
+        .with_context(|| format!("{} cannot be moved aside", folder.display()))?;
+    Ok(moved.map_or_else(|| "nothing was there".to_owned(), |path| path.display().to_string()))
+}
+
+/// 64 random bits: a segment's incarnation.
+fn incarnation() -> u64 {
+    let mut bytes = [0; 8];
+    if SystemRandom::new().fill(&mut bytes).is_err() {
+        // Without randomness the clock still never repeats within one log.
+        bytes = SystemClock.boot_ms().to_be_bytes();
+    }
+    u64::from_be_bytes(bytes)
+}

@@ -1,0 +1,333 @@
+//! A running instance: what `leadline run` puts together, and how it ends.
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use axum::Router;
+use leadline_connectors::api_http::{self, ApiParts, Health, Probes};
+use leadline_connectors::contract::log::Log;
+use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::secrets::Secrets;
+use leadline_connectors::contract::sink::Sink;
+use leadline_connectors::contract::source::Intake;
+use leadline_connectors::contract::store::{RecordReader, RecordWriter};
+use leadline_connectors::http_client::Client;
+use leadline_connectors::http_server::{ServerLimits, serve};
+use leadline_connectors::provider_http::HttpProvider;
+use leadline_connectors::sink_http::HttpSink;
+use leadline_connectors::source_http::{self, HttpSourceParts};
+use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::control;
+use crate::engine::{Engine, EngineParts, Responders, Stored};
+use crate::parts::{GENERATION, Parts};
+use crate::pipeline;
+
+/// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
+pub const HTTP_PROVIDER: &str = "http";
+
+/// Who is told of the address, once.
+pub type Ready = Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>;
+
+/// What `run` is asked to do.
+pub struct RunOptions {
+    /// Everything configured.
+    pub config: Config,
+    /// Who is told of records that can be read (the demo's terminal).
+    pub stored: Stored,
+    /// Called once with the address, when events are accepted.
+    pub ready: Ready,
+}
+
+/// Runs until SIGTERM, SIGINT or a fault that only a restart can mend.
+pub fn run(options: RunOptions) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
+    let result = run_on(&runtime, options, metrics);
+    // Calls that still run are left: their jobs are started again by the next process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    result
+}
+
+fn run_on(
+    runtime: &tokio::runtime::Runtime,
+    options: RunOptions,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<()> {
+    let config = &options.config;
+    let listener = listener(&config.listen)?;
+    let address = listener.local_addr()?;
+    let parts = Parts::open(config)?;
+    crate::plan::refuse_incompatible(&config.data)?;
+    let running = Running::mark(config)?;
+    let (stop_sender, stop) = watch::channel(None::<String>);
+    let fatal_sender = stop_sender.clone();
+    let fatal: Arc<dyn Fn(String) + Send + Sync> = Arc::new(move |why| {
+        tracing::error!(why, "leadline must stop");
+        fatal_sender.send_replace(Some(why));
+    });
+    let (writer, reader) = open_records(config)?;
+    let engine = match config.role.works() {
+        true => {
+            Some(start_engine(&parts, config, runtime, writer, options.stored, &fatal, running.after_abort)?)
+        }
+        false => None,
+    };
+    let ready = Arc::new(AtomicBool::new(false));
+    follow_settings(&parts, engine.as_ref());
+    let router = router(&parts, config, reader.clone(), metrics, Arc::clone(&ready), engine.is_some());
+    let control = control::serve(runtime, config.control_socket(), &parts)?;
+
+    let http_stop = wait_for_stop(stop.clone());
+    let serving = runtime.spawn(serve(listener, router, ServerLimits::default(), Box::pin(http_stop)));
+    watch_log(runtime, &parts, fatal);
+    ready.store(true, Ordering::Release);
+    tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
+    (options.ready)(address, &parts);
+
+    runtime.block_on(wait_for_signal(&stop_sender, stop.clone()));
+    ready.store(false, Ordering::Release);
+    runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
+    drop(control);
+    let all_ended = engine.is_none_or(Engine::stop);
+    parts.log.close();
+    let why = stop.borrow().clone().filter(|why| !why.is_empty());
+    match why {
+        Some(why) => Err(anyhow!("stopped: {why}")),
+        None if all_ended => running.clear(),
+        None => {
+            tracing::warn!("some work did not end in time; it goes on after the next start");
+            Ok(())
+        }
+    }
+}
+
+/// The address to listen on, or a socket that a parent handed in.
+fn listener(listen: &str) -> anyhow::Result<TcpListener> {
+    if let Some(fd) = listen.strip_prefix("fd:") {
+        let fd: i32 = fd.parse().with_context(|| format!("--listen {listen}: use fd:3"))?;
+        return inherited(fd);
+    }
+    TcpListener::bind(listen).with_context(|| {
+        format!("{listen} cannot be listened on; is another process there? choose another --listen")
+    })
+}
+
+/// A socket that systemd (or a test) has bound: it keeps connections queued while leadline restarts.
+fn inherited(fd: i32) -> anyhow::Result<TcpListener> {
+    let index =
+        usize::try_from(fd - 3).with_context(|| format!("fd:{fd}: handed-in sockets begin at fd:3"))?;
+    let taken = listenfd::ListenFd::from_env().take_tcp_listener(index)?;
+    taken.ok_or_else(|| {
+        anyhow!(
+            "fd:{fd} was not handed in: LISTEN_FDS names no such socket; start leadline from a .socket unit"
+        )
+    })
+}
+
+type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
+
+fn open_records(config: &Config) -> anyhow::Result<Records> {
+    if !config.role.works() && !config.role.answers() {
+        return Ok((None, None));
+    }
+    let sqlite = SqliteConfig::new(config.records_file());
+    let writer = SqliteWriter::open(sqlite.clone())?;
+    let reader = SqliteReader::open(sqlite)?;
+    let writer: Option<Box<dyn RecordWriter>> = config.role.works().then(|| Box::new(writer) as _);
+    Ok((writer, Some(Arc::new(reader))))
+}
+
+fn start_engine(
+    parts: &Parts,
+    config: &Config,
+    runtime: &tokio::runtime::Runtime,
+    writer: Option<Box<dyn RecordWriter>>,
+    stored: Stored,
+    fatal: &Arc<dyn Fn(String) + Send + Sync>,
+    after_abort: bool,
+) -> anyhow::Result<Engine> {
+    leadline_operators::rules::warm_up();
+    let settings = Arc::clone(&parts.settings);
+    let engine = Engine::start(EngineParts {
+        pipeline: pipeline::pipeline,
+        pipeline_name: pipeline::NAME,
+        generation: GENERATION,
+        workers: config.workers,
+        log: parts.log.clone(),
+        state: Arc::clone(&parts.state),
+        blob: parts.blob.clone(),
+        clock: Arc::clone(&parts.clock),
+        settings: Arc::new(move || settings.current()),
+        responders: responders(parts, config)?,
+        writer,
+        stored,
+        runtime: runtime.handle().clone(),
+        suspects: Some((config.data.clone(), after_abort)),
+        snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
+        fatal: Arc::clone(fatal),
+    })?;
+    Ok(engine)
+}
+
+fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
+    let client = Client::new()?;
+    let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
+    if let Some(url) = &config.ai_model_endpoint {
+        let provider: Arc<dyn Provider> = Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()));
+        providers.entry("score".to_owned()).or_default().insert(HTTP_PROVIDER.to_owned(), provider);
+    }
+    let secrets: Arc<dyn Secrets> = parts.secrets.clone();
+    let sink: Arc<dyn Sink> = Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock)));
+    Ok(Responders { providers, sinks: HashMap::from([("http".to_owned(), sink)]) })
+}
+
+/// Settings are taken in as they come, by a thread of their own; then the workers look again.
+fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let sender = Mutex::new(sender);
+    parts.settings.on_change(move || {
+        // The thread is gone only at shutdown.
+        let _ = crate::engine::lock(&sender).send(());
+    });
+    let settings = Arc::downgrade(&parts.settings);
+    let wake = engine.map(Engine::waker);
+    let follow = move || {
+        while receiver.recv().is_ok() {
+            let Some(settings) = settings.upgrade() else { return };
+            if let Err(error) = settings.refresh() {
+                tracing::error!(%error, "settings cannot be taken in");
+            }
+            if let Some(wake) = &wake {
+                wake();
+            }
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("settings".to_owned()).spawn(follow) {
+        tracing::error!(%error, "settings are only read on demand");
+    }
+}
+
+fn router(
+    parts: &Parts,
+    config: &Config,
+    reader: Option<Arc<dyn RecordReader>>,
+    metrics: PrometheusHandle,
+    ready: Arc<AtomicBool>,
+    works: bool,
+) -> Router {
+    let intake: Arc<dyn Intake> = parts.settings.clone();
+    let probes = Probes {
+        health: health(parts, reader.clone(), works),
+        ready: Arc::new(move || ready.load(Ordering::Acquire)),
+        metrics: Arc::new(move || metrics.render()),
+        clock: Arc::clone(&parts.clock),
+    };
+    let mut router = api_http::probe_routes(probes);
+    if config.role.takes_events() {
+        router = router.merge(source_http::routes(HttpSourceParts {
+            intake: Arc::clone(&intake),
+            secrets: parts.secrets.clone(),
+            blob: parts.blob.clone(),
+            clock: Arc::clone(&parts.clock),
+            records: reader.clone(),
+            requests_max: config.requests_max,
+            process_timeout: Duration::from_secs(config.process_timeout_s),
+        }));
+    }
+    if let (true, Some(records)) = (config.role.answers(), reader) {
+        router =
+            router.merge(api_http::routes(ApiParts { records, intake, clock: Arc::clone(&parts.clock) }));
+    }
+    api_http::with_fallbacks(router)
+}
+
+fn health(
+    parts: &Parts,
+    reader: Option<Arc<dyn RecordReader>>,
+    works: bool,
+) -> Arc<dyn Fn() -> Health + Send + Sync> {
+    let log = parts.log.clone();
+    Arc::new(move || {
+        let mut health = Health::default();
+        let state = log.health();
+        let full = state.full.then(|| "no room for another segment: free disk space".to_owned());
+        health.dependencies.insert("log", state.failed.or(full));
+        if let Some(reader) = &reader {
+            health.dependencies.insert("records", reader.ping().err().map(|error| error.to_string()));
+        }
+        if works {
+            health.dependencies.insert("dataflow", None);
+        }
+        health
+    })
+}
+
+/// A log that has failed ends the process: what it would still answer could not be trusted.
+fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn(String) + Send + Sync>) {
+    let log = Arc::downgrade(&parts.log);
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let Some(log) = log.upgrade() else { return };
+            let health = log.health();
+            metrics::gauge!("leadline_log_disk_bytes").set(health.disk_bytes as f64);
+            metrics::gauge!("leadline_log_queued_bytes").set(health.queued_bytes as f64);
+            metrics::gauge!("leadline_log_full").set(if health.full { 1.0 } else { 0.0 });
+            if let Some(why) = health.failed {
+                fatal(why);
+                return;
+            }
+        }
+    });
+}
+
+async fn wait_for_stop(mut stop: watch::Receiver<Option<String>>) {
+    // The sender lives as long as the process.
+    let _ = stop.wait_for(Option::is_some).await;
+}
+
+/// Waits for SIGTERM, SIGINT or a fatal fault, and tells everybody.
+async fn wait_for_signal(stop: &watch::Sender<Option<String>>, mut stopped: watch::Receiver<Option<String>>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be waited for");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = stopped.wait_for(Option::is_some) => return,
+    }
+    tracing::info!("stopping");
+    stop.send_replace(Some(String::new()));
+}
+
+/// A mark in the data folder while a process runs: left behind, it says that the process did not end by itself.
+struct Running {
+    path: std::path::PathBuf,
+    after_abort: bool,
+}
+
+impl Running {
+    fn mark(config: &Config) -> anyhow::Result<Self> {
+        let path = config.data.join("running");
+        let after_abort = path.exists();
+        std::fs::write(&path, std::process::id().to_string())
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Self { path, after_abort })
+    }
+
+    fn clear(self) -> anyhow::Result<()> {
+        std::fs::remove_file(&self.path).with_context(|| format!("{} cannot be removed", self.path.display()))
+    }
+}
