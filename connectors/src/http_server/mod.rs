@@ -1,21 +1,23 @@
 //! The HTTP server: hyper connections with our own limits, a stop that finishes what was begun, and problem+json.
 
 mod problem;
+mod socket;
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::Service as _;
 
 pub use problem::{Problem, json};
 
+use self::socket::{Progress, Socket};
 use crate::contract::BoxFuture;
 
 /// Bounds of connections, with their reasons.
@@ -25,6 +27,11 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// Time to send a request's headers; slower clients only hold connections.
     pub header_timeout: Duration,
+    /// Time until the next request on an open connection. Longer than the 60 s of the usual proxies, so that it is the
+    /// proxy that closes and no webhook meets a closing connection.
+    pub idle_timeout: Duration,
+    /// Time in which a client takes something of its answer.
+    pub write_timeout: Duration,
     /// Bytes of request line and headers: CallRail mirrors fields in the query, so 8 KiB of URL and room for the rest.
     pub head_bytes_max: usize,
     /// Header fields of a request.
@@ -38,6 +45,8 @@ impl Default for ServerLimits {
         Self {
             connections_max: 10_000,
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
             head_bytes_max: 64 << 10,
             headers_max: 100,
             drain: Duration::from_secs(3),
@@ -55,21 +64,17 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.head_bytes_max)
-        .max_headers(limits.headers_max)
-        .pipeline_flush(true);
+    http.max_buf_size(limits.head_bytes_max).max_headers(limits.headers_max).pipeline_flush(true);
     let graceful = GracefulShutdown::new();
-    let open = Arc::new(AtomicUsize::new(0));
+    let room = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut stop = stop;
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = listener.accept() => accepted,
+            accepted = accept(&listener, &room) => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or a client that went away: the next accept may succeed.
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -77,21 +82,16 @@ pub async fn serve(
                 continue;
             }
         };
-        if open.load(Ordering::Relaxed) >= limits.connections_max {
-            drop(stream);
-            metrics::counter!("leadline_http_connections_refused_total").increment(1);
-            continue;
-        }
         let _ = stream.set_nodelay(true); // Only a matter of speed.
-        let service = TowerToHyperService::new(infallible(router.clone()));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        let open = Arc::clone(&open);
-        open.fetch_add(1, Ordering::Relaxed);
+        let progress = Arc::new(Progress::default());
+        let socket = TokioIo::new(Socket::new(stream, Arc::clone(&progress), &limits));
+        let service = service(router.clone(), progress);
+        let connection = graceful.watch(http.serve_connection(socket, service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
             }
-            open.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
         });
     }
     drop(listener);
@@ -101,16 +101,34 @@ pub async fn serve(
     Ok(())
 }
 
-/// A router as the service that hyper wants: bodies of hyper, no errors.
-fn infallible(
+/// The next connection, when there is room for one; others wait in the kernel's queue and are not refused.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
+    // The semaphore is never closed, so there is a place.
+    let place = Arc::clone(room).acquire_owned().await.ok();
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// A router as the service that hyper wants, telling the socket when a request is being answered.
+fn service(
     router: Router,
-) -> impl tower::Service<
+    progress: Arc<Progress>,
+) -> impl hyper::service::Service<
     http::Request<hyper::body::Incoming>,
     Response = axum::response::Response,
     Error = Infallible,
-    Future: Send + 'static,
-> + Clone
-+ Send
-+ 'static {
-    router
+    Future: Send,
+> {
+    hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (mut router, progress) = (router.clone(), Arc::clone(&progress));
+        async move {
+            progress.begin();
+            let response = router.call(request).await;
+            progress.end();
+            response
+        }
+    })
 }

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use leadline_schemas::EventId;
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::{EventId, Offset};
 use serde::Serialize;
 
 use super::HttpSource;
-use super::limits::{INLINE_BODY_BYTES_MAX, RETRY_AFTER_S};
+use super::limits::{BUSY_PAUSE, INLINE_BODY_BYTES_MAX, RETRY_AFTER_S, SLOT_WAIT_MAX};
 use crate::contract::log::AppendError;
 use crate::http_server::Problem;
 
@@ -33,7 +33,12 @@ pub(super) struct Accepted {
 
 impl HttpSource {
     /// Makes the event durable. Only after this may the client hear 2xx.
+    ///
+    /// The slot is taken here and not before: only what is known to be its tenant's comes so far, so neither slow
+    /// bodies nor bad signatures can keep rightly signed webhooks out.
     pub(super) async fn accept(&self, judged: Judged<'_>, headers: &HeaderMap) -> Result<Accepted, Problem> {
+        let deadline = tokio::time::Instant::now() + SLOT_WAIT_MAX;
+        let _slot = self.slot().await?;
         let event_id = judged.event_id;
         let key = Key::new(judged.tenant.tenant.clone(), judged.caller, judged.tenant.policy.spread);
         let (body, body_ref) = self.place_body(&judged).await?;
@@ -56,12 +61,27 @@ impl HttpSource {
             body,
             body_ref,
         };
-        match self.parts.intake.accept(inbound).await {
+        match self.append(inbound, deadline).await {
             Ok(_) => {
                 self.accepted.increment(1);
                 Ok(Accepted { request_id: event_id.to_string() })
             }
             Err(error) => Err(self.not_written(&error)),
+        }
+    }
+
+    /// A busy log is asked again until the deadline: CallRail does not send a refused webhook again.
+    async fn append(&self, event: Inbound, deadline: tokio::time::Instant) -> Result<Offset, AppendError> {
+        let mut pause = BUSY_PAUSE;
+        loop {
+            // The copy costs two short strings; the body is shared.
+            match self.parts.intake.accept(event.clone()).await {
+                Err(AppendError::Busy { .. }) if tokio::time::Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                answer => return answer,
+            }
         }
     }
 

@@ -1,70 +1,198 @@
-//! Reading a body: bounded in bytes and time.
+//! Reading bodies: bounded in size, time and, all together, in memory.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::limits::BODY_TIMEOUT;
+use super::limits::{DISCARD_BYTES_MAX, LARGE_BODIES_BYTES_MAX, RETRY_AFTER_S, SMALL_BODY_BYTES_MAX};
 use crate::http_server::Problem;
 
-/// The whole body, at most `bytes_max`, within the read time.
-pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    refuse_encoded(headers)?;
-    let declared =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|bytes| bytes > bytes_max as u64) {
-        return Err(too_large(bytes_max));
-    }
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await {
-        Ok(result) => result,
-        Err(_) => Err(too_slow(BODY_TIMEOUT)),
-    }
+/// The memory for large bodies is shared in pieces of this size.
+const SHARE_BYTES: usize = SMALL_BODY_BYTES_MAX;
+
+/// Reads bodies within their bounds.
+#[derive(Debug)]
+pub(crate) struct BodyReader {
+    timeout: Duration,
+    /// One permit per `SHARE_BYTES` of a large body.
+    shares: std::sync::Arc<Semaphore>,
 }
 
-/// A compressed body would have to be bounded twice, and CallRail signs what it sends: it sends none.
-fn refuse_encoded(headers: &HeaderMap) -> Result<(), Problem> {
-    match headers.get(header::CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity") => Ok(()),
-        Some(other) => Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!(
-                "content-encoding {:?} is not taken: send the body as it is",
-                String::from_utf8_lossy(other)
-            ),
-        )),
-    }
+/// A body that was read, with its share of the memory.
+#[derive(Debug)]
+pub(crate) struct ReadBody {
+    /// The body.
+    pub(crate) bytes: Bytes,
+    /// Held until the request has been answered.
+    _share: Option<OwnedSemaphorePermit>,
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
-    let mut first: Option<Bytes> = None;
-    let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Problem::bad_request(format!("the body ended early: {error}")))?;
-        let Ok(data) = frame.into_data() else { continue };
-        let have = first.as_ref().map_or(0, Bytes::len).max(rest.len());
-        if have + data.len() > bytes_max {
-            return Err(too_large(bytes_max));
+/// Why a body was not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// Larger than allowed.
+    TooLarge {
+        /// What is allowed.
+        bytes_max: usize,
+    },
+    /// Not all of it came in time.
+    Slow,
+    /// The connection was cut, or the chunks make no sense.
+    Broken,
+    /// No memory for so large a body came free in time.
+    NoRoom,
+    /// It is compressed.
+    Encoded,
+}
+
+impl BodyReader {
+    /// A reader that gives each body so much time.
+    pub(crate) fn new(timeout: Duration) -> Self {
+        let shares = Semaphore::new(LARGE_BODIES_BYTES_MAX / SHARE_BYTES);
+        Self { timeout, shares: std::sync::Arc::new(shares) }
+    }
+
+    /// Reads a body of at most `bytes_max`.
+    pub(crate) async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        bytes_max: usize,
+    ) -> Result<ReadBody, BodyError> {
+        let encoded = headers
+            .get(CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity") && !coding.is_empty());
+        let announced = announced(headers);
+        if encoded || announced.is_some_and(|bytes| bytes > bytes_max as u64) {
+            self.discard(body, announced).await;
+            return Err(if encoded { BodyError::Encoded } else { BodyError::TooLarge { bytes_max } });
         }
-        // Nearly every body is one frame, which is then taken without a copy.
-        match first.take() {
-            None if rest.is_empty() => first = Some(data),
-            None => rest.extend_from_slice(&data),
-            Some(start) => {
-                rest.extend_from_slice(&start);
-                rest.extend_from_slice(&data);
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        match tokio::time::timeout_at(deadline, self.read_frames(&mut body, bytes_max, deadline)).await {
+            Err(_) => Err(BodyError::Slow),
+            Ok(Err(error)) => {
+                if matches!(error, BodyError::TooLarge { .. }) {
+                    self.discard(body, None).await;
+                }
+                Err(error)
+            }
+            Ok(read) => read,
+        }
+    }
+
+    async fn read_frames(
+        &self,
+        body: &mut Body,
+        bytes_max: usize,
+        deadline: tokio::time::Instant,
+    ) -> Result<ReadBody, BodyError> {
+        let first = next(body).await?.unwrap_or_default();
+        // Most bodies are one frame, a slice of what the connection has read: no copy.
+        if body.is_end_stream() && first.len() <= bytes_max.min(SMALL_BODY_BYTES_MAX) {
+            return Ok(ReadBody { bytes: first, _share: None });
+        }
+        let mut whole = Whole { bytes: BytesMut::from(first), share: None };
+        loop {
+            if whole.bytes.len() > bytes_max {
+                return Err(BodyError::TooLarge { bytes_max });
+            }
+            whole.reserve(&self.shares, deadline).await?;
+            match next(body).await? {
+                Some(data) => whole.bytes.extend_from_slice(&data),
+                None => return Ok(ReadBody { bytes: whole.bytes.freeze(), _share: whole.share }),
             }
         }
     }
-    Ok(first.unwrap_or_else(|| rest.freeze()))
+
+    /// Reads on and forgets, so that the client has sent all of it before it is answered.
+    async fn discard(&self, mut body: Body, announced: Option<u64>) {
+        if announced.is_some_and(|bytes| bytes > DISCARD_BYTES_MAX) {
+            return;
+        }
+        let reading = async {
+            let mut left = DISCARD_BYTES_MAX;
+            while let Some(Ok(frame)) = body.frame().await {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match left.checked_sub(bytes) {
+                    Some(rest) => left = rest,
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(self.timeout, reading).await;
+    }
 }
 
-fn too_large(bytes_max: usize) -> Problem {
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {bytes_max} bytes"))
+/// The next piece; none at the end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+    match body.frame().await {
+        None => Ok(None),
+        // Trailers are not data.
+        Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),
+        Some(Err(_)) => Err(BodyError::Broken),
+    }
 }
 
-fn too_slow(limit: Duration) -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {limit:?}"))
+/// A body in the making.
+struct Whole {
+    bytes: BytesMut,
+    share: Option<OwnedSemaphorePermit>,
+}
+
+impl Whole {
+    /// Takes as many shares as the body has grown to need.
+    async fn reserve(
+        &mut self,
+        shares: &std::sync::Arc<Semaphore>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), BodyError> {
+        let need = self.bytes.len() / SHARE_BYTES;
+        let have = self.share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = u32::try_from(need.saturating_sub(have)).unwrap_or(u32::MAX);
+        if missing == 0 {
+            return Ok(());
+        }
+        let acquiring = std::sync::Arc::clone(shares).acquire_many_owned(missing);
+        let Ok(Ok(more)) = tokio::time::timeout_at(deadline, acquiring).await else {
+            return Err(BodyError::NoRoom);
+        };
+        match &mut self.share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// The length that the client has announced; hyper has checked that it is one number.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { bytes_max } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is larger than the {bytes_max} bytes that are taken here"),
+            ),
+            BodyError::Slow => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time; send it faster")
+            }
+            BodyError::Broken => Self::bad_request("the body ended early, or its chunks cannot be read"),
+            BodyError::NoRoom => {
+                Self::unavailable("too many large bodies at once; send it again", RETRY_AFTER_S)
+            }
+            BodyError::Encoded => Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "Content-Encoding: compressed bodies are not taken; send the body as it is",
+            ),
+        }
+    }
 }

@@ -10,9 +10,9 @@ use leadline_schemas::direct;
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::{EventId, TenantId};
 
+use super::HttpSource;
 use super::accept::Judged;
 use super::limits::{BODY_BYTES_MAX, IDEMPOTENCY_KEY_BYTES_MAX};
-use super::{HttpSource, body};
 use crate::http_server::{Problem, json};
 
 /// `POST /v1/tenants/{tenant}/events`. The same `Idempotency-Key` names the same event.
@@ -21,13 +21,12 @@ pub(super) async fn accept(
     Path(tenant): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let _slot = source.slot().await?;
     let (head, content) = request.into_parts();
-    let tenant = source.tenant_of_token(&tenant, &head.headers)?;
+    let tenant = source.tenant_of_token(&tenant, &head.headers).await?;
     source.limit("events", &tenant)?;
-    let content = body::read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let content = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
     let event_id = event_id(&source, &tenant.tenant, &head.headers)?;
-    let event = direct::decode(&content, &event_id.to_string())
+    let event = direct::decode(&content.bytes, &event_id.to_string())
         .map_err(|error| Problem::bad_request(format!("the event cannot be taken: {error}")))?;
     let caller = event.caller().unwrap_or_else(|| event.subject_id()).to_owned();
     let kind = match &event {
@@ -44,7 +43,7 @@ pub(super) async fn accept(
         origin: Origin::Direct,
         kind,
         content_type: "application/json".to_owned(),
-        body: content,
+        body: content.bytes.clone(),
     };
     let accepted = source.accept(judged, &head.headers).await?;
     Ok(json(StatusCode::ACCEPTED, &accepted))

@@ -16,9 +16,9 @@ use leadline_schemas::forms::{self, FormError};
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::settings::{Form, Settings, Tenant};
 
+use super::HttpSource;
 use super::accept::{Accepted, Judged};
 use super::limits::{BODY_BYTES_MAX, FORM_FIELDS_MAX};
-use super::{HttpSource, body};
 use crate::http_server::{Problem, json};
 
 /// `OPTIONS /v1/forms/{form_key}`: may a page of this origin send the form?
@@ -47,13 +47,12 @@ pub(super) async fn submit(
     Path(form_key): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let _slot = source.slot().await?;
     let (tenant, settings) = tenant_of_form(&source, &form_key).await?;
     source.limit("forms", &tenant)?;
     let form = tenant.form(&form_key).cloned().ok_or_else(unknown_form)?;
     let (head, content) = request.into_parts();
-    let content = body::read(&head.headers, content, BODY_BYTES_MAX).await?;
-    let fields = fields(&head.headers, content).await?;
+    let content = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let fields = fields(&head.headers, content.bytes.clone()).await?;
     let accepted = write(&source, &head.headers, (&tenant, &settings), &form, fields).await?;
     let mut response = json(StatusCode::OK, &accepted);
     if let Some(origin) = allowed_origin(&form, &head.headers) {

@@ -22,3 +22,12 @@ pub const RATE_KEYS_MAX: usize = 10_000;
 pub const FORM_FIELDS_MAX: usize = 500;
 /// Longest idempotency key or id of a direct event.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Bodies of up to this size need no share of `LARGE_BODIES_BYTES_MAX`; the number of connections bounds them.
+pub const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
+/// Memory for bodies over `SMALL_BODY_BYTES_MAX`, all together: eight of the largest.
+pub const LARGE_BODIES_BYTES_MAX: usize = 256 << 20;
+/// Of a body that is too large so much is still read and dropped: a connection that is closed under a client that is
+/// still writing is reset, and the 413 is lost with it.
+pub const DISCARD_BYTES_MAX: u64 = 64 << 20;
+/// The first pause before a busy log is asked again; it doubles.
+pub const BUSY_PAUSE: Duration = Duration::from_millis(5);

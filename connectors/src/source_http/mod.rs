@@ -59,6 +59,7 @@ pub(crate) struct HttpSource {
     keys: KeyRings,
     slots: Arc<Semaphore>,
     rates: Rates,
+    bodies: body::BodyReader,
     random: SystemRandom,
     accepted: metrics::Counter,
     refused: metrics::Counter,
@@ -70,6 +71,7 @@ pub fn routes(parts: HttpSourceParts) -> Router {
         keys: KeyRings::new(Arc::clone(&parts.secrets)),
         slots: Arc::new(Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
         rates: Rates::default(),
+        bodies: body::BodyReader::new(limits::BODY_TIMEOUT),
         random: SystemRandom::new(),
         accepted: metrics::counter!("leadline_events_accepted_total"),
         refused: metrics::counter!("leadline_requests_refused_total"),
@@ -118,8 +120,12 @@ impl HttpSource {
     }
 
     /// The tenant of a path, if the bearer token is its own. A wrong token and an unknown tenant answer alike.
-    fn tenant_of_token(&self, tenant: &str, headers: &http::HeaderMap) -> Result<Arc<Tenant>, Problem> {
-        authorised(&self.parts.intake.settings(), tenant, headers)
+    async fn tenant_of_token(&self, tenant: &str, headers: &http::HeaderMap) -> Result<Arc<Tenant>, Problem> {
+        match authorised(&self.parts.intake.settings(), tenant, headers) {
+            // The tenant or its token may be newer than what this process has read.
+            Err(_) => authorised(&*self.parts.intake.fresh_settings().await, tenant, headers),
+            known => known,
+        }
     }
 
     fn limit(&self, what: &str, tenant: &Tenant) -> Result<(), Problem> {

@@ -15,10 +15,10 @@ use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::Tenant;
 
+use super::HttpSource;
 use super::accept::Judged;
 use super::events::event_id;
 use super::limits::BODY_BYTES_MAX;
-use super::{HttpSource, body};
 use crate::api_http::{call_json, request_json};
 use crate::contract::store::RecordReader;
 use crate::http_server::{Problem, json};
@@ -34,10 +34,10 @@ pub(super) async fn process(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (head, content) = request.into_parts();
-    let tenant = source.tenant_of_token(&tenant, &head.headers)?;
+    let tenant = source.tenant_of_token(&tenant, &head.headers).await?;
     source.limit("process", &tenant)?;
-    let slot = source.slot().await?;
-    let content = body::read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let read = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let content = read.bytes.clone();
     let id = event_id(&source, &tenant.tenant, &head.headers)?;
     let asked = direct::process(&content, &id.to_string())
         .map_err(|error| Problem::bad_request(format!("the request cannot be processed: {error}")))?;
@@ -66,7 +66,7 @@ pub(super) async fn process(
         body: content,
     };
     source.accept(judged, &head.headers).await?;
-    drop(slot); // Waiting for the result must not keep webhooks out.
+    drop(read); // The wait may take minutes.
     Ok(wait(&source, &tenant, id).await)
 }
 

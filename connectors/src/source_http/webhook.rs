@@ -12,10 +12,10 @@ use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{EventId, TenantId};
 
+use super::HttpSource;
 use super::accept::Judged;
 use super::keyring::{KeyRing, verifies};
 use super::limits::{BAD_SIGNATURES_PER_S, SIGNED_BODY_BYTES_MAX};
-use super::{HttpSource, body};
 use crate::http_server::{Problem, json};
 
 /// `POST /v1/callrail/webhook`: kind from the shape, tenant from the company in the body.
@@ -67,10 +67,9 @@ async fn handle(
     kind: Option<EventKind>,
     owner: Option<TenantId>,
 ) -> Result<Response, Problem> {
-    let _slot = source.slot().await?;
     let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, SIGNED_BODY_BYTES_MAX).await?;
-    let accepted = judge_and_accept(source, &head.headers, &body, kind, owner.as_ref()).await;
+    let body = source.bodies.read(&head.headers, body, SIGNED_BODY_BYTES_MAX).await?;
+    let accepted = judge_and_accept(source, &head.headers, &body.bytes, kind, owner.as_ref()).await;
     match accepted {
         Ok(response) => Ok(response),
         Err(problem) => Err(source.count_refusal(problem)),
