@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,8 @@ struct Memory {
     newer: Mutex<Option<Arc<Settings>>>,
     events: Mutex<Vec<Inbound>>,
     busy: AtomicUsize,
-    hangs: std::sync::atomic::AtomicBool,
+    hangs: AtomicBool,
+    hanging: AtomicUsize,
 }
 
 impl Intake for Memory {
@@ -51,6 +52,7 @@ impl Intake for Memory {
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
         Box::pin(async move {
             if self.hangs.load(Ordering::SeqCst) {
+                self.hanging.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>().await;
             }
             if self.busy.load(Ordering::SeqCst) > 0 {
@@ -257,10 +259,13 @@ fn a_busy_log_is_asked_again_and_taken_slots_are_waited_for_two_seconds() {
     let head = format!("POST {HOOK} HTTP/1.1\r\nhost: x\r\nsignature: {SIGNATURE}\r\ncontent-length: ");
     first.write_all(format!("{head}{}\r\n\r\n", VECTOR.len()).as_bytes()).unwrap();
     first.write_all(VECTOR).unwrap();
-    let since = Instant::now();
-    while server.hook(HOOK, VECTOR) != 503 {
-        assert!(since.elapsed() < Duration::from_secs(10));
+    while server.memory.hanging.load(Ordering::SeqCst) == 0 {
+        std::thread::yield_now();
     }
+    let since = Instant::now();
+    assert_eq!(server.hook(HOOK, VECTOR), 503, "the only slot is taken");
+    let waited = since.elapsed();
+    assert!(waited >= Duration::from_millis(1_900) && waited < Duration::from_secs(6), "{waited:?}");
 }
 
 #[test]
