@@ -1,5 +1,11 @@
 //! The HTTP sources on a real loopback server: what is refused, what is durable, and who cannot keep whom out.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests outside `#[test]` functions"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
