@@ -62,8 +62,14 @@ impl SettingsService {
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
         layout: Layout,
+        copy: PathBuf,
     ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
+        let (first, _) = log.range(Topic::Settings, SETTINGS)?;
+        if rows.applied()?.0 < first.0 {
+            // The state store was lost, and the log no longer has what was in it.
+            read_copy(&copy, &*rows)?;
+        }
         let mut settings = Settings::default();
         let version = rows.applied()?.0;
         let mut damaged = None;
@@ -87,6 +93,7 @@ impl SettingsService {
             state,
             rows,
             layout,
+            copy,
             current,
             reading: Mutex::new(()),
             changed: Mutex::new(None),
