@@ -66,7 +66,12 @@ impl Parts {
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
         let layout = Layout { generation: GENERATION, partitions: config.partitions };
-        let settings = SettingsService::open(log.clone(), Arc::clone(&state), layout)?;
+        let settings = SettingsService::open(
+            log.clone(),
+            Arc::clone(&state),
+            layout,
+            config.data.join("settings.avro"),
+        )?;
         Ok(Self { log, state, blob, secrets, clock, settings })
     }
 }

@@ -1,5 +1,7 @@
 //! The settings service: topic `settings` as an immutable snapshot that every part of the process shares.
 
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -32,6 +34,9 @@ pub enum SettingsError {
     /// The rows cannot be read or written.
     #[error("settings: {0}")]
     State(#[from] StateError),
+    /// The copy beside the store cannot be read or written.
+    #[error("settings: {0}")]
+    Copy(String),
     /// A record cannot be read.
     #[error("settings: {0}")]
     Record(#[from] AvroError),
@@ -43,6 +48,8 @@ pub struct SettingsService {
     state: Arc<dyn State>,
     rows: Arc<dyn PartitionState>,
     layout: Layout,
+    /// All rows in one file beside the store: what a lost store is filled from.
+    copy: PathBuf,
     current: RwLock<Arc<Settings>>,
     /// Held while records are taken in, so that they are taken in once and in order.
     reading: Mutex<()>,
@@ -55,8 +62,14 @@ impl SettingsService {
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
         layout: Layout,
+        copy: PathBuf,
     ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
+        let (first, _) = log.range(Topic::Settings, SETTINGS)?;
+        if rows.applied()?.0 < first.0 {
+            // The state store was lost, and the log no longer has what was in it.
+            read_copy(&copy, &*rows)?;
+        }
         let mut settings = Settings::default();
         let version = rows.applied()?.0;
         let mut damaged = None;
@@ -80,13 +93,13 @@ impl SettingsService {
             state,
             rows,
             layout,
+            copy,
             current,
             reading: Mutex::new(()),
             changed: Mutex::new(None),
         });
         let version = service.refresh()?.version;
-        service.state.sync()?;
-        service.log.set_floor(Topic::Settings, SETTINGS, Offset(version));
+        service.keep(version)?;
         let listener = Arc::downgrade(&service);
         let listen = move || {
             if let Some(service) = listener.upgrade()
@@ -130,11 +143,18 @@ impl SettingsService {
             self.rows.apply(&rows, CommitNumber(next.version))?;
             settings = Arc::new(next);
             *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&settings);
-            // Settings change rarely: the rows are made durable at once, so that the log need not keep them.
-            self.state.sync()?;
-            self.log.set_floor(Topic::Settings, SETTINGS, Offset(settings.version));
+            // Settings change rarely: they are made durable at once, so that the log need not keep them.
+            self.keep(settings.version)?;
         }
         Ok(settings)
+    }
+
+    /// Makes the rows durable, in the store and in the copy, and lets the log drop their records.
+    fn keep(&self, version: u64) -> Result<(), SettingsError> {
+        self.state.sync()?;
+        write_copy(&self.copy, &*self.rows, version)?;
+        self.log.set_floor(Topic::Settings, SETTINGS, Offset(version));
+        Ok(())
     }
 
     /// Makes a tenant's record durable and effective: it resolves when webhooks are judged by it.
@@ -143,6 +163,40 @@ impl SettingsService {
         self.log.append(vec![Append { topic: Topic::Settings, partition: SETTINGS, value }]).await?;
         Ok(self.refresh()?.version)
     }
+}
+
+/// Version, then each row as length and record.
+fn write_copy(path: &Path, rows: &dyn PartitionState, version: u64) -> Result<(), SettingsError> {
+    let failed = |error: std::io::Error| SettingsError::Copy(format!("{}: {error}", path.display()));
+    let mut content = version.to_be_bytes().to_vec();
+    rows.scan(&[], None, &mut |_, value| {
+        content.extend_from_slice(&(value.len() as u64).to_be_bytes());
+        content.extend_from_slice(value);
+        std::ops::ControlFlow::Continue(())
+    })?;
+    let unfinished = path.with_extension("tmp");
+    let mut file = std::fs::File::create(&unfinished).map_err(failed)?;
+    file.write_all(&content).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&unfinished, path).map_err(failed)
+}
+
+/// Fills empty rows from the copy.
+fn read_copy(path: &Path, rows: &dyn PartitionState) -> Result<(), SettingsError> {
+    let failed = |why: &str| {
+        SettingsError::Copy(format!("{}: {why}; the settings are lost, restore the file", path.display()))
+    };
+    let content = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
+    let (version, mut rest) = content.split_first_chunk::<8>().ok_or_else(|| failed("it is cut"))?;
+    let mut changes = Vec::new();
+    while let Some((length, tail)) = rest.split_first_chunk::<8>() {
+        let length = usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX);
+        let (value, tail) = tail.split_at_checked(length).ok_or_else(|| failed("it is cut"))?;
+        let tenant: Tenant = avro::decode(value)?;
+        let key = Bytes::copy_from_slice(tenant.tenant.as_str().as_bytes());
+        changes.push(Change { key, value: Some(Bytes::copy_from_slice(value)) });
+        rest = tail;
+    }
+    Ok(rows.apply(&changes, CommitNumber(u64::from_be_bytes(*version)))?)
 }
 
 impl Intake for SettingsService {
