@@ -22,7 +22,8 @@ pub mod partitioning;
 pub mod phone;
 pub mod reply;
 pub mod request;
-
+pub mod sabotage;
+pub mod score;
 pub mod settings;
 mod sketch;
 pub mod state;
@@ -36,5 +37,3 @@ pub use content_hash::content_hash;
 pub use ids::{Bucket, CallId, CommitNumber, EventId, JobId, KeyGroup, LeadId, Offset, Partition, TenantId};
 pub use time::Millis;
 pub use topic::Topic;
-
-pub mod score;

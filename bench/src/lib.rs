@@ -1,1 +1,0 @@
-//! See bench/README.md.

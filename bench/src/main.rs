@@ -1,0 +1,38 @@
+//! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
+#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+
+use anyhow::{Result, bail};
+
+/// A benchmark: its name on the command line, what it prints, and what runs it.
+struct Bench {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<()>,
+}
+
+/// All of them, in the order in which `make bench` runs them.
+const BENCHES: &[Bench] = &[];
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let wanted = args.next();
+    let rest: Vec<String> = args.collect();
+    match wanted.as_deref() {
+        None => BENCHES.iter().try_for_each(|bench| run(bench, &rest)),
+        Some("--help" | "-h") => {
+            for bench in BENCHES {
+                println!("{:<10} {}", bench.name, bench.about);
+            }
+            Ok(())
+        }
+        Some(name) => match BENCHES.iter().find(|bench| bench.name == name) {
+            Some(bench) => run(bench, &rest),
+            None => bail!("there is no benchmark {name:?}: `--help` lists them"),
+        },
+    }
+}
+
+fn run(bench: &Bench, args: &[String]) -> Result<()> {
+    println!("# {}: {}", bench.name, bench.about);
+    (bench.run)(args)
+}
