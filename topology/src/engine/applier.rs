@@ -1,18 +1,23 @@
 //! Brings committed frames into the state store, off the worker threads, and keeps the log's floors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::{PartitionState, State};
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
-use super::limits::{SYNC_BYTES, SYNC_INTERVAL};
+use super::limits::{APPLY_RETRY_MS, SYNC_BYTES, SYNC_INTERVAL_MS};
 use super::overlay::to_store;
 use super::partition::{Committed, Position, lock};
+
+/// How often an idle applier looks whether a sync is due.
+const SYNC_LOOK_MS: u64 = 1_000;
 
 /// What others learn from an applied commit.
 pub(super) trait AfterApply: Send + Sync {
@@ -25,7 +30,7 @@ pub(super) trait AfterApply: Send + Sync {
 /// What must stay in the log, per partition.
 #[derive(Debug, Default)]
 pub(super) struct Retention {
-    marks: Mutex<HashMap<Partition, Marks>>,
+    marks: Mutex<BTreeMap<Partition, Marks>>,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -65,53 +70,96 @@ impl Retention {
             log.set_floor(Topic::Inbound, *partition, position.inbound_next);
             log.set_floor(Topic::Replies, *partition, position.replies_next);
             // Frame n lies at offset n - 1; the last frame always stays: it says where the partition stands.
-            let frames = marks.durable.min(marks.stored).min(marks.snapshot).min(position.number);
+            let snapshot =
+                if sabotage::on(Bug::FloorTooHigh) { CommitNumber(u64::MAX) } else { marks.snapshot };
+            let frames = marks.durable.min(marks.stored).min(snapshot).min(position.number);
             log.set_floor(Topic::State, *partition, Offset(frames.0.saturating_sub(1)));
         }
     }
 }
 
-/// The applier's thread.
+/// Applies commits one by one, in order.
 pub(super) struct Applier {
     pub(super) state: Arc<dyn State>,
-    pub(super) partitions: HashMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) partitions: BTreeMap<Partition, Arc<dyn PartitionState>>,
     pub(super) log: Arc<dyn Log>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) retention: Arc<Retention>,
     pub(super) after: Arc<dyn AfterApply>,
+    pub(super) progress: ApplyProgress,
+}
+
+/// What waits to be applied, and what is not synced yet.
+#[derive(Debug, Default)]
+pub(super) struct ApplyProgress {
+    waiting: VecDeque<Committed>,
+    /// The store refused the first of them: not to be asked before.
+    retry_boot_ms: Option<u64>,
+    unsynced: BTreeMap<Partition, CommitNumber>,
+    unsynced_bytes: usize,
+    synced_boot_ms: u64,
 }
 
 impl Applier {
     /// Applies what comes until the channel closes, then syncs.
-    pub(super) fn run(self, commits: &Receiver<Committed>) {
-        let mut applied: HashMap<Partition, CommitNumber> = HashMap::new();
-        let (mut unsynced_bytes, mut synced_at) = (0, Instant::now());
-        loop {
-            match commits.recv_timeout(Duration::from_secs(1)) {
-                Ok(committed) => {
-                    self.apply(&committed);
-                    applied.insert(committed.partition, committed.position.number);
-                    unsynced_bytes += committed.bytes;
-                }
+    pub(super) fn run(mut self, commits: &Receiver<Committed>) {
+        let mut open = true;
+        while open || !self.progress.waiting.is_empty() {
+            match commits.recv_timeout(self.wait()) {
+                Ok(committed) => self.take(committed),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                // What the store still refuses is waited for; the stop's deadline bounds that.
+                Err(RecvTimeoutError::Disconnected) if open => open = false,
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(self.wait()),
             }
-            if unsynced_bytes >= SYNC_BYTES || (!applied.is_empty() && synced_at.elapsed() >= SYNC_INTERVAL) {
-                self.sync(&mut applied);
-                (unsynced_bytes, synced_at) = (0, Instant::now());
-            }
+            while self.turn() {}
         }
-        self.sync(&mut applied);
+        self.sync();
+    }
+
+    /// Queues a commit.
+    pub(super) fn take(&mut self, committed: Committed) {
+        self.progress.waiting.push_back(committed);
+    }
+
+    /// Applies the next commit, or syncs when that is due. Answers whether it did either.
+    pub(super) fn turn(&mut self) -> bool {
+        let boot_ms = self.clock.boot_ms();
+        let since_sync_ms = boot_ms.saturating_sub(self.progress.synced_boot_ms);
+        let by_time = !self.progress.unsynced.is_empty() && since_sync_ms >= SYNC_INTERVAL_MS;
+        if self.progress.unsynced_bytes >= SYNC_BYTES || by_time {
+            self.sync();
+            return true;
+        }
+        if self.progress.retry_boot_ms.is_some_and(|at| boot_ms < at) {
+            return false;
+        }
+        let Some(committed) = self.progress.waiting.pop_front() else { return false };
+        self.progress.retry_boot_ms = None;
+        if self.apply(&committed) {
+            self.progress.unsynced.insert(committed.partition, committed.position.number);
+            self.progress.unsynced_bytes += committed.bytes;
+        } else {
+            self.progress.waiting.push_front(committed);
+            self.progress.retry_boot_ms = Some(boot_ms + APPLY_RETRY_MS);
+        }
+        true
+    }
+
+    fn wait(&self) -> Duration {
+        let pause_ms = if self.progress.waiting.is_empty() { SYNC_LOOK_MS } else { APPLY_RETRY_MS };
+        Duration::from_millis(pause_ms)
     }
 
     /// Applies one commit; a store that stalls or is full is tried again, for the log has the commit already.
-    fn apply(&self, committed: &Committed) {
-        let Some(store) = self.partitions.get(&committed.partition) else { return };
+    fn apply(&self, committed: &Committed) -> bool {
+        let Some(store) = self.partitions.get(&committed.partition) else { return true };
         let changes = to_store(&committed.changes);
         let started = Instant::now();
-        while let Err(error) = store.apply(&changes, committed.position.number) {
+        if let Err(error) = store.apply(&changes, committed.position.number) {
             tracing::error!(partition = committed.partition.0, %error, "the state store refused a commit; trying again");
             metrics::counter!("leadline_state_apply_errors_total").increment(1);
-            std::thread::sleep(Duration::from_secs(1));
+            return false;
         }
         metrics::histogram!("leadline_state_apply_ms").record(started.elapsed().as_secs_f64() * 1e3);
         self.retention.committed(committed.partition, committed.position);
@@ -121,12 +169,15 @@ impl Applier {
                 self.after.job(committed.partition, key, value.is_some());
             }
         }
+        true
     }
 
-    fn sync(&self, applied: &mut HashMap<Partition, CommitNumber>) {
+    fn sync(&mut self) {
+        self.progress.unsynced_bytes = 0;
+        self.progress.synced_boot_ms = self.clock.boot_ms();
         match self.state.sync() {
             Ok(()) => {
-                for (partition, number) in applied.drain() {
+                for (partition, number) in std::mem::take(&mut self.progress.unsynced) {
                     self.retention.durable(partition, number);
                 }
                 self.retention.publish(&*self.log);

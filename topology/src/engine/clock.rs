@@ -2,6 +2,7 @@
 
 use leadline_connectors::contract::clock::Clock;
 use leadline_schemas::Millis;
+use leadline_schemas::sabotage::{self, Bug};
 
 use super::limits::{WATERMARK_BACKFILL_MS, WATERMARK_IDLE_MS, WATERMARK_LATENESS_MS};
 
@@ -29,7 +30,9 @@ impl EpochClock {
         } else {
             0.0
         });
-        if behind {
+        if behind && sabotage::on(Bug::ClockGoesBack) {
+            self.last = wall;
+        } else if behind {
             let half = i64::try_from(passed_ms / 2).unwrap_or(0);
             if half > 0 {
                 // Whole steps only, or an epoch a millisecond would never advance at all.
@@ -54,6 +57,11 @@ pub(super) struct Watermark {
 impl Watermark {
     pub(super) fn new(committed: Millis, now: Millis) -> Self {
         Self { complete: committed, last_record: now }
+    }
+
+    /// Goes back to what was committed: the records since then come again.
+    pub(super) fn rewind(&mut self, committed: Millis) {
+        self.complete = committed;
     }
 
     /// A record has come in.

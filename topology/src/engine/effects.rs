@@ -61,6 +61,11 @@ impl Epoch {
         (self.now, self.watermark.at(self.now))
     }
 
+    /// Forgets what the inputs of a dropped epoch said of event time.
+    pub(super) fn rewind(&mut self, committed: Millis) {
+        self.watermark.rewind(committed);
+    }
+
     /// An operator has found out when something really happened.
     pub(super) fn observe(&mut self, event_time: Millis, received_at: Millis) {
         self.watermark.observe(event_time, received_at, self.now);

@@ -32,6 +32,13 @@ pub(crate) const DEAD_LETTER_INPUT_BYTES_MAX: usize = 1 << 20;
 /// How often a record may take the process down, running alone, before it is poison.
 pub(crate) const ABORTS_MAX: u32 = 3;
 
+/// Pause of a partition after an engine fault, before it runs again from its last commit.
+pub(crate) const STUMBLE_PAUSE_MS: u64 = 1_000;
+/// Pause before a state store that refused a commit is asked again.
+pub(crate) const APPLY_RETRY_MS: u64 = 1_000;
+/// Pause before a record store that is away is asked again.
+pub(crate) const STORE_RETRY_MS: u64 = 500;
+
 /// Jobs of one tenant held in memory; the rest wait as rows.
 pub(crate) const TENANT_JOBS_IN_MEMORY_MAX: usize = 64;
 /// Jobs of one tenant that run at once.
@@ -51,12 +58,12 @@ pub(crate) const JOB_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// Failures in a row that open a target's circuit.
 pub(crate) const CIRCUIT_FAILURES_MAX: u32 = 5;
 /// How long an open circuit waits before one probe.
-pub(crate) const CIRCUIT_OPEN: Duration = Duration::from_secs(10);
+pub(crate) const CIRCUIT_OPEN_MS: u64 = 10_000;
 
 /// The state store is synced after this many applied bytes ...
 pub(crate) const SYNC_BYTES: usize = 64 << 20;
 /// ... or this long.
-pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const SYNC_INTERVAL_MS: u64 = 60_000;
 /// Output bytes handed to the record store's writer in memory; beyond it the writer reads the log.
 pub(crate) const STORE_QUEUE_BYTES_MAX: usize = 32 << 20;
 /// Commits that the record store's writer takes into one transaction.

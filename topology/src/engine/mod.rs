@@ -3,6 +3,7 @@
 //! The only room that knows timely. `pipeline.rs` builds on [`Flow`]; the binary starts an engine with the contracts of its connectors.
 
 mod applier;
+mod assembly;
 mod clock;
 mod effects;
 mod feed;
@@ -14,7 +15,10 @@ mod overlay;
 mod partition;
 mod restore;
 mod snapshot;
+mod snapshots;
 mod start;
+#[cfg(feature = "simulation")]
+mod stepped;
 mod store_writer;
 mod suspects;
 #[cfg(test)]
@@ -22,12 +26,15 @@ mod tests;
 mod topology;
 mod worker;
 
+pub use assembly::EngineParts;
 pub use graph::{BuildPipeline, Flow, Graph};
 pub use jobs::Responders;
 pub use partition::Position;
 pub(crate) use partition::lock;
 pub use restore::RestoreError;
-pub use start::{Engine, EngineParts};
+pub use start::Engine;
+#[cfg(feature = "simulation")]
+pub use stepped::{Part, SteppedEngine};
 pub use store_writer::Stored;
 pub use topology::{Edge, Node, Topology};
 pub use worker::describe;

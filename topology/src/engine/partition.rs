@@ -17,6 +17,7 @@ use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::frame::{CommitFrame, Output, RowChange};
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::reply::Reply;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId, Topic};
 use timely::worker::Worker;
@@ -134,6 +135,10 @@ pub(super) struct Partition {
     /// After an unclean stop the first epoch runs one input at a time, each noted on disk before.
     careful: bool,
     retry_boot_ms: Option<u64>,
+    /// An engine fault has happened; what is open is lost.
+    stumbled: bool,
+    /// Another owner has it, or nobody knows what was committed: it does nothing more in this process.
+    lost: bool,
 }
 
 impl Partition {
@@ -175,6 +180,8 @@ impl Partition {
             swept_boot_ms,
             careful,
             retry_boot_ms: None,
+            stumbled: false,
+            lost: false,
         }
     }
 
@@ -184,7 +191,7 @@ impl Partition {
 
     /// Whether nothing is open or in commit.
     pub(super) fn is_settled(&self) -> bool {
-        self.in_commit.is_none() && self.fed.is_empty()
+        self.lost || (self.in_commit.is_none() && self.fed.is_empty() && !self.stumbled)
     }
 
     /// The state store holds everything up to this commit.
@@ -195,7 +202,14 @@ impl Partition {
     /// Does what there is to do. With `stopping` it reads no more and only finishes what is open.
     pub(super) fn turn(&mut self, worker: &mut Worker, stopping: bool) -> Turn {
         let mut turn = Turn { progressed: self.poll_commit(worker), wake_at: None };
+        if self.lost {
+            return Turn::default();
+        }
         let boot_ms = self.around.clock.boot_ms();
+        if self.stumbled {
+            turn.progressed |= self.get_up(worker, boot_ms);
+            return turn;
+        }
         if let Some(at) = self.retry_boot_ms {
             if boot_ms < at {
                 turn.wake_at =
@@ -211,11 +225,11 @@ impl Partition {
                     self.run_fed(worker, from);
                 }
                 Ok(_) => {}
-                Err(fault) => self.stumble(worker, &fault),
+                Err(fault) => self.stumble(&fault),
             }
         }
-        if self.in_commit.is_none() && !self.fed.is_empty() {
-            self.close(worker);
+        if self.in_commit.is_none() && !self.fed.is_empty() && !self.stumbled {
+            self.close();
             turn.progressed = true;
         }
         turn.wake_at = earlier(turn.wake_at, self.next_timer());
@@ -427,10 +441,10 @@ impl Partition {
         };
         match fault {
             None => {}
-            Some(Fault::Engine(why)) => self.stumble(worker, &Fault::Engine(why)),
+            Some(Fault::Engine(why)) => self.stumble(&Fault::Engine(why)),
             Some(Fault::Poison(_)) => {
                 if let Err(fault) = self.run_alone(worker) {
-                    self.stumble(worker, &fault);
+                    self.stumble(&fault);
                 }
             }
         }
@@ -515,11 +529,11 @@ impl Partition {
     // ---------------------------------------------------------------- committing
 
     /// Closes the open epoch and sends it to the log.
-    fn close(&mut self, worker: &mut Worker) {
+    fn close(&mut self) {
         let mut epoch = self.epoch.borrow_mut();
         if let Err(fault) = epoch.overlay.settle() {
             drop(epoch);
-            self.stumble(worker, &fault);
+            self.stumble(&fault);
             return;
         }
         for output in &epoch.outputs.clone() {
@@ -595,6 +609,9 @@ impl Partition {
             frame,
         };
         let committed = Committed { partition: self.id, position, changes, outputs, bytes };
+        if sabotage::on(Bug::ApplyBeforeCommit) {
+            (self.around.committed)(committed.clone());
+        }
         let asked_boot_ms = self.around.clock.boot_ms();
         self.in_commit = Some(InCommit { position, answer, committed, asked_boot_ms });
         self.base = position;
@@ -632,6 +649,7 @@ impl Partition {
                 self.restart(worker);
             }
             CommitAnswer::Fenced(why) | CommitAnswer::Unknown(why) => {
+                self.lost = true;
                 (self.around.fatal)(format!("partition {}: {why}", self.id));
             }
         }
@@ -641,6 +659,7 @@ impl Partition {
     /// Finds out by reading whether a commit is in the log.
     fn resolve(&self, number: CommitNumber, why: &str) -> CommitAnswer {
         match self.around.log.range(Topic::State, self.id) {
+            _ if sabotage::on(Bug::UnknownIsCommitted) => CommitAnswer::Committed,
             Ok((_, end)) if end.0 >= number.0 => CommitAnswer::Committed,
             Ok(_) => CommitAnswer::Aborted(why.to_owned()),
             Err(error) => CommitAnswer::Unknown(format!("{why}; {error}")),
@@ -650,20 +669,22 @@ impl Partition {
     // ---------------------------------------------------------------- failing
 
     /// An engine fault: the partition goes back to its last commit and tries again after a pause.
-    fn stumble(&mut self, worker: &mut Worker, fault: &Fault) {
+    fn stumble(&mut self, fault: &Fault) {
         tracing::error!(partition = self.id.0, %fault, "the partition goes back to its last commit");
         metrics::counter!("leadline_partition_faults_total").increment(1);
-        if let Some(out) = self.in_commit.take() {
-            // What is in commit may have happened: it must be known before anything is built on it again.
-            if let Some(answer) = wait_for(&out.answer)
-                && matches!(answer, CommitAnswer::Committed)
-            {
-                self.committed = out.position;
-                (self.around.committed)(out.committed);
-            }
+        self.stumbled = true;
+    }
+
+    /// Goes back once nothing is out: what is in commit may have happened, and that must be known before anything
+    /// is built on it again. Answers whether it has.
+    fn get_up(&mut self, worker: &mut Worker, boot_ms: u64) -> bool {
+        if self.in_commit.is_some() {
+            return false;
         }
+        self.stumbled = false;
         self.restart(worker);
-        self.retry_boot_ms = Some(self.around.clock.boot_ms() + 1_000);
+        self.retry_boot_ms = Some(boot_ms + STUMBLE_PAUSE_MS);
+        true
     }
 
     /// Drops everything uncommitted and the dataflow, and starts behind the last commit.
@@ -671,6 +692,7 @@ impl Partition {
         {
             let mut epoch = self.epoch.borrow_mut();
             epoch.overlay.abandon(self.committed.number);
+            epoch.rewind(self.committed.watermark);
             epoch.outputs.clear();
             epoch.finish();
             epoch.next_due = [Some(i64::MIN); 2];
@@ -724,17 +746,6 @@ fn earlier(a: Option<Millis>, b: Option<Millis>) -> Option<Millis> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
-}
-
-fn wait_for(answer: &Mutex<Option<CommitAnswer>>) -> Option<CommitAnswer> {
-    // A log answers every commit; 10 s is its disk's worst case, not a protocol.
-    for _ in 0..10_000 {
-        if let Some(answer) = lock(answer).take() {
-            return Some(answer);
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    None
 }
 
 /// A lock that a panicking thread may have left behind still guards whole values here.

@@ -3,24 +3,26 @@
 //! Commits come through memory; what does not fit there, or was committed before the start, is read back from topic
 //! `state`. So the record store may be slow, or away, and the pipeline goes on.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::PartitionState;
 use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
 use leadline_schemas::frame::Output;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::applier::Retention;
 use super::keys;
-use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_QUEUE_BYTES_MAX};
+use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_QUEUE_BYTES_MAX, STORE_RETRY_MS};
 use super::partition::{Committed, lock};
 use super::restore::decode_frame;
 
-/// Pause before a store that is away is asked again.
-const RETRY: Duration = Duration::from_millis(500);
+/// How long an idle writer waits before it looks again.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// Frames read back at a time.
 const CATCH_UP_BYTES: usize = 4 << 20;
 
@@ -68,80 +70,139 @@ impl StoreQueue {
         self.changed.notify_one();
     }
 
-    /// Waits for commits; none when closed and empty.
-    fn take(&self) -> Option<(Vec<Queued>, BTreeMap<Partition, CommitNumber>)> {
+    /// Takes what waits; none when nothing does.
+    fn take(&self) -> Option<Taken> {
         let mut waiting = lock(&self.waiting);
-        loop {
-            if !waiting.commits.is_empty() || !waiting.newest.is_empty() {
-                let count = waiting.commits.len().min(STORE_BATCH_COMMITS_MAX);
-                let taken: Vec<_> = waiting.commits.drain(..count).collect();
-                if waiting.commits.is_empty() {
-                    waiting.bytes = 0;
-                }
-                let newest = if waiting.commits.is_empty() {
-                    std::mem::take(&mut waiting.newest)
-                } else {
-                    BTreeMap::new()
-                };
-                return Some((taken, newest));
-            }
-            if waiting.closed {
-                return None;
-            }
-            waiting = self.changed.wait(waiting).unwrap_or_else(std::sync::PoisonError::into_inner);
+        if waiting.commits.is_empty() && waiting.newest.is_empty() {
+            return None;
         }
+        let count = waiting.commits.len().min(STORE_BATCH_COMMITS_MAX);
+        let commits: Vec<_> = waiting.commits.drain(..count).collect();
+        // Only with the last of the queue is it known what did not fit into it.
+        let newest = match waiting.commits.is_empty() {
+            true => std::mem::take(&mut waiting.newest),
+            false => BTreeMap::new(),
+        };
+        if waiting.commits.is_empty() {
+            waiting.bytes = 0;
+        }
+        Some(Taken { commits, newest })
     }
+
+    /// Waits for commits, at most `pause`; answers whether any can still come.
+    fn wait(&self, pause: Duration) -> bool {
+        let waiting = lock(&self.waiting);
+        if !waiting.closed && waiting.commits.is_empty() && waiting.newest.is_empty() {
+            drop(self.changed.wait_timeout(waiting, pause));
+            return true;
+        }
+        !waiting.closed || !waiting.commits.is_empty() || !waiting.newest.is_empty()
+    }
+}
+
+/// What was taken out of the queue.
+struct Taken {
+    commits: Vec<Queued>,
+    /// The newest commit of each partition, when the queue is empty now.
+    newest: BTreeMap<Partition, CommitNumber>,
 }
 
 /// Who is told that rows can be read: requests that wait, the demo's terminal.
 pub type Stored = Arc<dyn Fn(&[Output]) + Send + Sync>;
 
-/// The writer's thread.
+/// Writes commits in order.
 pub(super) struct StoreWriter {
     pub(super) writer: Box<dyn RecordWriter>,
     pub(super) log: Arc<dyn Log>,
-    pub(super) states: HashMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) states: BTreeMap<Partition, Arc<dyn PartitionState>>,
     pub(super) generation: u32,
     pub(super) retention: Arc<Retention>,
     pub(super) stored: Stored,
-    pub(super) progress: HashMap<Partition, CommitNumber>,
+    pub(super) progress: StoreProgress,
+}
+
+/// What the store has, and what it still has to get.
+#[derive(Debug, Default)]
+pub(super) struct StoreProgress {
+    at: BTreeMap<Partition, CommitNumber>,
+    /// Batches that the store did not take yet.
+    refused: Vec<Batch>,
+    /// Commits that must be read from the log.
+    missing: BTreeMap<Partition, CommitNumber>,
+    retry_boot_ms: Option<u64>,
 }
 
 impl StoreWriter {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self, queue: &StoreQueue) {
-        while let Some((commits, newest)) = queue.take() {
-            self.write_commits(commits);
-            for (partition, number) in newest {
-                self.catch_up(partition, number);
-            }
-        }
-    }
-
-    /// Where the store stands with a partition.
-    fn at(&mut self, partition: Partition) -> CommitNumber {
-        if let Some(number) = self.progress.get(&partition) {
-            return *number;
-        }
         loop {
-            match self.writer.progress(self.generation, partition) {
-                Ok(number) => {
-                    self.progress.insert(partition, number);
-                    return number;
-                }
-                Err(error) => pause(&error),
+            while self.turn(queue) {}
+            if self.progress.retry_boot_ms.is_some() {
+                std::thread::sleep(Duration::from_millis(STORE_RETRY_MS));
+            } else if !queue.wait(IDLE_LOOK) {
+                return;
             }
         }
     }
 
-    /// Writes commits that follow what the store has; others are left to `catch_up`.
+    /// Writes one transaction, if there is something to write. Answers whether there was.
+    pub(super) fn turn(&mut self, queue: &StoreQueue) -> bool {
+        if self.progress.retry_boot_ms.is_some_and(|at| self.clock.boot_ms() < at) {
+            return false;
+        }
+        self.progress.retry_boot_ms = None;
+        if !self.progress.refused.is_empty() {
+            let batches = std::mem::take(&mut self.progress.refused);
+            self.write(batches);
+        } else if let Some((partition, number)) = self.progress.missing.pop_first() {
+            self.catch_up(partition, number);
+        } else if let Some(taken) = queue.take() {
+            for (partition, number) in taken.newest {
+                self.miss(partition, number);
+            }
+            self.write_commits(taken.commits);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Notes that the store must come up to `number`, however that is read.
+    fn miss(&mut self, partition: Partition, number: CommitNumber) {
+        let missing = self.progress.missing.entry(partition).or_insert(number);
+        *missing = number.max(*missing);
+    }
+
+    /// Where the store stands with a partition; none when it does not say.
+    fn at(&mut self, partition: Partition) -> Option<CommitNumber> {
+        if let Some(number) = self.progress.at.get(&partition) {
+            return Some(*number);
+        }
+        match self.writer.progress(self.generation, partition) {
+            Ok(number) => {
+                self.progress.at.insert(partition, number);
+                Some(number)
+            }
+            Err(error) => {
+                self.pause(&error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Writes commits that follow what the store has; others are read from the log.
     fn write_commits(&mut self, commits: Vec<Queued>) {
         let mut batches: BTreeMap<Partition, Batch> = BTreeMap::new();
         for (partition, number, outputs) in commits {
-            let at = batches.get(&partition).map_or_else(|| self.at(partition), |batch| batch.to);
-            if number != at.next() {
+            let at = match batches.get(&partition) {
+                Some(batch) => Some(batch.to),
+                None => self.at(partition),
+            };
+            let Some(at) = at.filter(|at| number == at.next()) else {
+                self.miss(partition, number);
                 continue;
-            }
+            };
             let generation = self.generation;
             let batch = batches.entry(partition).or_insert_with(|| Batch {
                 generation,
@@ -153,29 +214,35 @@ impl StoreWriter {
             batch.to = number;
             batch.commits.push((number, outputs));
         }
-        self.write(&batches.into_values().collect::<Vec<_>>());
+        self.write(batches.into_values().collect());
     }
 
-    /// Reads what is missing up to `number` from the log; what the log has dropped, from the state store.
-    pub(super) fn catch_up(&mut self, partition: Partition, number: CommitNumber) {
-        let mut at = self.at(partition);
-        while at < number {
-            let batch = match self.missing(partition, at) {
-                Ok(Some(batch)) => batch,
-                Ok(None) => return,
-                Err(why) => {
-                    tracing::error!(
-                        partition = partition.0,
-                        why,
-                        "the record store cannot catch up; trying again"
-                    );
-                    std::thread::sleep(RETRY);
-                    continue;
-                }
-            };
-            self.write(std::slice::from_ref(&batch));
-            at = self.at(partition);
+    /// Reads one batch of what is missing up to `number`: from the log, or what the log has dropped from the state
+    /// store.
+    fn catch_up(&mut self, partition: Partition, number: CommitNumber) {
+        let Some(at) = self.at(partition) else { return self.miss(partition, number) };
+        if at >= number {
+            return;
         }
+        match self.missing(partition, at) {
+            Ok(Some(batch)) => {
+                if batch.to < number {
+                    self.miss(partition, number);
+                }
+                self.write(vec![batch]);
+            }
+            Ok(None) => {}
+            Err(why) => {
+                self.miss(partition, number);
+                self.pause(&why);
+            }
+        }
+    }
+
+    fn pause(&mut self, why: &str) {
+        tracing::error!(why, "the record store is behind; trying again");
+        metrics::counter!("leadline_store_errors_total").increment(1);
+        self.progress.retry_boot_ms = Some(self.clock.boot_ms() + STORE_RETRY_MS);
     }
 
     fn missing(&self, partition: Partition, at: CommitNumber) -> Result<Option<Batch>, String> {
@@ -221,36 +288,38 @@ impl StoreWriter {
         Ok(Batch { generation: self.generation, partition, from: at, to: applied, commits })
     }
 
-    /// Writes until it is written: the store may be away, the log keeps what it lacks.
-    fn write(&mut self, batches: &[Batch]) {
+    /// Writes batches in one transaction; those that are refused are kept and tried again.
+    fn write(&mut self, mut batches: Vec<Batch>) {
         if batches.is_empty() {
             return;
         }
+        if sabotage::on(Bug::ProgressPastGap) {
+            batches.iter_mut().filter(|batch| batch.commits.len() > 1).for_each(|batch| {
+                batch.commits.remove(0);
+            });
+        }
         let started = Instant::now();
-        loop {
-            match self.writer.write(batches) {
-                Ok(()) => break,
-                Err(StoreError::Behind { partition, progress, .. }) => {
-                    // Somebody moved the store back (a restored backup): what is missing comes from the log.
-                    self.progress.insert(partition, progress);
-                    return;
-                }
-                Err(error) => pause(&error),
+        match self.writer.write(&batches) {
+            Ok(()) => {}
+            Err(StoreError::Behind { partition, progress, .. }) => {
+                // Somebody moved the store back (a restored backup): what is missing comes from the log.
+                self.progress.at.insert(partition, progress);
+                batches.iter().for_each(|batch| self.miss(batch.partition, batch.to));
+                return;
+            }
+            Err(error) => {
+                self.pause(&error.to_string());
+                self.progress.refused = batches;
+                return;
             }
         }
         metrics::histogram!("leadline_store_write_ms").record(started.elapsed().as_secs_f64() * 1e3);
         for batch in batches {
-            self.progress.insert(batch.partition, batch.to);
+            self.progress.at.insert(batch.partition, batch.to);
             self.retention.stored(batch.partition, batch.to);
             for (_, outputs) in &batch.commits {
                 (self.stored)(outputs);
             }
         }
     }
-}
-
-fn pause(error: &StoreError) {
-    tracing::error!(%error, "the record store did not take a batch; trying again");
-    metrics::counter!("leadline_store_errors_total").increment(1);
-    std::thread::sleep(RETRY);
 }

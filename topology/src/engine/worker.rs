@@ -59,34 +59,66 @@ pub(super) struct Restored {
     pub(super) store: Arc<dyn PartitionState>,
 }
 
-/// Runs the partitions until asked to stop and nothing is open.
-pub(super) fn run(mailbox: &Arc<Mailbox>, restored: Vec<Restored>, around: &Surroundings) {
-    let _ = mailbox.thread.set(std::thread::current());
-    let thread = timely::communication::allocator::Thread::default();
-    let mut worker = Worker::new(WorkerConfig::default(), Allocator::Thread(thread), None);
-    let mut partitions: Vec<Partition> = restored
-        .into_iter()
-        .map(|r| Partition::install(&mut worker, r.id, r.position, r.store, around.clone()))
-        .collect();
-    loop {
-        mailbox.signalled.store(false, Ordering::Release);
-        for (id, number) in std::mem::take(&mut *lock(&mailbox.applied)) {
-            if let Some(partition) = partitions.iter_mut().find(|partition| partition.id() == id) {
+/// What one pass over the partitions has come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pass {
+    /// Whether another pass should follow at once.
+    pub(super) progressed: bool,
+    /// When the next timer is due, by the wall clock.
+    pub(super) wake_at: Option<Millis>,
+    /// Whether it was asked to stop and nothing is open.
+    pub(super) ended: bool,
+}
+
+/// A worker with its partitions; stays on the thread that made it.
+pub(super) struct PartitionWorker {
+    mailbox: Arc<Mailbox>,
+    worker: Worker,
+    partitions: Vec<Partition>,
+}
+
+impl PartitionWorker {
+    pub(super) fn new(mailbox: Arc<Mailbox>, restored: Vec<Restored>, around: &Surroundings) -> Self {
+        let thread = timely::communication::allocator::Thread::default();
+        let mut worker = Worker::new(WorkerConfig::default(), Allocator::Thread(thread), None);
+        let partitions = restored
+            .into_iter()
+            .map(|r| Partition::install(&mut worker, r.id, r.position, r.store, around.clone()))
+            .collect();
+        Self { mailbox, worker, partitions }
+    }
+
+    /// Gives every partition a turn. Never waits.
+    pub(super) fn pass(&mut self) -> Pass {
+        self.mailbox.signalled.store(false, Ordering::Release);
+        for (id, number) in std::mem::take(&mut *lock(&self.mailbox.applied)) {
+            if let Some(partition) = self.partitions.iter_mut().find(|partition| partition.id() == id) {
                 partition.applied(number);
             }
         }
-        let stopping = mailbox.stopping.load(Ordering::Acquire);
-        let (mut progressed, mut wake_at) = (false, None);
-        for partition in &mut partitions {
-            let turn = partition.turn(&mut worker, stopping);
-            progressed |= turn.progressed;
-            wake_at = [wake_at, turn.wake_at].into_iter().flatten().min();
+        let stopping = self.mailbox.stopping.load(Ordering::Acquire);
+        let mut pass = Pass::default();
+        for partition in &mut self.partitions {
+            let turn = partition.turn(&mut self.worker, stopping);
+            pass.progressed |= turn.progressed;
+            pass.wake_at = [pass.wake_at, turn.wake_at].into_iter().flatten().min();
         }
-        if stopping && partitions.iter().all(Partition::is_settled) {
+        pass.ended = stopping && self.partitions.iter().all(Partition::is_settled);
+        pass
+    }
+}
+
+/// Runs the partitions until asked to stop and nothing is open.
+pub(super) fn run(mailbox: &Arc<Mailbox>, restored: Vec<Restored>, around: &Surroundings) {
+    let _ = mailbox.thread.set(std::thread::current());
+    let mut worker = PartitionWorker::new(Arc::clone(mailbox), restored, around);
+    loop {
+        let pass = worker.pass();
+        if pass.ended {
             return;
         }
-        if !progressed {
-            let until_timer = wake_at.map_or(PARK_MAX, |at| {
+        if !pass.progressed {
+            let until_timer = pass.wake_at.map_or(PARK_MAX, |at| {
                 let wait_ms = at.since(around.clock.wall()).max(1);
                 Duration::from_millis(u64::try_from(wait_ms).unwrap_or(1)).min(PARK_MAX)
             });

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leadline_connectors::contract::state::PartitionState;
 use leadline_schemas::reply::PendingJob;
@@ -51,7 +51,7 @@ impl Lane {
         &mut self,
         key: &LaneKey,
         store: &dyn PartitionState,
-        now: Millis,
+        (now, boot_ms): (Millis, u64),
     ) -> Option<PendingJob> {
         // A lane that fails holds one slot, so that many dead targets together leave room for the others.
         let running_max = if self.circuit.failures > 0 { 1 } else { TENANT_JOBS_RUNNING_MAX };
@@ -61,7 +61,7 @@ impl Lane {
         if self.queue.is_empty() && (self.more || self.delayed_until.is_some_and(|at| at <= now)) {
             self.refill(key, store, now);
         }
-        if self.queue.is_empty() || !self.circuit.lets_pass(Instant::now()) {
+        if self.queue.is_empty() || !self.circuit.lets_pass(boot_ms) {
             return None;
         }
         let job = self.queue.pop_front()?;
@@ -133,30 +133,30 @@ pub(in super::super) fn job_id_of(row_key: &[u8]) -> Option<JobId> {
 #[derive(Debug, Default)]
 pub(super) struct Circuit {
     failures: u32,
-    open_until: Option<Instant>,
+    open_until_boot_ms: Option<u64>,
 }
 
 impl Circuit {
-    pub(super) fn lets_pass(&mut self, now: Instant) -> bool {
-        match self.open_until {
-            Some(until) if now < until => false,
+    pub(super) fn lets_pass(&mut self, boot_ms: u64) -> bool {
+        match self.open_until_boot_ms {
+            Some(until) if boot_ms < until => false,
             Some(_) => {
                 // Half open: this one probes, the next waits for what it finds.
-                self.open_until = Some(now + CIRCUIT_OPEN);
+                self.open_until_boot_ms = Some(boot_ms + CIRCUIT_OPEN_MS);
                 true
             }
             None => true,
         }
     }
 
-    pub(super) fn note(&mut self, reached: bool, now: Instant) {
+    pub(super) fn note(&mut self, reached: bool, boot_ms: u64) {
         if reached {
             *self = Self::default();
             return;
         }
         self.failures += 1;
         if self.failures >= CIRCUIT_FAILURES_MAX {
-            self.open_until = Some(now + CIRCUIT_OPEN);
+            self.open_until_boot_ms = Some(boot_ms + CIRCUIT_OPEN_MS);
         }
     }
 }
@@ -186,13 +186,13 @@ mod tests {
 
     #[test]
     fn a_circuit_opens_after_failures_and_lets_one_probe_pass() {
-        let (mut circuit, start) = (Circuit::default(), Instant::now());
+        let (mut circuit, start) = (Circuit::default(), 1_000);
         for _ in 0..CIRCUIT_FAILURES_MAX {
             assert!(circuit.lets_pass(start));
             circuit.note(false, start);
         }
         assert!(!circuit.lets_pass(start));
-        let later = start + CIRCUIT_OPEN;
+        let later = start + CIRCUIT_OPEN_MS;
         assert!(circuit.lets_pass(later), "one probe");
         assert!(!circuit.lets_pass(later), "not a second one");
         circuit.note(true, later);

@@ -6,10 +6,10 @@
 mod attempt;
 mod lane;
 
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
@@ -17,6 +17,7 @@ use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::contract::state::PartitionState;
 use leadline_schemas::reply::PendingJob;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{JobId, Partition};
 
@@ -49,7 +50,7 @@ pub(super) enum Notice {
 
 /// What the executor needs of the process.
 pub(super) struct ExecutorParts {
-    pub(super) partitions: HashMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) partitions: BTreeMap<Partition, Arc<dyn PartitionState>>,
     pub(super) log: Arc<dyn Log>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
@@ -64,17 +65,18 @@ pub(super) struct Executor {
     sender: Sender<Notice>,
     lanes: HashMap<LaneKey, Lane>,
     /// Lanes that may have something to start, in turn.
-    turn: VecDeque<LaneKey>,
+    rota: VecDeque<LaneKey>,
     retries: BinaryHeap<Retry>,
     /// Running jobs per kind and target, over all tenants.
     running_by_target: HashMap<String, usize>,
     running: usize,
+    started: bool,
     stopping: bool,
 }
 
 /// A job that waits for its next attempt; the heap's top is the one due first.
 struct Retry {
-    at: Instant,
+    at_boot_ms: u64,
     lane: LaneKey,
     job: Box<PendingJob>,
     attempt: i32,
@@ -82,7 +84,7 @@ struct Retry {
 
 impl PartialEq for Retry {
     fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
+        self.at_boot_ms == other.at_boot_ms
     }
 }
 impl Eq for Retry {}
@@ -93,7 +95,7 @@ impl PartialOrd for Retry {
 }
 impl Ord for Retry {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.at.cmp(&self.at)
+        other.at_boot_ms.cmp(&self.at_boot_ms)
     }
 }
 
@@ -105,10 +107,11 @@ impl Executor {
             notices,
             sender: sender.clone(),
             lanes: HashMap::new(),
-            turn: VecDeque::new(),
+            rota: VecDeque::new(),
             retries: BinaryHeap::new(),
             running_by_target: HashMap::new(),
             running: 0,
+            started: false,
             stopping: false,
         };
         (executor, sender)
@@ -116,24 +119,43 @@ impl Executor {
 
     /// Runs until told to stop; running calls are left to the runtime, their replies come again after a restart.
     pub(super) fn run(mut self) {
-        self.find_lanes();
         while !self.stopping {
-            self.start_retries();
-            self.start_jobs();
-            metrics::gauge!("leadline_jobs_running").set(self.running as f64);
+            self.turn();
             match self.notices.recv_timeout(self.wait()) {
                 Ok(notice) => self.take(notice),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(notice) = self.notices.try_recv() {
-                self.take(notice);
-            }
         }
+    }
+
+    /// Takes in what it was told and starts what may start. Answers whether it was told anything or has started
+    /// something.
+    pub(super) fn turn(&mut self) -> bool {
+        if !self.started {
+            self.started = true;
+            self.find_lanes();
+        }
+        let mut told = false;
+        while let Ok(notice) = self.notices.try_recv() {
+            self.take(notice);
+            told = true;
+        }
+        if self.stopping {
+            return told;
+        }
+        let running = self.running;
+        self.start_retries();
+        self.start_jobs();
+        metrics::gauge!("leadline_jobs_running").set(self.running as f64);
+        told || self.running != running
     }
 
     /// The lanes that the store has jobs of from before the start.
     fn find_lanes(&mut self) {
+        if sabotage::on(Bug::PendingJobsForgotten) {
+            return;
+        }
         for (partition, store) in self.parts.partitions.clone() {
             let mut from = vec![keys::READY];
             let end = keys::behind(&from);
@@ -175,17 +197,17 @@ impl Executor {
         lane.more = true;
         if !lane.in_turn {
             lane.in_turn = true;
-            self.turn.push_back(key);
+            self.rota.push_back(key);
         }
     }
 
     /// Starts what may start: one job of each lane in turn.
     fn start_jobs(&mut self) {
         let mut skipped = 0;
-        while self.running < JOBS_RUNNING_MAX && skipped < self.turn.len() {
-            let Some(key) = self.turn.pop_front() else { return };
+        while self.running < JOBS_RUNNING_MAX && skipped < self.rota.len() {
+            let Some(key) = self.rota.pop_front() else { return };
             let target_running = self.running_by_target.get(&key.target()).copied().unwrap_or(0);
-            let now = self.parts.clock.wall();
+            let now = (self.parts.clock.wall(), self.parts.clock.boot_ms());
             let store = self.parts.partitions.get(&key.partition).cloned();
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let next = match store {
@@ -193,11 +215,11 @@ impl Executor {
                 _ => None,
             };
             if let Some(job) = next {
-                self.turn.push_back(key.clone());
+                self.rota.push_back(key.clone());
                 self.start(key, Box::new(job), 1);
                 skipped = 0;
             } else if lane.may_have_more() {
-                self.turn.push_back(key);
+                self.rota.push_back(key);
                 skipped += 1;
             } else {
                 lane.in_turn = false;
@@ -228,18 +250,19 @@ impl Executor {
         if let Some(running) = self.running_by_target.get_mut(&key.target()) {
             *running = running.saturating_sub(1);
         }
+        let boot_ms = self.parts.clock.boot_ms();
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match outcome {
             Outcome::Replied { reached } => {
                 lane.running = lane.running.saturating_sub(1);
-                lane.circuit.note(reached, Instant::now());
+                lane.circuit.note(reached, boot_ms);
             }
             Outcome::Retry { after } => {
-                lane.circuit.note(false, Instant::now());
+                lane.circuit.note(false, boot_ms);
                 let pause = after
                     .map_or_else(|| lane::backoff(job.job_id, attempt), |after| after.min(JOB_BACKOFF_MAX));
                 self.retries.push(Retry {
-                    at: Instant::now() + pause,
+                    at_boot_ms: boot_ms + u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
                     lane: key.clone(),
                     job,
                     attempt: attempt + 1,
@@ -250,8 +273,10 @@ impl Executor {
     }
 
     fn start_retries(&mut self) {
-        let now = Instant::now();
-        while self.running < JOBS_RUNNING_MAX && self.retries.peek().is_some_and(|retry| retry.at <= now) {
+        let boot_ms = self.parts.clock.boot_ms();
+        while self.running < JOBS_RUNNING_MAX
+            && self.retries.peek().is_some_and(|retry| retry.at_boot_ms <= boot_ms)
+        {
             let Some(retry) = self.retries.pop() else { return };
             self.start(retry.lane, retry.job, retry.attempt);
         }
@@ -259,9 +284,9 @@ impl Executor {
 
     /// Until the next retry or delayed job is due.
     fn wait(&self) -> Duration {
-        let retry = self.retries.peek().map(|retry| retry.at.saturating_duration_since(Instant::now()));
-        let waiting = self.turn.is_empty();
-        let poll = if waiting { Duration::from_secs(1) } else { Duration::from_millis(100) };
-        retry.map_or(poll, |retry| retry.min(poll))
+        let boot_ms = self.parts.clock.boot_ms();
+        let retry_ms = self.retries.peek().map(|retry| retry.at_boot_ms.saturating_sub(boot_ms));
+        let look_ms = if self.rota.is_empty() { 1_000 } else { 100 };
+        Duration::from_millis(retry_ms.map_or(look_ms, |retry_ms| retry_ms.min(look_ms)))
     }
 }

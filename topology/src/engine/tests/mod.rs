@@ -25,9 +25,10 @@ use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
 
 use self::doubles::{TestBlob, TestClock, TestLog, TestState};
+use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
-use super::start::{Engine, EngineParts};
+use super::start::Engine;
 use super::{keys, snapshot};
 
 /// Counts what it sees per caller; some words in a body make it do other things.

@@ -1,0 +1,124 @@
+//! When snapshots are taken: of every partition that has moved, each interval.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use leadline_connectors::contract::blob::Blob;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::Log;
+use leadline_connectors::contract::state::{PartitionState, State};
+use leadline_schemas::{CommitNumber, Partition};
+
+use super::applier::Retention;
+use super::restore::RestoreError;
+use super::snapshot::{self, Manifest};
+
+/// Takes snapshots, one partition a turn.
+pub(super) struct Snapshots {
+    pub(super) states: BTreeMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) state: Arc<dyn State>,
+    pub(super) blob: Arc<dyn Blob>,
+    pub(super) log: Arc<dyn Log>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) retention: Arc<Retention>,
+    pub(super) generation: u32,
+    pub(super) interval: Duration,
+    pub(super) round: Round,
+}
+
+/// How far the current round is.
+#[derive(Debug, Default)]
+pub(super) struct Round {
+    /// The last commit in each partition's newest snapshot; empty until the manifests were read.
+    newest: BTreeMap<Partition, CommitNumber>,
+    /// Partitions that this round still has to look at.
+    left: Vec<Partition>,
+    /// When the next round begins; none before the first turn.
+    next_boot_ms: Option<u64>,
+}
+
+impl Snapshots {
+    /// Takes them until told to stop.
+    pub(super) fn run(mut self, stop: &Receiver<()>) {
+        self.turn();
+        while stop.recv_timeout(self.wait()) == Err(RecvTimeoutError::Timeout) {
+            while self.turn() && stop.try_recv().is_err() {}
+        }
+    }
+
+    /// Takes the next snapshot, if it is time. Answers whether it did something.
+    pub(super) fn turn(&mut self) -> bool {
+        let boot_ms = self.clock.boot_ms();
+        let Some(next_boot_ms) = self.round.next_boot_ms else {
+            self.read_manifests();
+            self.round.next_boot_ms = Some(boot_ms + self.interval_ms());
+            return true;
+        };
+        if self.round.left.is_empty() {
+            if boot_ms < next_boot_ms {
+                return false;
+            }
+            self.round.left = self.states.keys().rev().copied().collect();
+            self.round.next_boot_ms = Some(boot_ms + self.interval_ms());
+        }
+        if let Some(partition) = self.round.left.pop() {
+            self.take(partition);
+        }
+        if self.round.left.is_empty() && self.state.sync().is_ok() {
+            self.retention.publish(&*self.log);
+        }
+        true
+    }
+
+    fn interval_ms(&self) -> u64 {
+        u64::try_from(self.interval.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn wait(&self) -> Duration {
+        let next = self.round.next_boot_ms.unwrap_or(0);
+        Duration::from_millis(next.saturating_sub(self.clock.boot_ms()).max(1))
+    }
+
+    fn read_manifests(&mut self) {
+        for partition in self.states.keys() {
+            match self.runtime.block_on(snapshot::read_manifest(&*self.blob, *partition)) {
+                Ok(Some(manifest)) => self.note(*partition, &manifest),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(partition = partition.0, %error, "the manifest of snapshots cannot be read");
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, partition: Partition) {
+        let Some(store) = self.states.get(&partition) else { return };
+        let applied = store.applied().unwrap_or_default();
+        if self.round.newest.get(&partition) == Some(&applied) || applied == CommitNumber(0) {
+            return;
+        }
+        let taken = store.view().map_err(RestoreError::from).and_then(|view| {
+            self.runtime.block_on(snapshot::take(&*self.blob, self.generation, partition, &*view))
+        });
+        match taken {
+            Ok(manifest) => {
+                self.round.newest.insert(partition, applied);
+                self.note(partition, &manifest);
+                metrics::counter!("leadline_snapshots_total").increment(1);
+            }
+            Err(error) => {
+                tracing::error!(partition = partition.0, %error, "a snapshot could not be taken");
+            }
+        }
+    }
+
+    /// The second-newest counts: the log can then still mend a newest one that turns out to be unreadable.
+    fn note(&self, partition: Partition, manifest: &Manifest) {
+        if let Some(entry) = manifest.snapshots.get(1) {
+            self.retention.snapshot(partition, entry.number);
+        }
+    }
+}

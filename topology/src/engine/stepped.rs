@@ -1,0 +1,122 @@
+//! An engine without threads, for the simulator: its parts take turns when they are told to.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use leadline_schemas::Millis;
+
+use super::applier::Applier;
+use super::assembly::{Assembly, EngineParts, Handles, assemble};
+use super::jobs::{Executor, Notice};
+use super::partition::{Committed, lock};
+use super::restore::RestoreError;
+use super::snapshots::Snapshots;
+use super::store_writer::StoreWriter;
+use super::worker::PartitionWorker;
+
+/// A part of the engine that can be given a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The dataflows: feeds, runs and commits epochs.
+    Worker,
+    /// Brings committed rows into the state store.
+    Applier,
+    /// Starts jobs.
+    Executor,
+    /// Writes the record store.
+    Store,
+    /// Takes snapshots.
+    Snapshots,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Part; 5] = [Part::Worker, Part::Applier, Part::Executor, Part::Store, Part::Snapshots];
+}
+
+/// An engine in steps. Dropping it is a crash: whatever has not had its turn does not happen.
+pub struct SteppedEngine {
+    workers: Vec<PartitionWorker>,
+    applier: Applier,
+    commits: Receiver<Committed>,
+    executor: Executor,
+    store: Option<StoreWriter>,
+    snapshots: Snapshots,
+    handles: Handles,
+    wake_at: Option<Millis>,
+    ended: bool,
+}
+
+impl SteppedEngine {
+    /// Restores every partition; nothing runs until it is given a turn.
+    pub fn start(parts: EngineParts) -> Result<Self, RestoreError> {
+        let Assembly { hands, applier, commits, executor, store, snapshots, handles } = assemble(parts)?;
+        let workers =
+            hands.into_iter().map(|hand| PartitionWorker::new(hand.mailbox, hand.restored, &hand.around));
+        Ok(Self {
+            workers: workers.collect(),
+            applier,
+            commits,
+            executor,
+            store,
+            snapshots,
+            handles,
+            wake_at: None,
+            ended: false,
+        })
+    }
+
+    /// Gives a part one turn. Answers whether it had something to do.
+    pub fn turn(&mut self, part: Part) -> bool {
+        match part {
+            Part::Worker => self.turn_workers(),
+            Part::Applier => {
+                while let Ok(committed) = self.commits.try_recv() {
+                    self.applier.take(committed);
+                }
+                self.applier.turn()
+            }
+            Part::Executor => self.executor.turn(),
+            Part::Store => {
+                let queue = Arc::clone(&self.handles.queue);
+                self.store.as_mut().is_some_and(|store| store.turn(&queue))
+            }
+            Part::Snapshots => self.snapshots.turn(),
+        }
+    }
+
+    fn turn_workers(&mut self) -> bool {
+        let (mut progressed, mut ended, mut wake_at) = (false, true, None);
+        for worker in &mut self.workers {
+            let pass = worker.pass();
+            progressed |= pass.progressed;
+            ended &= pass.ended;
+            wake_at = [wake_at, pass.wake_at].into_iter().flatten().min();
+        }
+        self.wake_at = wake_at;
+        if ended {
+            self.ended = true;
+            lock(&self.handles.committer).take();
+        }
+        progressed
+    }
+
+    /// When the dataflows next have something to do by themselves, as of their last turn.
+    pub fn wake_at(&self) -> Option<Millis> {
+        self.wake_at
+    }
+
+    /// Asks for a graceful stop: the parts go on being given turns until [`Self::has_ended`].
+    pub fn stop(&self) {
+        // The executor is part of this engine.
+        let _ = self.handles.notices.send(Notice::Stop);
+        for mailbox in &self.handles.mailboxes {
+            mailbox.stop();
+        }
+    }
+
+    /// Whether a stop that was asked for has finished the open epochs.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+}
