@@ -125,5 +125,6 @@ fn contact_of(inbound: Inbound, event: Event) -> Contact {
         transcript: None,
         transcript_skip: None,
         score: None,
+        content: 0,
     }
 }

@@ -116,24 +116,25 @@ impl Operator for Dedupe {
         let hash = i64::from_ne_bytes(content_hash(&contact.event).to_ne_bytes());
         let replayed = contact.update;
         let subject_id = contact.event.subject_id();
-        let fresh = || Seen { subject_id: String::new(), hashes: Vec::new() };
-        let (known, seen_before) = cx.update(&SEEN, subject_id.as_bytes(), fresh, |seen| {
+        let fresh = || Seen { subject_id: String::new(), hashes: Vec::new(), contents: 0 };
+        let (known, content) = cx.update(&SEEN, subject_id.as_bytes(), fresh, |seen| {
             let known = seen.hashes.contains(&hash);
-            let seen_before = !seen.hashes.is_empty();
             if !known {
+                seen.contents += 1;
                 if seen.hashes.len() >= HASHES_MAX {
                     seen.hashes.remove(0);
                 }
                 seen.hashes.push(hash);
             }
-            (known, seen_before)
+            (known, seen.contents)
         })?;
         if known && !replayed {
             let request = request_of(cx, &contact, RequestStatus::Duplicate, None);
             cx.emit(ContactOut::Request(request));
             return Ok(());
         }
-        contact.update = seen_before;
+        contact.update = content > 1;
+        contact.content = content;
         cx.emit(ContactOut::Contact(Box::new(contact)));
         Ok(())
     }
@@ -166,13 +167,13 @@ fn settle_call_id(cx: &mut Context<'_, ContactOut>, call: &mut CallEvent) -> Ope
     let goes_by = known.unwrap_or_else(|| call.call_id.0.clone());
     for name in names {
         if cx.get(&ALIASES, &name)?.is_none() {
-            cx.put(&ALIASES, &name, Seen { subject_id: goes_by.clone(), hashes: Vec::new() });
+            cx.put(&ALIASES, &name, Seen { subject_id: goes_by.clone(), hashes: Vec::new(), contents: 0 });
         }
     }
     if goes_by != call.call_id.0 {
         // The row that is read for every payload of this id leads on, so that no other has to be read.
         let own = call.call_id.as_str().as_bytes().to_vec();
-        cx.put(&SEEN, &own, Seen { subject_id: goes_by.clone(), hashes: Vec::new() });
+        cx.put(&SEEN, &own, Seen { subject_id: goes_by.clone(), hashes: Vec::new(), contents: 0 });
         call.call_id.0 = goes_by;
     } else if let Some(seen) = cx.get(&SEEN, call.call_id.as_str().as_bytes())?
         && !seen.subject_id.is_empty()

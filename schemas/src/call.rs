@@ -108,6 +108,8 @@ pub struct CallRecord {
     pub extra: String,
     /// Grows by one with each change.
     pub revision: i64,
+    /// The newest content in it: an older one, whose answer came late, only fills gaps.
+    pub content: i64,
 }
 
-avro_record!(CallRecord, "call", ["v1"]);
+avro_record!(CallRecord, "call", ["v1", "v2"]);

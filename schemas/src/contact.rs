@@ -37,9 +37,11 @@ pub struct Contact {
     pub transcript_skip: Option<String>,
     /// The score, once there is one.
     pub score: Option<Score>,
+    /// Its number among the contents of its call, from 1 in the order of acceptance; 0 before dedupe.
+    pub content: i64,
 }
 
-avro_record!(Contact, "contact", ["v1"]);
+avro_record!(Contact, "contact", ["v1", "v2"]);
 
 /// What is known of a call's recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

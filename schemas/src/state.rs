@@ -14,6 +14,8 @@ pub struct Seen {
     pub subject_id: String,
     /// Content hashes of the last payloads, newest last.
     pub hashes: Vec<i64>,
+    /// How many contents were told apart: the number of the newest.
+    pub contents: i64,
 }
 
 /// State of dedupe: what leadline itself has written to a call at CallRail.
@@ -73,7 +75,7 @@ pub struct DeliveryState {
     pub remote_id: Option<String>,
 }
 
-avro_record!(Seen, "seen", ["v1"]);
+avro_record!(Seen, "seen", ["v1", "v2"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
 avro_record!(Routed, "routed", ["v1"]);

@@ -6,23 +6,27 @@ use leadline_schemas::contact::{Contact, Recording};
 use leadline_schemas::event::{Attribution, CallEvent, Direction, Event, FormEvent, TextEvent};
 use leadline_schemas::inbound::EventKind;
 
-/// The record after `contact`. What comes late from an earlier stage fills gaps and changes nothing else.
+/// The record after `contact`. What comes late from an earlier stage, or was accepted before what is known and had to
+/// wait longer for its answers, fills gaps and changes nothing else.
 pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis) -> CallRecord {
     let mut record = before.cloned().unwrap_or_else(|| fresh(contact));
     let stage = stage_of(&contact.event);
-    let wins = stage >= record.stage;
+    let wins = stage > record.stage || (stage == record.stage && contact.content >= record.content);
+    let knew_words = !record.transcript.is_empty();
     match &contact.event {
         Event::CallEvent(call) => take_call(&mut record, call, wins),
-        Event::TextEvent(text) => take_text(&mut record, text),
-        Event::FormEvent(form) => take_form(&mut record, form),
+        Event::TextEvent(text) => take_text(&mut record, text, wins),
+        Event::FormEvent(form) => take_form(&mut record, form, wins),
     }
     record.stage = record.stage.max(stage);
     if let Some(transcript) = &contact.transcript {
-        record.transcript.clone_from(&transcript.turns);
-        record.transcript_provider = Some(transcript.provider.clone());
-        record.transcript_skip = None;
         record.cost_micros += transcript.cost_micros;
-    } else if record.transcript.is_empty() && contact.transcript_skip.is_some() {
+        if wins || !knew_words {
+            record.transcript.clone_from(&transcript.turns);
+            record.transcript_provider = Some(transcript.provider.clone());
+            record.transcript_skip = None;
+        }
+    } else if !knew_words && contact.transcript_skip.is_some() {
         record.transcript_skip.clone_from(&contact.transcript_skip);
     }
     if contact.recording != Recording::default() && record.recording.blob.is_none() {
@@ -30,16 +34,20 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
     }
     if let Some(score) = &contact.score {
         record.cost_micros += score.cost_micros;
-        // A score of words outranks one of silence: the webhook with the transcript may come before the one without.
-        let heard_less =
-            record.score.is_some() && contact.transcript.is_none() && !record.transcript.is_empty();
-        if !heard_less {
+        let has_words = contact.transcript.is_some();
+        let better = match &contact.event {
+            // Words outrank silence: the webhook with the transcript may come before the one without.
+            Event::CallEvent(_) if has_words != knew_words => has_words,
+            _ => wins,
+        };
+        if better || record.score.is_none() {
             record.score = Some(score.clone());
         }
     }
     record.received_at = record.received_at.min(contact.received_at);
     record.updated_at = now;
     record.event_id = contact.event_id;
+    record.content = record.content.max(contact.content);
     record.revision += 1;
     record
 }
@@ -93,6 +101,7 @@ fn fresh(contact: &Contact) -> CallRecord {
         cost_micros: 0,
         extra: "{}".to_owned(),
         revision: 0,
+        content: 0,
     }
 }
 
@@ -129,11 +138,13 @@ fn take_call(record: &mut CallRecord, call: &CallEvent, wins: bool) {
     if stage_of(&Event::CallEvent(call.clone())) == CallStage::Completed {
         // Only a call that is over tells whether somebody answered: before that every payload says "missed".
         take(&mut record.answered, &call.answered, wins);
-        let voicemail = call.voicemail == Some(true);
-        record.channel = if voicemail { Channel::Voicemail } else { Channel::Call };
-        let unanswered = call.answered == Some(false) && call.call_type.as_deref() != Some("in_progress");
-        record.missed = call.answered.map(|_| unanswered && !voicemail);
-        if !call.tags.is_empty() || call.changes.iter().any(|field| field == "tags") {
+        if wins {
+            let voicemail = call.voicemail == Some(true);
+            record.channel = if voicemail { Channel::Voicemail } else { Channel::Call };
+            let unanswered = call.answered == Some(false) && call.call_type.as_deref() != Some("in_progress");
+            record.missed = call.answered.map(|_| unanswered && !voicemail);
+        }
+        if wins && (!call.tags.is_empty() || call.changes.iter().any(|field| field == "tags")) {
             record.tags.clone_from(&call.tags);
         }
     }
@@ -152,22 +163,27 @@ fn take_attribution(into: &mut Attribution, from: &Attribution, wins: bool) {
     take(&mut into.landing_page_url, &from.landing_page_url, wins);
 }
 
-fn take_text(record: &mut CallRecord, text: &TextEvent) {
+fn take_text(record: &mut CallRecord, text: &TextEvent, wins: bool) {
     record.channel = Channel::Text;
     let sent = text.kind == EventKind::TextSent;
     record.direction = if sent { Direction::Outbound } else { Direction::Inbound };
-    take(&mut record.caller_number, &text.customer_number, true);
-    take(&mut record.tracking_number, &text.company_number, true);
-    take(&mut record.agent_email, &text.agent, true);
+    take(&mut record.caller_number, &text.customer_number, wins);
+    take(&mut record.tracking_number, &text.company_number, wins);
+    take(&mut record.agent_email, &text.agent, wins);
     let speaker =
         if sent { leadline_schemas::event::Speaker::Agent } else { leadline_schemas::event::Speaker::Caller };
+    if !wins {
+        return;
+    }
     record.transcript = vec![leadline_schemas::event::Turn { speaker, text: text.content.clone() }];
 }
 
-fn take_form(record: &mut CallRecord, form: &FormEvent) {
+fn take_form(record: &mut CallRecord, form: &FormEvent, wins: bool) {
     record.channel = Channel::Form;
-    take(&mut record.caller_number, &form.phone, true);
-    take(&mut record.caller_name, &form.name, true);
-    record.form_fields.clone_from(&form.fields);
-    take_attribution(&mut record.attribution, &form.attribution, true);
+    take(&mut record.caller_number, &form.phone, wins);
+    take(&mut record.caller_name, &form.name, wins);
+    take_attribution(&mut record.attribution, &form.attribution, wins);
+    if wins {
+        record.form_fields.clone_from(&form.fields);
+    }
 }
