@@ -1,6 +1,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use leadline_schemas::CommitNumber;
