@@ -9,6 +9,8 @@ pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
 pub mod disk_folder;
+#[cfg(feature = "simulation")]
+pub mod disk_simulated;
 pub mod http_client;
 pub mod http_server;
 pub mod log_embedded;

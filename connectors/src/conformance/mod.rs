@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod blob;
+pub mod disk;
 pub mod secrets;
 pub mod state;
 

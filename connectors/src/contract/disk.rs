@@ -2,11 +2,13 @@
 //!
 //! Durability is in the names: what `write_at` wrote survives a crash of the process at once, a crash of the
 //! machine only after `sync_data` of the file has returned; a created, renamed or removed name survives only
-//! after `sync_folder` has returned. An unsynced write may be lost, torn at any byte, or kept, each on its own.
+//! after `sync_folder` has returned. An unsynced write may be lost, torn at any bytes, or kept,
+//! each on its own; so may an unsynced change of a name, except that it is never torn.
 
 use std::io;
 
-/// A folder of plain files with flat names. All calls block; the log calls them from its own thread.
+/// A folder of plain files with flat names; passes `conformance::disk`. All calls block; the log calls them from its
+/// own threads.
 pub trait Disk: Send + Sync + 'static {
     /// Creates a file that must not exist yet, open for reading and writing.
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>>;

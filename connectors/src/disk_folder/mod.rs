@@ -1,5 +1,8 @@
 //! The real disk: one folder of plain files, owned by one process.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -19,13 +19,14 @@ mod segment;
 mod shared;
 mod slots;
 mod spares;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use leadline_schemas::{Offset, Partition, Topic};
 use tokio::sync::oneshot;
@@ -33,15 +34,17 @@ use tokio::sync::oneshot;
 pub use config::{EmbeddedLogConfig, InvalidConfig, Retention};
 pub use error::{Damage, OpenError};
 pub use inspect::{SegmentReport, inspect};
+pub use steps::LogSteps;
 
 use self::error::is_full;
 use self::index::Index;
-use self::queue::{Queue, Took, Work, append_bytes};
+use self::queue::{Queue, Work, append_bytes};
 use self::recovery::recover;
 use self::segment::create_zeroed;
 use self::shared::{Active, Shared};
 use self::spares::{For, Spares};
-use self::writer::{Broken, Writer, begin_segment, refuse};
+use self::steps::{SpareSteps, WriterSteps};
+use self::writer::{Writer, begin_segment};
 use crate::contract::BoxFuture;
 use crate::contract::clock::Clock;
 use crate::contract::disk::Disk;
@@ -63,38 +66,48 @@ pub struct EmbeddedLog {
 }
 
 impl EmbeddedLog {
-    /// Opens or makes the log in `disk`. `random` gives incarnations: 64 bits that do not repeat.
+    /// Opens or makes the log in `disk` and starts its threads. `random` gives incarnations: 64 bits that do not
+    /// repeat.
     pub fn open(
         config: EmbeddedLogConfig,
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         random: impl FnMut() -> u64 + Send + 'static,
     ) -> Result<Self, OpenError> {
+        let (mut log, LogSteps { writer, spares }) = Self::open_stepped(config, disk, clock, random)?;
+        log.threads =
+            Mutex::new(vec![spawn("log-writer", || writer.run())?, spawn("log-spares", || spares.run())?]);
+        Ok(log)
+    }
+
+    /// Opens or makes the log in `disk` without threads: whoever holds the steps does its work, turn by turn.
+    /// Between turns nothing happens, so one thread and one seed give one run.
+    pub fn open_stepped(
+        config: EmbeddedLogConfig,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: impl FnMut() -> u64 + Send + 'static,
+    ) -> Result<(Self, LogSteps), OpenError> {
         config.validate()?;
         let recovered = recover(&*disk, config.partitions)?;
         let cut_bytes = recovered.cut_bytes;
         let spares =
             Spares::open(Arc::clone(&disk), config.segment_bytes).map_err(OpenError::disk("list spares"))?;
         let spares = Arc::new(spares);
-        let writer = start_writer(&config, &disk, clock, &spares, recovered, Box::new(random))?;
+        let writer = start_writer(&config, &disk, Arc::clone(&clock), &spares, recovered, Box::new(random))?;
         let shared = Arc::clone(&writer.shared);
         let queue = Arc::new(Queue::default());
-        let upkeep = Duration::from_millis(config.upkeep_interval_ms);
-        let (pool, state) = (Arc::clone(&spares), Arc::clone(&shared));
-        let helper = move || {
-            pool.run(upkeep, || {
-                if pool.has_room() && state.read_state().full {
-                    state.write_state().full = false;
-                }
-            });
+        let steps = LogSteps {
+            writer: WriterSteps::new(writer, Arc::clone(&queue)),
+            spares: SpareSteps::new(
+                Arc::clone(&spares),
+                Arc::clone(&shared),
+                clock,
+                config.upkeep_interval_ms,
+            ),
         };
-        let (work, group_bytes) = (Arc::clone(&queue), config.group_bytes_max);
-        let idle = Duration::from_millis(config.idle_witness_ms);
-        let threads = vec![
-            spawn("log-writer", move || run_writer(writer, &work, group_bytes, idle))?,
-            spawn("log-spares", helper)?,
-        ];
-        Ok(Self { config, shared, queue, spares, threads: Mutex::new(threads), cut_bytes })
+        let log = Self { config, shared, queue, spares, threads: Mutex::new(Vec::new()), cut_bytes };
+        Ok((log, steps))
     }
 
     /// Bytes of a torn tail that the start has cut off; they were never acknowledged.
@@ -102,7 +115,7 @@ impl EmbeddedLog {
         self.cut_bytes
     }
 
-    /// Writes what waits, then ends the threads. Later appends answer `Failed`.
+    /// Writes what waits, then ends the threads; without threads, the turns that follow do. Later appends answer `Failed`.
     pub fn close(&self) {
         self.queue.close();
         self.spares.close();
@@ -201,40 +214,6 @@ fn first_file(
     }
 }
 
-/// The writer's thread: groups as they come, a witness when it is quiet, old segments now and then.
-fn run_writer(mut writer: Writer, queue: &Queue, group_bytes: usize, idle: Duration) {
-    let mut groups = 0_u64;
-    let result = loop {
-        let result = match queue.take(group_bytes, idle) {
-            Took::Work(group) => writer.write(group),
-            Took::Nothing => {
-                writer.drop_old();
-                writer.witness()
-            }
-            Took::Closed => break writer.witness(),
-        };
-        if let Err(broken) = result {
-            break Err(broken);
-        }
-        groups += 1;
-        if groups.is_multiple_of(1_024) {
-            writer.drop_old();
-        }
-    };
-    if let Err(broken) = result {
-        tracing::error!(why = broken.0, "the log has ended");
-        drain(queue, &broken);
-    }
-}
-
-/// Answers everything that still waits in a log that has broken.
-fn drain(queue: &Queue, broken: &Broken) {
-    queue.close();
-    while let Took::Work(group) = queue.take(usize::MAX, Duration::ZERO) {
-        group.into_iter().for_each(|work| refuse(work, broken));
-    }
-}
-
 impl Log for EmbeddedLog {
     fn partitions(&self) -> u16 {
         self.config.partitions
@@ -254,7 +233,7 @@ impl Log for EmbeddedLog {
                 return Box::pin(std::future::ready(Err(AppendError::Failed(why))));
             }
         }
-        if self.shared.read_state().full {
+        if self.shared.full.load(Relaxed) {
             return Box::pin(std::future::ready(Err(AppendError::Full)));
         }
         let bytes = append_bytes(&records);
@@ -311,7 +290,7 @@ impl Log for EmbeddedLog {
     fn health(&self) -> LogHealth {
         let state = self.shared.read_state();
         LogHealth {
-            full: state.full,
+            full: self.shared.full.load(Relaxed),
             failed: state.failed.clone(),
             disk_bytes: state.disk_bytes,
             queued_bytes: self.queue.queued_bytes() as u64,

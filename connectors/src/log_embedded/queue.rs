@@ -39,10 +39,11 @@ pub(crate) struct Queue {
     came: Condvar,
 }
 
-/// What a wait for work ended with.
+/// What there was to take.
 pub(crate) enum Took {
     Work(Vec<Work>),
     Nothing,
+    /// Nothing, and nothing will come any more.
     Closed,
 }
 
@@ -78,12 +79,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes what waits, up to about `bytes_max`, at least one; waits for it at most `idle`.
-    pub(crate) fn take(&self, bytes_max: usize, idle: Duration) -> Took {
-        let mut waiting = self.waiting();
+    /// Waits until there is something to take, at most `idle`.
+    pub(crate) fn wait(&self, idle: Duration) {
+        let waiting = self.waiting();
         if waiting.work.is_empty() && !waiting.closed {
-            waiting = self.came.wait_timeout(waiting, idle).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.came.wait_timeout(waiting, idle).unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    /// Takes what waits, up to about `bytes_max`, at least one; never waits for it.
+    pub(crate) fn take(&self, bytes_max: usize) -> Took {
+        let mut waiting = self.waiting();
         let (mut taken, mut bytes) = (Vec::new(), 0);
         while let Some(work) = waiting.work.front() {
             if !taken.is_empty() && bytes + work.bytes() > bytes_max {

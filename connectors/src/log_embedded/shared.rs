@@ -1,6 +1,7 @@
 //! What readers and the writer share: where everything stands, and the newest records in memory.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -32,7 +33,6 @@ pub(crate) struct State {
     tail: Tail,
     pub(crate) floors: Vec<Option<u64>>,
     pub(crate) failed: Option<String>,
-    pub(crate) full: bool,
     pub(crate) disk_bytes: u64,
 }
 
@@ -48,6 +48,8 @@ struct Tail {
 pub(crate) struct Shared {
     pub(crate) slots: Slots,
     state: RwLock<State>,
+    /// Whether appends are refused for want of room; beside the state, for every append asks.
+    pub(crate) full: AtomicBool,
     listeners: Mutex<HashMap<usize, Listener>>,
     index_cache_bytes_max: usize,
 }
@@ -70,19 +72,12 @@ impl Shared {
             bytes: 0,
             bytes_max: tail_bytes_max,
         };
-        let state = State {
-            sealed,
-            active,
-            next,
-            tail,
-            floors: vec![None; count],
-            failed: None,
-            full: false,
-            disk_bytes: 0,
-        };
+        let state =
+            State { sealed, active, next, tail, floors: vec![None; count], failed: None, disk_bytes: 0 };
         Self {
             slots,
             state: RwLock::new(state),
+            full: AtomicBool::new(false),
             listeners: Mutex::new(HashMap::new()),
             index_cache_bytes_max,
         }

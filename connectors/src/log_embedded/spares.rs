@@ -18,12 +18,21 @@ pub(crate) enum For {
     Commits,
 }
 
-/// Names of the spare files, and what is wanted.
+/// What an attempt to make a spare came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    One,
+    NoneMissing,
+    /// The disk has no room for one.
+    NoRoom,
+}
+
+/// Names of the spare files.
 #[derive(Default)]
 struct Pool {
     ready: Vec<String>,
     next_name: u64,
-    closing: bool,
+    closed: bool,
 }
 
 pub(crate) struct Spares {
@@ -32,6 +41,9 @@ pub(crate) struct Spares {
     pool: Mutex<Pool>,
     wanted: Condvar,
 }
+
+/// How many files the pool holds when it is full.
+const SPARES_WANTED: usize = SPARE_SEGMENTS + RESERVED_SEGMENTS;
 
 const PREFIX: &str = "spare-";
 
@@ -76,12 +88,12 @@ impl Spares {
         self.pool().ready.len()
     }
 
-    /// Makes one more spare if one is missing; answers whether it made one, `None` when the disk has no room.
-    pub(crate) fn make_one(&self) -> io::Result<Option<bool>> {
+    /// Makes one more spare if one is missing.
+    pub(crate) fn make_one(&self) -> io::Result<Made> {
         let name = {
             let mut pool = self.pool();
-            if pool.ready.len() >= SPARE_SEGMENTS + RESERVED_SEGMENTS {
-                return Ok(Some(false));
+            if pool.ready.len() >= SPARES_WANTED {
+                return Ok(Made::NoneMissing);
             }
             let name = format!("{PREFIX}{:020}", pool.next_name);
             pool.next_name += 1;
@@ -90,34 +102,28 @@ impl Spares {
         match create_zeroed(&*self.disk, &name, self.segment_bytes) {
             Ok(()) => {
                 self.pool().ready.push(name);
-                Ok(Some(true))
+                Ok(Made::One)
             }
-            Err(error) if is_full(&error) => Ok(None),
+            Err(error) if is_full(&error) => Ok(Made::NoRoom),
             Err(error) => Err(error),
         }
     }
 
-    /// Keeps the pool filled until closed; `upkeep` is called each round.
-    pub(crate) fn run(&self, interval: Duration, upkeep: impl Fn()) {
-        loop {
-            let made = self.make_one();
-            if let Err(error) = &made {
-                tracing::error!(%error, "a spare log segment could not be made");
-            }
-            upkeep();
-            let pool = self.pool();
-            if pool.closing {
-                return;
-            }
-            if matches!(made, Ok(Some(true))) {
-                continue;
-            }
-            drop(self.wanted.wait_timeout(pool, interval).unwrap_or_else(PoisonError::into_inner));
+    /// Waits until one is taken or the log is closed, at most `idle`; not at all if one is missing already, unless
+    /// it could not be made a moment ago.
+    pub(crate) fn wait(&self, idle: Duration, though_missing: bool) {
+        let pool = self.pool();
+        if !pool.closed && (though_missing || pool.ready.len() >= SPARES_WANTED) {
+            drop(self.wanted.wait_timeout(pool, idle).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.pool().closed
+    }
+
     pub(crate) fn close(&self) {
-        self.pool().closing = true;
+        self.pool().closed = true;
         self.wanted.notify_all();
     }
 }

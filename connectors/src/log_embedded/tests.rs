@@ -1,13 +1,17 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-use leadline_schemas::CommitNumber;
+use leadline_schemas::{CommitNumber, Millis};
 
 use super::*;
 use crate::clock_system::SystemClock;
+use crate::contract::BoxFuture;
 use crate::disk_folder::FolderDisk;
+use crate::disk_simulated::SimulatedDisk;
 
 fn config() -> EmbeddedLogConfig {
     EmbeddedLogConfig {
@@ -194,14 +198,6 @@ fn segments_go_only_below_every_floor_and_offsets_survive_them() {
 }
 
 #[test]
-fn a_folder_has_one_owner() {
-    let folder = tempfile::tempdir().unwrap();
-    let _log = open(folder.path()).unwrap();
-    let refused = FolderDisk::open(folder.path()).err().unwrap().to_string();
-    assert!(refused.contains(&std::process::id().to_string()), "{refused}");
-}
-
-#[test]
 fn commit_numbers_are_contiguous() {
     let folder = tempfile::tempdir().unwrap();
     let log = open(folder.path()).unwrap();
@@ -209,4 +205,61 @@ fn commit_numbers_are_contiguous() {
     assert!(matches!(commit(&log, 0, 1, 10), CommitAnswer::Fenced(_)));
     assert!(matches!(commit(&log, 0, 3, 10), CommitAnswer::Fenced(_)));
     assert_eq!(commit(&log, 0, 2, 10), CommitAnswer::Committed);
+}
+
+struct HandClock(AtomicU64);
+
+impl Clock for HandClock {
+    fn wall(&self) -> Millis {
+        Millis(self.0.load(Relaxed) as i64)
+    }
+    fn boot_ms(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+#[test]
+fn without_threads_nothing_happens_between_turns_and_time_decides_what_is_due() {
+    let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
+    let (log, mut steps) =
+        EmbeddedLog::open_stepped(config(), Arc::new(disk.clone()), clock.clone(), || 7).unwrap();
+    let mut turns = 0;
+    while steps.turn() {
+        turns += 1;
+    }
+    assert_eq!(turns, 3, "a spare each");
+    let mut appended = polled(log.append(vec![record(Topic::Inbound, 0, "a".to_owned())]));
+    assert!(appended().is_none(), "nobody has written it");
+    assert_eq!(log.range(Topic::Inbound, Partition(0)).unwrap(), (Offset(0), Offset(0)));
+    assert!(steps.turn());
+    assert_eq!(appended().unwrap().unwrap(), vec![Offset(0)]);
+    assert!(!steps.turn());
+
+    assert_eq!(steps.wake_at_ms(), Some(1_200), "the witness");
+    clock.0.store(1_200, Relaxed);
+    let before = disk.operations();
+    assert!(steps.turn() && !steps.turn());
+    assert_eq!(disk.operations() - before, 2, "one write and one sync");
+    assert_eq!(steps.wake_at_ms(), Some(2_000), "upkeep");
+    clock.0.store(2_000, Relaxed);
+    assert!(steps.turn() && !steps.turn());
+
+    let mut last = polled(log.append(vec![record(Topic::Inbound, 0, "b".to_owned())]));
+    log.close();
+    assert!(matches!(
+        polled(log.append(vec![record(Topic::Inbound, 0, "c".to_owned())]))(),
+        Some(Err(AppendError::Failed(_)))
+    ));
+    while steps.turn() {}
+    assert_eq!(last().unwrap().unwrap(), vec![Offset(1)], "what waited at the end is written");
+    assert_eq!(steps.wake_at_ms(), None);
+}
+
+/// Polls a future each time it is called.
+fn polled<T>(mut future: BoxFuture<'static, T>) -> impl FnMut() -> Option<T> {
+    let mut context = Context::from_waker(Waker::noop());
+    move || match future.as_mut().poll(&mut context) {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => None,
+    }
 }

@@ -1,6 +1,7 @@
 //! The writer: one write and one sync for all that waits, then everybody is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use leadline_schemas::{Millis, Offset, Topic};
@@ -15,7 +16,7 @@ use super::index::{Entry, Index};
 use super::queue::Work;
 use super::segment::{Segment, create_zeroed};
 use super::shared::{Active, Shared, Written};
-use super::spares::{For, Spares};
+use super::spares::{For, Made, Spares};
 use crate::contract::clock::Clock;
 use crate::contract::disk::{Disk, DiskFile};
 use crate::contract::log::{Append, AppendError, Commit, CommitAnswer};
@@ -202,9 +203,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the last group still waits for a frame that proves it was synced, and there is room for one.
+    pub(crate) fn wants_witness(&self) -> bool {
+        self.unwitnessed && self.has_room(FRAME_HEADER_BYTES as u64)
+    }
+
     /// Writes an empty frame, so that the last group has a witness of its sync.
     pub(crate) fn witness(&mut self) -> Result<(), Broken> {
-        if !self.unwitnessed || !self.has_room(FRAME_HEADER_BYTES as u64) {
+        if !self.wants_witness() {
             return Ok(());
         }
         self.put(0, (Kind::Witness, 0), (1, 1), &Bytes::new());
@@ -220,7 +226,7 @@ impl Writer {
         let name = match self.new_file(needed, purpose) {
             Ok(Some(name)) => name,
             Ok(None) => {
-                self.shared.write_state().full = true;
+                self.shared.full.store(true, Relaxed);
                 return Ok(false);
             }
             Err(error) => return Err(Broken(format!("a log segment could not be made: {error}"))),
@@ -243,7 +249,6 @@ impl Writer {
             let sealed =
                 Segment::new(old_header, Arc::clone(&old_file), before.end, Some(Arc::clone(&index)));
             state.sealed.push_back(Arc::new(sealed));
-            state.full = false;
             index
         };
         // Derived, so neither synced nor needed: a missing footer costs a scan.
@@ -261,8 +266,11 @@ impl Writer {
             if let Some(name) = self.spares.take(purpose) {
                 return Ok(Some(name));
             }
-            if !matches!(self.spares.make_one()?, Some(true)) {
-                return Ok(None);
+            // None is ready: more than one may be missing before one is left over for this purpose.
+            while self.spares.make_one()? == Made::One {
+                if let Some(name) = self.spares.take(purpose) {
+                    return Ok(Some(name));
+                }
             }
             return Ok(self.spares.take(purpose));
         }
