@@ -17,6 +17,7 @@ use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::frame::{CommitFrame, Output, RowChange};
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::reply::Reply;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId, Topic};
 use timely::worker::Worker;
@@ -561,6 +562,7 @@ impl Partition {
         outputs: &Arc<Vec<Output>>,
     ) -> Result<Bytes, AvroError> {
         let rows = changes.iter().filter(|(key, _)| key.first() == Some(&keys::ROWS));
+        let rows = rows.filter(|_| !sabotage::on(Bug::OffsetsBeforeState));
         let frame = CommitFrame {
             generation: self.around.generation,
             partition: self.id,
