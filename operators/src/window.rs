@@ -7,6 +7,7 @@
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::frame::Output;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::state::WindowState;
 use leadline_schemas::window::{Sketch, WindowKind, WindowMetrics};
 use leadline_schemas::{EventId, Millis};
@@ -125,7 +126,9 @@ impl Operator for Window {
         let fresh = fresh(cx, kind, Millis(0));
         let metrics = cx.update(table(kind), start, fresh, |state| {
             state.pending = false;
-            state.metrics.revision += 1;
+            if state.metrics.revision == 0 || !sabotage::on(Bug::WindowRevisionLost) {
+                state.metrics.revision += 1;
+            }
             state.metrics.clone()
         })?;
         cx.emit(WindowOut::Metrics(metrics));

@@ -11,6 +11,7 @@ use leadline_schemas::avro;
 use leadline_schemas::frame::Output;
 use leadline_schemas::partitioning::{Key, slot};
 use leadline_schemas::reply::{JobRequest, PendingJob};
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{JobId, Millis};
 
@@ -91,7 +92,9 @@ impl Epoch {
         let Some(stored) = self.overlay.get_raw(&row_key)? else { return Ok(None) };
         let job = decode_job(&stored)?;
         self.overlay.put_raw(ready_entry(&job, &row_key), None);
-        self.overlay.put_raw(row_key, None);
+        if !sabotage::on(Bug::ReplyTwice) {
+            self.overlay.put_raw(row_key, None);
+        }
         Ok(Some(job))
     }
 
@@ -215,6 +218,8 @@ impl Effects for Call<'_> {
         let asked = self.epoch.jobs_asked.entry((self.operator.number, *self.cause.bytes())).or_insert(0);
         let n = *asked;
         *asked += 1;
+        // A commit that runs again has another clock, as it may have another number.
+        let n = if sabotage::on(Bug::JobIdFromCommit) { self.epoch.now.0 as u32 } else { n };
         let job_id = JobId::of(&[
             self.epoch.pipeline.as_bytes(),
             self.key.tenant.as_str().as_bytes(),

@@ -12,6 +12,7 @@ use leadline_schemas::inbound::{Inbound, Origin};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{JobFailed, Reply, ReplyOutcome};
 use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{Bucket, CommitNumber, EventId, KeyGroup, Millis, Offset, Partition, TenantId, Topic};
 
 use super::effects::Epoch;
@@ -92,7 +93,9 @@ impl Fed {
             }
             What::Reply(reply) => send_reply(epoch, inputs, operators, reply),
             What::Timer { kind, at, row_key } => {
-                epoch.set_timer(*kind, row_key.to_vec(), None)?;
+                if !sabotage::on(Bug::TimerNotRemoved) {
+                    epoch.set_timer(*kind, row_key.to_vec(), None)?;
+                }
                 send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
             }
             What::Replayed { operator, dead_letter, inner } => {
@@ -150,6 +153,9 @@ impl Fed {
             },
             What::Malformed { .. } => (None, InputKind::Record, None, 0),
         };
+        if sabotage::on(Bug::PoisonSkipped) {
+            return Ok(());
+        }
         let fits = self.bytes.len() <= DEAD_LETTER_INPUT_BYTES_MAX;
         let letter = DeadLetter {
             id: EventId::of(&[&self.bytes, operator.as_bytes()]),

@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 use leadline_connectors::contract::state::{Change, PartitionState};
 use leadline_operators::contract::{AnyRow, DecodeRow, Fault, OperatorResult, TableSpec};
 use leadline_schemas::CommitNumber;
+use leadline_schemas::sabotage::{self, Bug};
 
 use super::limits::CACHED_ROWS_MAX;
 
@@ -177,6 +178,9 @@ impl Overlay {
 
     /// Drops the open epoch, and every layer behind `committed`.
     pub(super) fn abandon(&mut self, committed: CommitNumber) {
+        if sabotage::on(Bug::AbortKeepsOverlay) {
+            return;
+        }
         while self.layers.back().is_some_and(|layer| layer.number > committed) {
             self.layers.pop_back();
         }

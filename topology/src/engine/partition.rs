@@ -575,6 +575,7 @@ impl Partition {
         outputs: &Arc<Vec<Output>>,
     ) -> Result<Bytes, AvroError> {
         let rows = changes.iter().filter(|(key, _)| key.first() == Some(&keys::ROWS));
+        let rows = rows.filter(|_| !sabotage::on(Bug::OffsetsBeforeState));
         let frame = CommitFrame {
             generation: self.around.generation,
             partition: self.id,
