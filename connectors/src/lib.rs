@@ -24,3 +24,5 @@ pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]
 pub mod conformance;
+#[cfg(feature = "simulation")]
+pub mod store_memory;

@@ -8,6 +8,7 @@ pub mod blob;
 pub mod disk;
 pub mod secrets;
 pub mod state;
+pub mod store;
 
 /// Numbers that a seed decides (SplitMix64), so that a failing run can be run again.
 #[derive(Clone, Debug)]

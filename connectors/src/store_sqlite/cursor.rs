@@ -8,18 +8,18 @@ use crate::contract::store::{Page, StoreError};
 /// Time and row of the last line of a page. Rows keep their number for life, so the place holds whatever is
 /// inserted before or behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) time: i64,
-    pub(super) row: i64,
+pub(crate) struct Place {
+    pub(crate) time: i64,
+    pub(crate) row: i64,
 }
 
 impl Place {
     /// Before the newest line.
-    pub(super) const START: Self = Self { time: i64::MAX, row: i64::MAX };
+    pub(crate) const START: Self = Self { time: i64::MAX, row: i64::MAX };
 
     /// The place as a cursor of this list: with other filters, another list or tenant it is refused, because it
     /// would show a page that begins nowhere.
-    pub(super) fn cursor(self, list: &str, tenant: &str, page: &Page) -> String {
+    pub(crate) fn cursor(self, list: &str, tenant: &str, page: &Page) -> String {
         let mut bytes = Vec::with_capacity(20);
         bytes.extend_from_slice(&self.time.to_be_bytes());
         bytes.extend_from_slice(&self.row.to_be_bytes());
@@ -28,7 +28,7 @@ impl Place {
     }
 
     /// The place that the page's cursor names; the start where it has none.
-    pub(super) fn of(list: &str, tenant: &str, page: &Page) -> Result<Self, StoreError> {
+    pub(crate) fn of(list: &str, tenant: &str, page: &Page) -> Result<Self, StoreError> {
         let Some(cursor) = &page.cursor else { return Ok(Self::START) };
         Self::parse(cursor, list, tenant, page)
             // Cut: it goes into an answer, and may be anything.

@@ -5,7 +5,7 @@
 
 mod config;
 mod connection;
-mod cursor;
+pub(crate) mod cursor;
 mod ddl;
 mod error;
 mod reader;

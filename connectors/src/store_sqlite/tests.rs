@@ -1,86 +1,95 @@
+//! The suite, and what only a file can suffer.
+
 use std::sync::Arc;
 
-use bytes::Bytes;
-use leadline_schemas::frame::Output;
-use leadline_schemas::inbound::{EventKind, Origin};
-use leadline_schemas::request::{Request, RequestStatus};
-use leadline_schemas::{CommitNumber, EventId, Millis, Partition, TenantId, Topic, avro};
+use leadline_schemas::{CommitNumber, Partition};
+use rusqlite::Connection;
 
 use super::*;
-use crate::contract::store::{Batch, Page, RecordReader, RecordWriter, StoreError};
+use crate::conformance::store::{OpenStore, StoreUnderTest, suite};
+use crate::contract::store::{Batch, RecordReader, RecordWriter, StoreError};
 
-fn request(tenant: &str, n: u64, status: RequestStatus) -> Output {
-    let request = Request {
-        tenant: TenantId::new(tenant).unwrap(),
-        request_id: EventId::of(&[&n.to_be_bytes()]),
-        origin: Origin::Direct,
-        kind: EventKind::PostCall,
-        status,
-        reason: None,
-        call_id: None,
-        lead_id: None,
-        received_at: Millis(1_000 + (n / 3) as i64),
-        updated_at: Millis(5_000),
-    };
-    let key = Bytes::from(format!("{tenant}-{n}"));
-    Output { topic: Topic::Requests, key, value: Bytes::from(avro::encode(&request).unwrap()) }
-}
+struct OnDisk(tempfile::TempDir);
 
-fn batch(from: u64, commits: Vec<Vec<Output>>) -> Batch {
-    let to = from + commits.len() as u64;
-    let numbered = (from + 1..).zip(commits).map(|(n, outputs)| (CommitNumber(n), Arc::new(outputs)));
-    let (from, to) = (CommitNumber(from), CommitNumber(to));
-    Batch { generation: 1, partition: Partition(0), from, to, commits: numbered.collect() }
-}
-
-fn open() -> (tempfile::TempDir, SqliteWriter, SqliteReader) {
-    let folder = tempfile::tempdir().unwrap();
-    let config = SqliteConfig::new(folder.path().join("records.db"));
-    let writer = SqliteWriter::open(config.clone()).unwrap();
-    let reader = SqliteReader::open(config).unwrap();
-    (folder, writer, reader)
-}
-
-#[test]
-fn replayed_and_overlapping_batches_change_nothing_and_gaps_are_refused() {
-    let (_folder, mut writer, reader) = open();
-    let tenant = TenantId::new("summit").unwrap();
-    let commits = |status| vec![vec![request("summit", 1, status)], vec![request("summit", 2, status)]];
-    writer.write(&[batch(0, commits(RequestStatus::Done))]).unwrap();
-    // A zombie writes the same commits with something else in them.
-    writer.write(&[batch(0, commits(RequestStatus::Failed))]).unwrap();
-    let page = Page { limit: 10, status: Some("done".to_owned()), ..Page::default() };
-    assert_eq!(reader.requests(&tenant, &page).unwrap().items.len(), 2);
-    let gap = writer.write(&[batch(3, vec![vec![request("summit", 9, RequestStatus::Done)]])]);
-    assert!(matches!(gap, Err(StoreError::Behind { progress: CommitNumber(2), .. })), "{gap:?}");
-    assert_eq!(writer.progress(1, Partition(0)).unwrap(), CommitNumber(2));
-}
-
-#[test]
-fn pages_are_whole_and_stable_while_rows_are_inserted_and_tenants_are_apart() {
-    let (_folder, mut writer, reader) = open();
-    let rows = (0..100)
-        .map(|n| vec![request("summit", n, RequestStatus::Done), request("other", n, RequestStatus::Done)]);
-    writer.write(&[batch(0, rows.collect())]).unwrap();
-    let tenant = TenantId::new("summit").unwrap();
-    let (mut seen, mut page) = (Vec::new(), Page { limit: 7, ..Page::default() });
-    for inserted in 1_000.. {
-        let listed = reader.requests(&tenant, &page).unwrap();
-        seen.extend(listed.items.iter().map(|request| request.request_id));
-        writer
-            .write(&[batch(inserted - 900, vec![vec![request("summit", inserted, RequestStatus::Done)]])])
-            .unwrap();
-        let Some(next) = listed.next_cursor else { break };
-        page.cursor = Some(next);
+impl OnDisk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
-    let mut unique = seen.clone();
-    unique.sort();
-    unique.dedup();
-    assert_eq!(
-        (seen.len(), unique.len()),
-        (100, 100),
-        "each of the first hundred once, the inserted ones not"
+
+    fn config(&self) -> SqliteConfig {
+        SqliteConfig::new(self.0.path().join("records.db"))
+    }
+}
+
+impl StoreUnderTest for OnDisk {
+    fn start(&mut self) -> OpenStore {
+        let writer = SqliteWriter::open(self.config()).unwrap();
+        (Box::new(writer), Arc::new(SqliteReader::open(self.config()).unwrap()))
+    }
+}
+
+#[test]
+fn it_passes_the_suite() {
+    suite(&|| Box::new(OnDisk::new()));
+}
+
+#[test]
+fn a_database_of_another_program_or_of_a_newer_version_is_refused_and_left_alone() {
+    let store = OnDisk::new();
+    let foreign = Connection::open(store.config().path).unwrap();
+    foreign.execute_batch("CREATE TABLE theirs (a); INSERT INTO theirs VALUES (1)").unwrap();
+    let refused = SqliteWriter::open(store.config()).map(drop);
+    assert!(
+        matches!(&refused, Err(StoreError::Damaged(why)) if why.contains("another program")),
+        "{refused:?}"
     );
-    let nobody = TenantId::new("nobody").unwrap();
-    assert!(reader.requests(&nobody, &Page { limit: 5, ..Page::default() }).unwrap().items.is_empty());
+    assert_eq!(foreign.query_row("SELECT a FROM theirs", [], |row| row.get::<_, i64>(0)), Ok(1));
+
+    let store = OnDisk::new();
+    drop(SqliteWriter::open(store.config()).unwrap());
+    Connection::open(store.config().path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    for refused in
+        [SqliteWriter::open(store.config()).map(drop), SqliteReader::open(store.config()).map(drop)]
+    {
+        assert!(
+            matches!(&refused, Err(StoreError::Damaged(why)) if why.contains("version 99")),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_damage_and_not_a_reason_to_try_again() {
+    let store = OnDisk::new();
+    std::fs::write(store.config().path, [0x5A; 20_000]).unwrap();
+    let refused = SqliteWriter::open(store.config()).map(drop);
+    assert!(matches!(refused, Err(StoreError::Damaged(_))), "{refused:?}");
+}
+
+#[test]
+fn a_lock_that_another_process_holds_passes_and_is_no_damage() {
+    let store = OnDisk::new();
+    let config = SqliteConfig { wait: std::time::Duration::from_millis(10), ..store.config() };
+    let mut writer = SqliteWriter::open(config).unwrap();
+    let other = Connection::open(store.config().path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let commit = [Batch {
+        generation: 1,
+        partition: Partition(0),
+        from: CommitNumber(0),
+        to: CommitNumber(1),
+        commits: vec![],
+    }];
+    let busy = writer.write(&commit);
+    assert!(matches!(busy, Err(StoreError::Unavailable(_))), "{busy:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    writer.write(&commit).unwrap();
+    assert_eq!(writer.progress(1, Partition(0)), Ok(CommitNumber(1)));
+}
+
+#[test]
+fn a_pool_without_readers_has_one_all_the_same() {
+    let store = OnDisk::new();
+    drop(SqliteWriter::open(store.config()).unwrap());
+    SqliteReader::open(SqliteConfig { readers: 0, ..store.config() }).unwrap().ping().unwrap();
 }

@@ -1,0 +1,62 @@
+//! What every record store promises: [`RecordWriter`] and [`RecordReader`] of the same store.
+
+mod lists;
+mod rows;
+mod writes;
+
+use std::sync::Arc;
+
+use leadline_schemas::frame::Output;
+use leadline_schemas::{CommitNumber, Partition};
+
+use crate::contract::store::{Batch, Page, RecordReader, RecordWriter, StoreError};
+
+/// Both sides of an open store.
+pub type OpenStore = (Box<dyn RecordWriter>, Arc<dyn RecordReader>);
+
+/// One store, started and restarted by the suite.
+pub trait StoreUnderTest {
+    /// Opens the store. Called again after everything of the one before was dropped, as after a stop of the process:
+    /// all that was written must be there then.
+    fn start(&mut self) -> OpenStore;
+}
+
+/// A promise, as a function that panics when it is broken.
+type Part = fn(&mut dyn StoreUnderTest);
+
+/// Runs the suite; each part gets an empty store of its own.
+pub fn suite(fresh: &dyn Fn() -> Box<dyn StoreUnderTest>) {
+    for part in writes::PARTS.iter().chain(lists::PARTS) {
+        part(fresh().as_mut());
+    }
+}
+
+const P0: Partition = Partition(0);
+
+/// The commits behind `from` of a partition, one for each list of outputs.
+fn batch_of(partition: Partition, from: u64, commits: Vec<Vec<Output>>) -> Batch {
+    let to = from + commits.len() as u64;
+    let numbered =
+        (from + 1..).zip(commits).map(|(number, outputs)| (CommitNumber(number), Arc::new(outputs)));
+    let commits = numbered.collect();
+    Batch { generation: 1, partition, from: CommitNumber(from), to: CommitNumber(to), commits }
+}
+
+fn batch(from: u64, commits: Vec<Vec<Output>>) -> Batch {
+    batch_of(P0, from, commits)
+}
+
+/// Writes one commit behind `from`.
+fn write(writer: &mut dyn RecordWriter, from: u64, outputs: Vec<Output>) {
+    writer.write(&[batch(from, vec![outputs])]).unwrap();
+}
+
+fn whole() -> Page {
+    Page { limit: 200, ..Page::default() }
+}
+
+fn refused_as_behind(result: Result<(), StoreError>, at: (Partition, u64, u64)) {
+    let (partition, progress, from) = at;
+    let behind = StoreError::Behind { partition, progress: CommitNumber(progress), from: CommitNumber(from) };
+    assert_eq!(result, Err(behind), "a gap is refused, with the place from which to read again");
+}
