@@ -24,8 +24,8 @@ pub enum Bug {
     ProgressPastGap,
     /// Pending jobs are not started again after a restart (promise 1).
     PendingJobsForgotten,
-    /// A job's id is made from the commit's number, so that a replay makes another (promise 2).
-    JobIdFromCommit,
+    /// All jobs that one cause asks for in an operator get one id (promise 1).
+    JobIdReused,
     /// A revised window keeps the revision of before, so that stores ignore it (promise 2).
     WindowRevisionLost,
     /// A timer that is due is fired and not removed (promise 2).
@@ -52,7 +52,7 @@ impl Bug {
         Bug::PoisonSkipped,
         Bug::ProgressPastGap,
         Bug::PendingJobsForgotten,
-        Bug::JobIdFromCommit,
+        Bug::JobIdReused,
         Bug::WindowRevisionLost,
         Bug::TimerNotRemoved,
         Bug::FloorTooHigh,
