@@ -4,11 +4,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::Millis;
 use crate::event::{Attribution, CallEvent, Direction, Event, FormEvent, Speaker, TextEvent, Turn};
+use crate::inbound::EventKind;
 
 /// A hash of what a payload says of its call, text or form, for payloads with the same subject.
 ///
 /// A webhook and a row of the API that say the same hash equally. So it leaves out what differs between the two or
-/// changes nothing: kind, ids, company, `changes`, `extra`, and the address of the recording (the webhook has a
+/// changes nothing: which payload of a call that is over it was, ids, company, `changes`, `extra`, and the address of the recording (the webhook has a
 /// signed link, the API its own address), of which only counts whether there is one.
 pub fn content_hash(event: &Event) -> u64 {
     let mut hash = ContentHash(Xxh3::new());
@@ -26,6 +27,12 @@ struct ContentHash(Xxh3);
 impl ContentHash {
     fn call(&mut self, call: &CallEvent) {
         self.0.update(b"call");
+        // A pre-call says "missed" of every call, word for word what the post-call of a missed one says.
+        self.number(Some(match call.kind {
+            EventKind::PreCall => 0,
+            EventKind::CallRoutingComplete => 1,
+            _ => 2,
+        }));
         self.text(call.caller_number.as_deref());
         self.text(call.caller_name.as_deref());
         self.text(call.caller_city.as_deref());

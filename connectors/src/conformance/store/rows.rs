@@ -101,6 +101,7 @@ pub(super) fn call(owner: &str, number: u64, band: Option<&str>) -> CallRecord {
         cost_micros: 3,
         extra: "{}".to_owned(),
         revision: 1,
+        content: 1,
     }
 }
 

@@ -1,0 +1,123 @@
+//! The real embedded log, seen through a pane that loses answers of commits and notes what was accepted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::log::*;
+use leadline_connectors::log_embedded::EmbeddedLog;
+use leadline_schemas::avro;
+use leadline_schemas::inbound::Inbound;
+use leadline_schemas::{EventId, Offset, Partition, Topic};
+
+/// What happens to the next commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitFault {
+    /// It is not written, and the engine hears so.
+    Aborted,
+    /// It is not written, and the engine hears nothing certain.
+    UnknownLost,
+    /// It is written, and the engine hears nothing certain.
+    UnknownWritten,
+}
+
+/// The events that the log has made readable, per partition in the order of their offsets. It outlives crashes:
+/// what was readable once must be there for ever.
+#[derive(Default)]
+pub struct Accepted(Mutex<BTreeMap<Partition, Vec<EventId>>>);
+
+impl Accepted {
+    /// Takes in what has become readable.
+    pub fn follow(&self, log: &EmbeddedLog, partition: Partition) {
+        let mut all = self.0.lock().unwrap();
+        let known = all.entry(partition).or_default();
+        loop {
+            let from = Offset(known.len() as u64);
+            let chunk = log.read(Topic::Inbound, partition, from, 1 << 20).expect("new records are kept");
+            if chunk.records.is_empty() {
+                return;
+            }
+            let ids =
+                chunk.records.iter().map(|record| avro::decode::<Inbound>(&record.value).unwrap().event_id);
+            known.extend(ids);
+        }
+    }
+
+    /// Says what is wrong when the log after a crash has less than was readable before.
+    pub fn check_kept(&self, log: &EmbeddedLog) -> Result<(), String> {
+        for (partition, known) in self.0.lock().unwrap().iter() {
+            let (_, end) = log.range(Topic::Inbound, *partition).map_err(|error| error.to_string())?;
+            if end.0 < known.len() as u64 {
+                let lost = known.len() as u64 - end.0;
+                return Err(format!("partition {partition} lost {lost} accepted events in a crash"));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn events(&self) -> BTreeMap<Partition, Vec<EventId>> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// The log as the engine sees it.
+pub struct WatchedLog {
+    pub inner: Arc<EmbeddedLog>,
+    pub accepted: Arc<Accepted>,
+    pub fault: Mutex<Option<CommitFault>>,
+}
+
+impl Log for WatchedLog {
+    fn partitions(&self) -> u16 {
+        self.inner.partitions()
+    }
+    fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        self.inner.append(records)
+    }
+    fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
+        let unknown = || CommitAnswer::Unknown("the simulator lost the answer".to_owned());
+        match self.fault.lock().unwrap().take() {
+            None => self.inner.commit(commit, done),
+            Some(CommitFault::Aborted) => done(CommitAnswer::Aborted("the simulator aborts".to_owned())),
+            Some(CommitFault::UnknownLost) => done(unknown()),
+            Some(CommitFault::UnknownWritten) => {
+                self.inner.commit(commit, Box::new(move |_| done(unknown())));
+            }
+        }
+    }
+    fn read(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.inner.read(topic, partition, from, limit_bytes)
+    }
+    fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.inner.range(topic, partition)
+    }
+    fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
+        let (log, accepted) = (Arc::downgrade(&self.inner), Arc::clone(&self.accepted));
+        let noted = move || {
+            if let (Topic::Inbound, Some(log)) = (topic, log.upgrade()) {
+                accepted.follow(&log, partition);
+            }
+            listener();
+        };
+        self.inner.listen(topic, partition, Arc::new(noted));
+    }
+    fn set_floor(&self, topic: Topic, partition: Partition, floor: Offset) {
+        self.inner.set_floor(topic, partition, floor);
+    }
+    fn health(&self) -> LogHealth {
+        self.inner.health()
+    }
+}
+
+impl WatchedLog {
+    /// Why the log no longer works, if so: `run` watches the same and ends the process.
+    pub fn inner_failed(&self) -> Option<String> {
+        self.inner.health().failed
+    }
+}

@@ -1,0 +1,217 @@
+//! The world outside: providers and sinks that are slow, hang, refuse, or take effect and do not say so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
+use leadline_operators::alert::{GetCallJob, GotCall};
+use leadline_operators::rules;
+use leadline_schemas::Millis;
+use leadline_schemas::delivery::DeliveryKey;
+use leadline_schemas::reply::PendingJob;
+
+use crate::chance::{Chance, derived};
+use crate::clock::SimClock;
+use leadline_connectors::contract::clock::Clock;
+
+/// What a scored call costs at the provider.
+pub const SCORE_COST_MICROS: i64 = 1_000;
+
+/// How the outside behaves for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weather {
+    /// It answers.
+    #[default]
+    Calm,
+    /// Everything at once: slow, refused, cut off, answered and not heard.
+    Rough,
+    /// It takes requests and never answers.
+    Hanging,
+    /// Too many requests, come back later.
+    Refusing,
+}
+
+/// What a call came to in truth.
+#[derive(Clone, Debug)]
+pub struct CallTruth {
+    pub ends_at: Millis,
+    pub answered: bool,
+    pub voicemail: bool,
+}
+
+/// One delivery that arrived.
+#[derive(Clone, Debug)]
+pub struct Effect {
+    pub key: DeliveryKey,
+    pub idempotency_key: String,
+    pub payload: String,
+    pub kind: String,
+}
+
+#[derive(Default)]
+struct Shared {
+    weather: Weather,
+    attempts: BTreeMap<String, u32>,
+    effects: Vec<Effect>,
+    truths: BTreeMap<String, CallTruth>,
+}
+
+/// Everything outside. It outlives crashes; clones are the same.
+#[derive(Clone)]
+pub struct Outside {
+    seed: u64,
+    clock: Arc<SimClock>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// How one attempt goes.
+struct Course {
+    delay: Duration,
+    takes_effect: bool,
+    answer: Result<(), CallError>,
+}
+
+impl Outside {
+    pub fn new(seed: u64, clock: Arc<SimClock>) -> Self {
+        Self { seed, clock, shared: Arc::default() }
+    }
+
+    pub fn set_weather(&self, weather: Weather) {
+        self.shared.lock().unwrap().weather = weather;
+    }
+
+    pub fn tell(&self, call_id: &str, truth: CallTruth) {
+        self.shared.lock().unwrap().truths.insert(call_id.to_owned(), truth);
+    }
+
+    /// What a call came to in truth.
+    pub fn truth(&self, call_id: &str) -> CallTruth {
+        self.shared.lock().unwrap().truths[call_id].clone()
+    }
+
+    pub fn effects(&self) -> Vec<Effect> {
+        self.shared.lock().unwrap().effects.clone()
+    }
+
+    /// Decided by seed, job and attempt, and by the weather when it starts.
+    fn course(&self, job: &str, unclear: bool) -> Course {
+        let mut shared = self.shared.lock().unwrap();
+        let attempt = shared.attempts.entry(job.to_owned()).or_default();
+        *attempt += 1;
+        let mut chance = derived(self.seed, format!("{job} {attempt}").as_bytes());
+        let quick = Duration::from_millis(chance.between(0, 40));
+        let retry = |why: &str| CallError::Retry { after: None, why: why.to_owned() };
+        let cut_off = match unclear {
+            true => CallError::Unclear { why: "cut off after the first byte".to_owned() },
+            false => retry("cut off after the first byte"),
+        };
+        let course = |delay, takes_effect, answer| Course { delay, takes_effect, answer };
+        match shared.weather {
+            Weather::Calm => course(quick, true, Ok(())),
+            Weather::Hanging => course(Duration::from_secs(86_400), chance.happens(300), Ok(())),
+            Weather::Refusing => {
+                let after = chance.happens(500).then_some(Duration::from_secs(2));
+                course(quick, false, Err(CallError::Retry { after, why: "429".to_owned() }))
+            }
+            Weather::Rough => match chance.below(8) {
+                0 => course(Duration::from_secs(chance.between(1, 25)), true, Ok(())),
+                1 => course(Duration::from_secs(86_400), chance.happens(500), Ok(())),
+                2 => course(quick, false, Err(retry("503"))),
+                3 => course(quick, true, Err(cut_off)),
+                4 if chance.happens(250) => {
+                    course(quick, false, Err(CallError::Reject { why: "400".to_owned() }))
+                }
+                _ => course(quick, true, Ok(())),
+            },
+        }
+    }
+}
+
+async fn run(course: Course, effect: impl FnOnce()) -> Result<(), CallError> {
+    if course.takes_effect {
+        effect();
+    }
+    if !course.delay.is_zero() {
+        tokio::time::sleep(course.delay).await;
+    }
+    course.answer
+}
+
+/// Scores as the rules do, at a price.
+pub struct Scorer(pub Outside);
+
+impl Provider for Scorer {
+    fn name(&self) -> &str {
+        "sim"
+    }
+    fn call(&self, job: PendingJob, _: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+        let course = self.0.course(&job.job_id.to_string(), false);
+        Box::pin(async move {
+            run(course, || {}).await?;
+            let input = serde_json::from_slice(&job.request.payload).unwrap();
+            let body = Bytes::from(serde_json::to_vec(&rules::score(&input)).unwrap());
+            Ok(ProviderAnswer { body, cost_micros: SCORE_COST_MICROS })
+        })
+    }
+}
+
+/// Knows of every call whether somebody answered.
+pub struct Callrail(pub Outside);
+
+impl Provider for Callrail {
+    fn name(&self) -> &str {
+        "callrail"
+    }
+    fn call(&self, job: PendingJob, _: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+        let course = self.0.course(&job.job_id.to_string(), false);
+        Box::pin(async move {
+            run(course, || {}).await?;
+            let asked: GetCallJob = serde_json::from_slice(&job.request.payload).unwrap();
+            let truth = self.0.shared.lock().unwrap().truths.get(&asked.call_id).cloned();
+            let Some(truth) = truth else { return Err(CallError::Reject { why: "404".to_owned() }) };
+            let goes_on = self.0.clock.wall() < truth.ends_at;
+            let got = GotCall {
+                answered: Some(truth.answered && !goes_on),
+                voicemail: truth.voicemail,
+                call_type: Some(if goes_on { "in_progress" } else { "answered" }.to_owned()),
+            };
+            let body = Bytes::from(serde_json::to_vec(&got).unwrap());
+            Ok(ProviderAnswer { body, cost_micros: 0 })
+        })
+    }
+}
+
+/// Takes deliveries: `http` honours the idempotency key, `pager` knows of none.
+pub struct Receiver {
+    pub outside: Outside,
+    pub kind: &'static str,
+}
+
+impl Sink for Receiver {
+    fn kind(&self) -> &str {
+        self.kind
+    }
+    fn guarantee(&self) -> Guarantee {
+        if self.kind == "pager" { Guarantee::AtLeastOnce } else { Guarantee::Once }
+    }
+    fn deliver(&self, request: SinkRequest, _: Duration) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
+        let course = self.outside.course(&request.idempotency_key, self.kind == "pager");
+        Box::pin(async move {
+            let remote_id = format!("remote-{}", request.key.subject);
+            let effect = || {
+                self.outside.shared.lock().unwrap().effects.push(Effect {
+                    key: request.key,
+                    idempotency_key: request.idempotency_key,
+                    payload: request.payload,
+                    kind: self.kind.to_owned(),
+                });
+            };
+            run(course, effect).await?;
+            Ok(SinkAnswer { remote_id: Some(remote_id) })
+        })
+    }
+}

@@ -1,0 +1,423 @@
+//! One run: a script of events, a schedule of turns and a set of faults, all decided by one seed.
+
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::state::{State, StateError};
+use leadline_connectors::contract::store::StoreError;
+use leadline_connectors::disk_simulated::DiskFault;
+use leadline_connectors::state_memory::MemoryState;
+use leadline_connectors::store_memory::MemoryStore;
+use leadline_schemas::Partition;
+use leadline_schemas::delivery::DeliveryStatus;
+use leadline_schemas::request::RequestStatus;
+
+use crate::chance::Chance;
+use crate::check::{UNSETTLED, check};
+use crate::log::CommitFault;
+use crate::outside::Weather;
+use crate::script::{Planned, script};
+use crate::world::World;
+
+/// Virtual time that a run may take to come to rest after its faults are healed.
+const REST_MS_MAX: u64 = 3 * 3_600_000;
+/// How long nothing may happen before a run counts as at rest: longer than any timer of the pipeline.
+const QUIET_MS: u64 = 150_000;
+
+/// How a run ended.
+pub struct Outcome {
+    pub found: Result<(), String>,
+    pub trace: Vec<String>,
+    pub lives: u32,
+    pub events: usize,
+}
+
+/// The faults that a run can have. Each run has some of them, so that none hides behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    CrashProcess,
+    CrashMachine,
+    KillInWrite,
+    DiskError,
+    DiskFull,
+    CommitFault,
+    StateRefuses,
+    StateLost,
+    StoreRefuses,
+    StoreLost,
+    BlobRefuses,
+    SnapshotDamaged,
+    Weather,
+    ClockJumps,
+    RepliesRepeated,
+    SettingsChange,
+    Stop,
+}
+
+const FAULTS: [Fault; 17] = [
+    Fault::CrashProcess,
+    Fault::CrashMachine,
+    Fault::KillInWrite,
+    Fault::DiskError,
+    Fault::DiskFull,
+    Fault::CommitFault,
+    Fault::StateRefuses,
+    Fault::StateLost,
+    Fault::StoreRefuses,
+    Fault::StoreLost,
+    Fault::BlobRefuses,
+    Fault::SnapshotDamaged,
+    Fault::Weather,
+    Fault::ClockJumps,
+    Fault::RepliesRepeated,
+    Fault::SettingsChange,
+    Fault::Stop,
+];
+
+/// Runs a seed.
+pub fn run(seed: u64) -> Outcome {
+    let mut run = Run::new(seed);
+    let found = run.all();
+    Outcome {
+        found,
+        events: run.world.sent.len(),
+        lives: run.world.lives,
+        trace: std::mem::take(&mut run.world.trace),
+    }
+}
+
+struct Run {
+    world: World,
+    active: Vec<Fault>,
+    wall_offset_ms: i64,
+    state_lost_at: u32,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut world = World::new(seed);
+        let active = FAULTS.into_iter().filter(|_| world.chance.happens(400)).collect();
+        Self { world, active, wall_offset_ms: 0, state_lost_at: 0 }
+    }
+
+    fn all(&mut self) -> Result<(), String> {
+        let script = script(&mut self.world.chance);
+        for (call_id, truth) in script.truths {
+            self.world.outside.tell(&call_id, truth);
+        }
+        let faults = format!("faults {:?}", self.active);
+        self.world.note(faults);
+        self.restart()?;
+        self.play(script.events)?;
+        self.heal()?;
+        self.rest()?;
+        check(&self.world)?;
+        self.rebuild()
+    }
+
+    /// Sends the script's events at their times, and does everything else in between.
+    fn play(&mut self, events: Vec<Planned>) -> Result<(), String> {
+        let mut events = events.into_iter().peekable();
+        let begin = self.world.clock.boot_ms();
+        let rate = self.world.chance.between(5, 60);
+        while events.peek().is_some() {
+            let passed_ms = (self.world.clock.boot_ms() - begin) as i64;
+            let due = |planned: &Planned| planned.at.since(crate::clock::BEGIN) <= passed_ms;
+            while self.world.life.is_some() && events.peek().is_some_and(due) {
+                let Some(planned) = events.next() else { break };
+                self.world.send(planned);
+            }
+            for _ in 0..self.world.chance.between(1, 40) {
+                let which = self.world.chance.below(7);
+                self.world.turn(which);
+            }
+            if self.world.chance.happens(rate) {
+                self.fault()?;
+            }
+            self.mind_the_process()?;
+            let step = match self.world.chance.below(10) {
+                0..=5 => self.world.chance.between(1, 50),
+                6..=8 => self.world.chance.between(50, 3_000),
+                _ => self.world.chance.between(3_000, 60_000),
+            };
+            self.world.advance(step);
+        }
+        Ok(())
+    }
+
+    fn fault(&mut self) -> Result<(), String> {
+        if self.active.is_empty() {
+            return Ok(());
+        }
+        let fault = *self.world.chance.pick(&self.active);
+        match fault {
+            Fault::CrashProcess => self.crash(false)?,
+            Fault::CrashMachine => self.crash(true)?,
+            Fault::KillInWrite => {
+                let after = self.world.chance.between(1, 12);
+                self.world.note(format!("the process will end after {after} operations of the disk"));
+                self.world.disk.kill_after(after);
+            }
+            Fault::DiskError => {
+                let nth = self.world.chance.between(1, 20);
+                let kind = *self.world.chance.pick(&[DiskFault::Device, DiskFault::ReadOnly]);
+                self.world.note(format!("operation {nth} of the disk will fail: {kind:?}"));
+                self.world.disk.fail(nth, kind);
+            }
+            Fault::DiskFull => {
+                let room = self.world.chance.between(0, 200_000);
+                let full = self.world.disk.used_bytes() + room;
+                self.world.note(format!("the disk has room for {room} bytes"));
+                self.world.disk.set_capacity(Some(full));
+            }
+            Fault::CommitFault => {
+                let kinds = [CommitFault::Aborted, CommitFault::UnknownLost, CommitFault::UnknownWritten];
+                let kind = *self.world.chance.pick(&kinds);
+                self.world.note(format!("the next commit: {kind:?}"));
+                if let Some(life) = &self.world.life {
+                    *life.log.fault.lock().unwrap() = Some(kind);
+                }
+            }
+            Fault::StateRefuses => {
+                let after = self.world.chance.below(4);
+                self.world.note("the state store will refuse a commit");
+                self.world.state.fail_apply_after(after, StateError::Full("simulated".to_owned()));
+            }
+            Fault::StoreRefuses => {
+                let (refused, lost) = (self.world.chance.below(4) as u32, self.world.chance.below(3) as u32);
+                self.world
+                    .note(format!("the record store refuses {refused} writes and loses {lost} answers"));
+                self.world.store.fail_writes(refused, StoreError::Unavailable("simulated".to_owned()));
+                self.world.store.lose_answers(lost);
+            }
+            Fault::BlobRefuses => {
+                let (after, count) =
+                    (self.world.chance.below(8) as u32, self.world.chance.between(1, 6) as u32);
+                self.world.note("the blob store will refuse");
+                self.world.blob.refuse(after, count);
+            }
+            Fault::SnapshotDamaged => self.damage_snapshot(),
+            Fault::Weather => {
+                let kinds =
+                    [Weather::Calm, Weather::Rough, Weather::Rough, Weather::Hanging, Weather::Refusing];
+                let weather = *self.world.chance.pick(&kinds);
+                self.world.note(format!("weather outside: {weather:?}"));
+                self.world.outside.set_weather(weather);
+            }
+            Fault::ClockJumps => self.jump(),
+            Fault::RepliesRepeated => self.world.repeat_reply(),
+            Fault::SettingsChange => self.change_settings(),
+            Fault::StateLost => {
+                self.world.note("the state store is lost");
+                self.crash(false)?;
+                self.lose_state();
+            }
+            Fault::StoreLost => {
+                self.world.note("the record store is lost");
+                self.crash(false)?;
+                self.world.store = MemoryStore::new();
+            }
+            Fault::Stop => self.stop()?,
+        }
+        Ok(())
+    }
+
+    fn crash(&mut self, machine: bool) -> Result<(), String> {
+        self.world.note(if machine { "the machine crashes" } else { "kill -9" });
+        self.world.crash(machine);
+        Ok(())
+    }
+
+    /// A damaged newest snapshot must not matter; two damaged ones are more than is promised.
+    fn damage_snapshot(&mut self) {
+        let names = self.world.blob.newest_snapshots();
+        if let Some(name) = names.first()
+            && self.world.lives != self.state_lost_at
+        {
+            self.state_lost_at = self.world.lives;
+            self.world.note(format!("{name} is damaged, and the state store is lost"));
+            self.world.blob.damage(name);
+            self.world.crash(false);
+            self.lose_state();
+        }
+    }
+
+    fn lose_state(&mut self) {
+        self.world.state = MemoryState::new();
+    }
+
+    /// Within nine minutes of the true time: calls are told of later than that.
+    fn jump(&mut self) {
+        let to = self.world.chance.between(0, 18 * 60_000) as i64 - 9 * 60_000;
+        self.world.note(format!("the wall clock is set to {to} ms off"));
+        self.world.clock.set_wall(to - self.wall_offset_ms);
+        self.wall_offset_ms = to;
+    }
+
+    fn change_settings(&mut self) {
+        let what = self.world.chance.below(8);
+        self.world.note(format!("settings of {UNSETTLED} change ({what})"));
+        self.world.change(UNSETTLED, |tenant| match what {
+            0 => tenant.removed = true,
+            _ => {
+                for integration in &mut tenant.integrations {
+                    integration.disabled = what % 2 == 0;
+                }
+            }
+        });
+    }
+
+    /// SIGTERM: the open epochs are finished, the rest comes again.
+    fn stop(&mut self) -> Result<(), String> {
+        self.world.note("SIGTERM");
+        if let Some(life) = &self.world.life {
+            life.engine.stop();
+        }
+        for _ in 0..200 {
+            if self.world.life.as_ref().is_none_or(|life| life.engine.has_ended()) {
+                break;
+            }
+            for which in [0, 5, 1] {
+                self.world.turn(which);
+            }
+            self.world.advance(5);
+            if self.world.fatal.lock().unwrap().is_some() {
+                break;
+            }
+        }
+        self.world.crash(false);
+        Ok(())
+    }
+
+    /// Starts a process where there is none, and where it has ended by itself.
+    fn mind_the_process(&mut self) -> Result<(), String> {
+        let failed = self.world.life.as_ref().and_then(|life| life.log.inner_failed());
+        let fatal = self.world.fatal.lock().unwrap().clone().or(failed);
+        if let Some(why) = fatal {
+            self.world.note(format!("the process ends: {why}"));
+            self.world.crash(false);
+        }
+        if self.world.life.is_none() {
+            self.restart()?;
+        }
+        Ok(())
+    }
+
+    /// Starts; where the disk is full or fails, somebody makes room first.
+    fn restart(&mut self) -> Result<(), String> {
+        for attempt in 0..5 {
+            match self.world.start() {
+                Ok(()) => {
+                    self.world.note("ready");
+                    return Ok(());
+                }
+                Err(why) if attempt < 4 && is_of_the_simulator(&why) => {
+                    self.world.note(format!("it does not start: {why}; somebody makes room and tries again"));
+                    self.world.crash(false);
+                    self.heal_stores();
+                }
+                Err(why) => return Err(format!("it does not start: {why}")),
+            }
+        }
+        Err("it does not start".to_owned())
+    }
+
+    fn heal_stores(&mut self) {
+        self.world.disk.set_capacity(None);
+        self.world.blob.heal();
+    }
+
+    fn heal(&mut self) -> Result<(), String> {
+        self.world.note("everything is healed");
+        self.heal_stores();
+        self.world.store.fail_writes(0, StoreError::Unavailable(String::new()));
+        self.world.store.lose_answers(0);
+        self.world.outside.set_weather(Weather::Calm);
+        if self.world.disk.is_gone() {
+            self.world.crash(false);
+        }
+        self.mind_the_process()
+    }
+
+    /// Goes on until nothing happens any more.
+    fn rest(&mut self) -> Result<(), String> {
+        let (mut waited_ms, mut quiet_ms) = (0, 0);
+        while quiet_ms < QUIET_MS {
+            if waited_ms > REST_MS_MAX {
+                return Err(format!("it does not come to rest: {}", self.what_is_open()));
+            }
+            if let Err(why) = self.world.settle() {
+                // A fault that was planned before the healing.
+                self.world.note(format!("the process ends: {why}"));
+                self.world.crash(false);
+                self.world.disk = self.world.disk.copy();
+                self.restart()?;
+                continue;
+            }
+            let before = self.world.commits();
+            let step = if self.what_is_open().is_empty() { 10_000 } else { 500 };
+            self.world.advance(step);
+            waited_ms += step;
+            self.world.settle()?;
+            let still = self.what_is_open().is_empty() && self.world.commits() == before;
+            quiet_ms = if still { quiet_ms + step } else { 0 };
+        }
+        self.world.note("at rest");
+        Ok(())
+    }
+
+    /// Names something that is not at its end yet; empty when everything is.
+    fn what_is_open(&self) -> String {
+        let contents = self.world.store.contents();
+        let request = contents.requests.iter().find(|row| row.status == RequestStatus::Processing);
+        let open = [DeliveryStatus::Queued, DeliveryStatus::Sending];
+        let delivery = contents.deliveries.iter().find(|line| open.contains(&line.status));
+        match (request, delivery) {
+            (Some(request), _) => format!("{request:?}"),
+            (None, Some(delivery)) => format!("{delivery:?}"),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// A state store made anew from snapshots and the log is the same as the one that was lost.
+    fn rebuild(&mut self) -> Result<(), String> {
+        let before = self.world.rows()?;
+        self.world.crash(false);
+        self.lose_state();
+        self.restart()?;
+        let after = self.world.rows()?;
+        for (partition, rows) in &before {
+            let rebuilt = &after[partition];
+            if let Some((key, _)) = rows.iter().find(|(key, value)| rebuilt.get(*key) != Some(value)) {
+                return Err(format!("partition {partition}: row {key:02x?} is not as before the rebuild"));
+            }
+            if let Some(key) = rebuilt.keys().find(|key| !rows.contains_key(*key)) {
+                return Err(format!("partition {partition}: row {key:02x?} came with the rebuild"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a start failed for a fault that the simulator made.
+fn is_of_the_simulator(why: &str) -> bool {
+    ["simulat", "no room", "No space", "os error", "os code"].iter().any(|mark| why.contains(mark))
+}
+
+impl World {
+    /// All rows of all partitions.
+    fn rows(&self) -> Result<Rows, String> {
+        let mut all = Rows::new();
+        for partition in (0..3).map(Partition) {
+            let store = self.state.open(partition).map_err(|error| error.to_string())?;
+            let rows = all.entry(partition).or_default();
+            store
+                .scan(&[], None, &mut |key, value| {
+                    rows.insert(key.to_vec(), value.to_vec());
+                    std::ops::ControlFlow::Continue(())
+                })
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(all)
+    }
+}
+
+type Rows = std::collections::BTreeMap<Partition, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>;
