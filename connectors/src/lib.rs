@@ -14,6 +14,8 @@ pub mod disk_simulated;
 pub mod http_client;
 pub mod http_server;
 pub mod log_embedded;
+#[cfg(feature = "simulation")]
+pub mod log_memory;
 pub mod provider_http;
 pub mod secrets_file;
 pub mod sink_http;

@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod disk;
+pub mod log;
 pub mod secrets;
 pub mod state;
 pub mod store;

@@ -24,12 +24,13 @@ pub trait Log: Send + Sync + 'static {
     /// Never waits for room: when its queue is full it answers `Busy` at once.
     fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>>;
 
-    /// Commits one epoch of a partition; `done` is called exactly once, from a thread of the log, and must not
-    /// block. Numbers of a partition must be contiguous. A commit is never refused for want of room by appends.
+    /// Commits one epoch of a partition; `done` is called exactly once, from a thread of the log or before this
+    /// returns, and must not block. Numbers of a partition must be contiguous, from 1; any other number is `Fenced`.
+    /// Commits may be sent without waiting for the one before. A commit is never refused for want of room by appends.
     fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>);
 
     /// Reads records from `from` on, whole ones, at least one if there is any, up to `limit_bytes`.
-    /// Never waits: an empty chunk says that the reader is at the end.
+    /// Never waits: an empty chunk says that the reader is at the end, or beyond it.
     fn read(
         &self,
         topic: Topic,
@@ -42,11 +43,12 @@ pub trait Log: Send + Sync + 'static {
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError>;
 
     /// Registers who is called, from a thread of the log and without blocking, whenever the end of this topic and
-    /// partition has moved. One listener per topic and partition; a new one replaces the old.
+    /// partition has moved; `read` and `range` then show it. One listener per topic and partition; a new one replaces
+    /// the old.
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>);
 
     /// Says that nobody will read this topic and partition below `floor` any more. What lies below the floors of
-    /// all may be dropped; a topic and partition without a floor is kept whole.
+    /// all may be dropped; a topic and partition without a floor is kept whole. Floors do not outlive the process.
     fn set_floor(&self, topic: Topic, partition: Partition, floor: Offset);
 
     /// How the log is, for health and metrics.
@@ -85,7 +87,8 @@ pub enum AppendError {
         /// Its size.
         bytes: usize,
     },
-    /// The log is closed or broken; whether the records were written is unknown. The process must end.
+    /// The log is closed or broken; whether the records were written is unknown, and the process must end. Also the
+    /// answer to a topic and partition that cannot be appended to: then nothing was written, and the log goes on.
     #[error("the log failed: {0}")]
     Failed(String),
 }

@@ -1,4 +1,9 @@
+//! What only this log does; the suite and its crashes have files of their own.
+
+mod suite;
+
 use std::path::Path;
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +14,7 @@ use leadline_schemas::{CommitNumber, Millis};
 
 use super::*;
 use crate::clock_system::SystemClock;
+use crate::conformance::Seeded;
 use crate::contract::BoxFuture;
 use crate::disk_folder::FolderDisk;
 use crate::disk_simulated::SimulatedDisk;
@@ -25,8 +31,13 @@ fn config() -> EmbeddedLogConfig {
 fn open(folder: &Path) -> Result<EmbeddedLog, OpenError> {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let disk = Arc::new(FolderDisk::open(folder).unwrap());
-    let incarnation = || NEXT.fetch_add(1, Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    EmbeddedLog::open(config(), disk, Arc::new(SystemClock), incarnation)
+    EmbeddedLog::open(config(), disk, Arc::new(SystemClock), incarnations(NEXT.fetch_add(1, Relaxed)))
+}
+
+/// Numbers that no other life has.
+fn incarnations(life: u64) -> impl FnMut() -> u64 + Send + 'static {
+    let mut seeded = Seeded::new(life);
+    move || seeded.next()
 }
 
 fn record(topic: Topic, partition: u16, text: String) -> Append {

@@ -1,0 +1,113 @@
+//! Reading and listening.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use leadline_schemas::{Offset, Partition, Topic};
+
+use super::bench::{Bench, P0, P1, record};
+use crate::contract::log::{CommitAnswer, Log, ReadError};
+
+pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut Bench<'_>) {
+    let value = |n: u64| format!("{n}:{}", "v".repeat((n * 37 % 500) as usize));
+    for n in 0..200 {
+        bench.put(Topic::Inbound, P0, value(n));
+        bench.put(Topic::Inbound, P1, "other");
+    }
+    for round in 0..2 {
+        for (from, limit) in [(0, 0), (0, 1), (3, 100), (17, 2_000), (150, 100_000), (199, 1), (60, 9_999)] {
+            let chunk = bench.log().read(Topic::Inbound, P0, Offset(from), limit).unwrap();
+            let count = chunk.records.len() as u64;
+            assert!(count > 0, "at least one record whatever the limit");
+            assert_eq!(chunk.next, Offset(from + count));
+            assert_eq!(chunk.end, Offset(200));
+            let bytes: usize = chunk.records.iter().map(|record| record.value.len()).sum();
+            assert!(count == 1 || bytes <= limit, "{bytes} bytes for a limit of {limit}");
+            for (n, record) in (from..).zip(&chunk.records) {
+                assert_eq!((record.offset, &record.value), (Offset(n), &Bytes::from(value(n))));
+            }
+        }
+        if round == 0 {
+            bench.restart();
+        }
+    }
+}
+
+pub(super) fn a_reader_at_the_end_gets_an_empty_chunk(bench: &mut Bench<'_>) {
+    let look = |bench: &Bench<'_>, from: u64| {
+        let chunk = bench.log().read(Topic::Replies, P0, Offset(from), 1_000).unwrap();
+        assert!(chunk.records.is_empty());
+        assert_eq!(chunk.next, Offset(from), "it reads on where it stands");
+        chunk.end
+    };
+    assert_eq!(look(bench, 0), Offset(0));
+    bench.put(Topic::Replies, P0, "one");
+    assert_eq!(look(bench, 1), Offset(1));
+    assert_eq!(look(bench, 9), Offset(1), "nor does it wait for what may never come");
+}
+
+pub(super) fn what_is_not_there_is_unavailable(bench: &mut Bench<'_>) {
+    let beyond = Partition(bench.log().partitions());
+    for (topic, partition) in
+        [(Topic::Inbound, beyond), (Topic::State, Partition(u16::MAX)), (Topic::Settings, P1)]
+    {
+        let read = bench.log().read(topic, partition, Offset(0), 100);
+        assert!(matches!(read, Err(ReadError::Unavailable(_))), "{topic}/{partition}: {read:?}");
+        assert!(matches!(bench.log().range(topic, partition), Err(ReadError::Unavailable(_))));
+        bench.log().listen(topic, partition, Arc::new(|| {}));
+        bench.log().set_floor(topic, partition, Offset(1));
+    }
+}
+
+/// Counts calls, and remembers the end that it saw in the newest one.
+struct Ear {
+    log: Weak<dyn Log>,
+    place: (Topic, Partition),
+    calls: AtomicU64,
+    end: AtomicU64,
+    thread: std::thread::Thread,
+}
+
+impl Ear {
+    fn at(bench: &Bench<'_>, topic: Topic, partition: Partition) -> Arc<Self> {
+        let ear = Arc::new(Self {
+            log: Arc::downgrade(bench.log.as_ref().unwrap()),
+            place: (topic, partition),
+            calls: AtomicU64::new(0),
+            end: AtomicU64::new(0),
+            thread: std::thread::current(),
+        });
+        let listener = Arc::clone(&ear);
+        bench.log().listen(topic, partition, Arc::new(move || listener.hear()));
+        ear
+    }
+
+    fn hear(&self) {
+        let Some(log) = self.log.upgrade() else { return };
+        let (_, end) = log.range(self.place.0, self.place.1).unwrap();
+        self.end.store(end.0, SeqCst);
+        self.calls.fetch_add(1, SeqCst);
+        self.thread.unpark();
+    }
+}
+
+pub(super) fn listeners_hear_every_move_of_their_end(bench: &mut Bench<'_>) {
+    let inbound = Ear::at(bench, Topic::Inbound, P0);
+    let state = Ear::at(bench, Topic::State, P1);
+    let other = Ear::at(bench, Topic::Inbound, P1);
+    for n in 1..=20 {
+        bench.put(Topic::Inbound, P0, "moves");
+        bench.wait("a call of the listener", |_| (inbound.end.load(SeqCst) == n).then_some(()));
+        assert!(inbound.calls.load(SeqCst) >= n, "once for each move that was waited for");
+        assert_eq!(bench.commit(P1, n, Bytes::from_static(b"frame")), CommitAnswer::Committed);
+        bench.wait("a call of the listener", |_| (state.end.load(SeqCst) == n).then_some(()));
+    }
+    assert_eq!(other.calls.load(SeqCst), 0, "and only for its own place");
+
+    let heard = inbound.calls.load(SeqCst);
+    let second = Ear::at(bench, Topic::Inbound, P0);
+    bench.append(vec![record(Topic::Inbound, P0, "a"), record(Topic::Inbound, P0, "b")]).unwrap();
+    bench.wait("a call of the listener", |_| (second.end.load(SeqCst) == 22).then_some(()));
+    assert_eq!(inbound.calls.load(SeqCst), heard, "a new listener replaces the old");
+}
