@@ -116,6 +116,12 @@ where
         done
     }
 
+    /// Fires a timer of this name now, whether one was set or not.
+    pub fn timer(&mut self, name: &[u8]) -> OperatorResult<Done<O::Out>> {
+        let (now, cause) = (self.now, Cause::Timer(EventId::of(&[name])));
+        self.feed(cause, now, Input::Timer(TimerKind::Now, name.to_vec(), now))
+    }
+
     /// When the next timer is due.
     pub fn next_timer(&self) -> Option<(Millis, (TimerKind, Vec<u8>))> {
         self.state.timers.iter().map(|(name, at)| (*at, name.clone())).min()
