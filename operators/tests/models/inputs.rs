@@ -128,6 +128,7 @@ pub(crate) fn contact(number: u64, event: Event) -> Contact {
         transcript: None,
         transcript_skip: None,
         score: None,
+        content: 0,
     }
 }
 
