@@ -169,6 +169,9 @@ fn ringing_of(contact: &Contact, call: &CallEvent) -> Ringing {
 
 /// A post-call knows whether somebody answered.
 fn ended(cx: &mut Context<'_, AlertOut>, contact: &Contact, call: &CallEvent) -> OperatorResult {
+    if call.call_type.as_deref() == Some("in_progress") {
+        return Ok(()); // An edit while people talk: it says nothing of how the call ends.
+    }
     let call_id = call.call_id.as_str().as_bytes();
     let ringing = cx.get(&RINGING, call_id)?.cloned().unwrap_or_else(|| ringing_of(contact, call));
     cx.cancel_timer(TimerKind::Now, call_id)?;
@@ -186,7 +189,10 @@ fn ended(cx: &mut Context<'_, AlertOut>, contact: &Contact, call: &CallEvent) ->
 
 fn found_out(cx: &mut Context<'_, AlertOut>, ringing: Ringing, call: &GotCall) -> OperatorResult {
     let call_id = ringing.call_id.clone();
-    if call.call_type.as_deref() == Some("in_progress") && ringing.asked < ASKED_MAX {
+    if call.call_type.as_deref() == Some("in_progress") {
+        if ringing.asked >= ASKED_MAX {
+            return Ok(());
+        }
         return cx.timer(TimerKind::Now, call_id.as_bytes(), cx.now.plus(ASK_AGAIN_MS));
     }
     if call.answered == Some(false) && !call.voicemail {

@@ -144,7 +144,7 @@ impl Operator for Dedupe {
 /// dialled; the first `CAL` id that comes for these takes over from then on, and older ids lead to it.
 fn settle_call_id(cx: &mut Context<'_, ContactOut>, call: &mut CallEvent) -> OperatorResult {
     let is_modern = call.call_id.as_str().starts_with("CAL");
-    let natural = natural_key(call);
+    let natural = natural_key(cx, call);
     let names: Vec<Vec<u8>> = [
         (!is_modern).then(|| call.call_id.as_str().as_bytes().to_vec()),
         call.numeric_id
@@ -164,32 +164,47 @@ fn settle_call_id(cx: &mut Context<'_, ContactOut>, call: &mut CallEvent) -> Ope
         }
     }
     // What it goes by is what it was first called, so that its record never changes its key.
-    let goes_by = known.unwrap_or_else(|| call.call_id.0.clone());
+    let mut goes_by = known.unwrap_or_else(|| call.call_id.0.clone());
+    if let Some(seen) = cx.get(&SEEN, goes_by.as_bytes())?
+        && !seen.subject_id.is_empty()
+    {
+        goes_by.clone_from(&seen.subject_id); // It turned out to be another call under two ids.
+    }
     for name in names {
         if cx.get(&ALIASES, &name)?.is_none() {
-            cx.put(&ALIASES, &name, Seen { subject_id: goes_by.clone(), hashes: Vec::new(), contents: 0 });
+            cx.put(&ALIASES, &name, leads_to(&goes_by));
         }
     }
     if goes_by != call.call_id.0 {
         // The row that is read for every payload of this id leads on, so that no other has to be read.
-        let own = call.call_id.as_str().as_bytes().to_vec();
-        cx.put(&SEEN, &own, Seen { subject_id: goes_by.clone(), hashes: Vec::new(), contents: 0 });
-        call.call_id.0 = goes_by;
-    } else if let Some(seen) = cx.get(&SEEN, call.call_id.as_str().as_bytes())?
-        && !seen.subject_id.is_empty()
-    {
-        call.call_id.0 = seen.subject_id.clone();
+        let own = call.call_id.0.clone();
+        if cx.get(&SEEN, own.as_bytes())?.is_none_or(|seen| seen.subject_id != goes_by) {
+            cx.put(&SEEN, own.as_bytes(), leads_to(&goes_by));
+        }
+        // The id it came under stays with it, so that it can be found under that too.
+        call.numeric_id = Some(std::mem::replace(&mut call.call_id.0, goes_by));
     }
     Ok(())
 }
 
-/// Company, start, caller and number dialled, where the payload has all four.
-fn natural_key(call: &CallEvent) -> Option<Vec<u8>> {
-    // Modern payloads of one call all carry its id; only a numeric one has to be found by its circumstances.
-    call.numeric_id.as_ref()?;
+/// A row that says what a call goes by.
+fn leads_to(subject_id: &str) -> Seen {
+    Seen { subject_id: subject_id.to_owned(), hashes: Vec::new(), contents: 0 }
+}
+
+/// Start, caller and number dialled, where the payload has all three. The company is not part of it: its id differs
+/// between the generations, and a number that can be dialled belongs to one company.
+fn natural_key(cx: &Context<'_, ContactOut>, call: &CallEvent) -> Option<Vec<u8>> {
+    // Modern payloads of one call all carry its id. Only where webhooks may still be of the older generation (they
+    // name the company by a number) does one have to be found by its circumstances.
+    let mixed = cx.tenant().is_some_and(|tenant| {
+        tenant.companies.iter().any(|company| company.ids.iter().any(|id| !id.starts_with("COM")))
+    });
+    if call.numeric_id.is_none() && !mixed {
+        return None;
+    }
     let (caller, number) = (call.caller_number.as_ref()?, call.tracking_number.as_ref()?);
-    let (company, at) = (call.company_id.as_ref()?, call.started_at?);
-    let id = EventId::of(&[company.as_bytes(), &at.0.to_be_bytes(), caller.as_bytes(), number.as_bytes()]);
+    let id = EventId::of(&[&call.started_at?.0.to_be_bytes(), caller.as_bytes(), number.as_bytes()]);
     Some(id.as_bytes().to_vec())
 }
 

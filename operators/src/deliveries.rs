@@ -108,7 +108,7 @@ impl Operator for Deliveries {
         let key = key_of(&line.integration, &line.subject);
         let Some(mut state) = cx.get(&LINES, &key)?.cloned() else { return Ok(()) };
         if state.current.job_id != Some(job_id) {
-            return Ok(()); // A person skipped it, or sent it again.
+            return Ok(()); // The line has expired, and a new one under its key is on its way.
         }
         settle(&mut state, answer);
         state.current.updated_at = cx.now;
@@ -150,15 +150,23 @@ fn queue(cx: &mut Context<'_, Delivery>, request: DeliveryRequest) -> OperatorRe
             remote_id: None,
         },
     };
-    if state.current.status == DeliveryStatus::Sending {
-        state.queued_revision = request.revision;
-        state.queued_payload = Some(request.payload);
+    state.queued_revision = request.revision;
+    state.queued_payload = Some(request.payload);
+    if in_flight(cx, &state)? {
         cx.put(&LINES, &key, state);
         return Ok(());
     }
-    state.queued_revision = request.revision;
-    state.queued_payload = Some(request.payload);
     send_next(cx, key, state)
+}
+
+/// Whether a job of this line is out: then nothing else of its key is sent. A line that a person skips on its way
+/// is in flight until its answer comes, for a request cannot be called back.
+fn in_flight(cx: &mut Context<'_, Delivery>, state: &DeliveryState) -> OperatorResult<bool> {
+    match (state.current.status, state.current.job_id) {
+        (DeliveryStatus::Sending, _) => Ok(true),
+        (DeliveryStatus::Skipped, Some(job_id)) => Ok(cx.get(&LINES, job_id.as_bytes())?.is_some()),
+        _ => Ok(false),
+    }
 }
 
 fn line_of(cx: &Context<'_, Delivery>, request: &DeliveryRequest) -> Delivery {
@@ -247,6 +255,7 @@ fn settle(state: &mut DeliveryState, answer: Result<Answered, JobFailed>) {
             state.remote_id = delivered.remote_id.or(state.remote_id.take());
             line.remote_id.clone_from(&state.remote_id);
         }
+        Err(failed) if line.status == DeliveryStatus::Skipped => line.attempts += failed.attempts,
         Err(failed) => {
             line.status = match failed.kind {
                 FailureKind::Rejected | FailureKind::Exhausted => DeliveryStatus::Parked,
@@ -265,6 +274,14 @@ fn retry(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> Op
     if state.current.status == DeliveryStatus::Sending || state.current.payload.is_empty() {
         return Ok(());
     }
+    if in_flight(cx, &state)? {
+        state.current.status = DeliveryStatus::Sending; // Skipped, and wanted again before it has arrived.
+        state.current.reason = None;
+        state.current.updated_at = cx.now;
+        cx.emit(state.current.clone());
+        cx.put(&LINES, &key, state);
+        return Ok(());
+    }
     if state.queued_payload.is_none() {
         state.queued_payload = Some(state.current.payload.clone());
         state.queued_revision = state.current.revision;
@@ -281,7 +298,6 @@ fn skip(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> Ope
     }
     state.current.status = DeliveryStatus::Skipped;
     state.current.reason = Some("skipped by hand".to_owned());
-    state.current.job_id = None; // An answer that still comes is for nobody.
     state.current.updated_at = cx.now;
     state.queued_payload = None;
     state.queued_revision = 0;

@@ -22,6 +22,9 @@ use crate::publish::Publish;
 pub const PANE_MS: i64 = 10 * Millis::MINUTE;
 /// How long changes of a window are gathered before it is published.
 const PUBLISH_AFTER_MS: i64 = Millis::SECOND;
+/// How long before its row may expire a window is closed: event time runs up to a minute ahead, so a row may be
+/// written, and expire, that long before its window's own time.
+const CLOSED_BEFORE_MS: i64 = 2 * Millis::MINUTE;
 
 /// Windows that are still open for late records. Kept by kind, so that minutes go long before days.
 pub const MINUTES: Table<WindowState> = Table::new(1, "minutes", Some(2 * Millis::DAY));
@@ -86,7 +89,7 @@ impl Operator for Window {
     fn on_record(&mut self, cx: &mut Context<'_, WindowOut>, facts: ContactFacts) -> OperatorResult {
         for kind in KINDS {
             let start = Millis(facts.at.0.div_euclid(step_ms(kind)) * step_ms(kind));
-            let retention_ms = table(kind).spec.ttl_ms.unwrap_or(i64::MAX);
+            let retention_ms = table(kind).spec.ttl_ms.unwrap_or(i64::MAX) - CLOSED_BEFORE_MS;
             if cx.now.since(start) > retention_ms {
                 late(cx, kind, start);
                 continue;

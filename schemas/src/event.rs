@@ -79,7 +79,8 @@ pub struct CallEvent {
     pub kind: EventKind,
     /// `resource_id`, else `id` when it starts with letters, else the numeric id as decimal text.
     pub call_id: CallId,
-    /// The numeric id, where the payload has one beside or instead of `resource_id`.
+    /// The numeric id, where the payload has one beside or instead of `resource_id`; behind dedupe, the id that the
+    /// payload came under when the call goes by another.
     pub numeric_id: Option<String>,
     /// `company_resource_id`, else the numeric company id.
     pub company_id: Option<String>,

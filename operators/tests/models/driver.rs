@@ -1,0 +1,294 @@
+//! Runs one operator as the engine does, without the engine: each input is an epoch of its own.
+//!
+//! Rows are kept as the Avro that the state store would hold, so whatever an operator keeps elsewhere is lost between
+//! inputs. Every input runs twice, the first time as an epoch that is aborted: both must do the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use leadline_operators::contract::{
+    AnyRow, Cause, Context, DecodeRow, Effects, Fault, Operator, OperatorResult, Table, TableSpec, TimerKind,
+};
+use leadline_schemas::avro::{self, AvroRecord};
+use leadline_schemas::partitioning::Key;
+use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
+use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::{EventId, JobId, Millis};
+use proptest::prelude::ProptestConfig;
+
+/// Table and key of a row.
+type Place = (u8, Vec<u8>);
+/// What names a timer.
+type TimerName = (TimerKind, Vec<u8>);
+
+/// What is committed.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct State {
+    /// Version of the writer, Avro datum, when it expires.
+    rows: BTreeMap<Place, (u8, Vec<u8>, Option<i64>)>,
+    timers: BTreeMap<TimerName, Millis>,
+    pending: BTreeMap<JobId, JobRequest>,
+}
+
+/// A job as an operator asked for it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Job {
+    pub id: JobId,
+    pub request: JobRequest,
+}
+
+/// What one input did.
+#[derive(Debug)]
+pub(crate) struct Done<Out> {
+    pub out: Vec<Out>,
+    pub jobs: Vec<Job>,
+    /// The event time that records emitted carry on.
+    pub event_time: Millis,
+}
+
+/// One operator with its state, for one caller of one tenant.
+pub(crate) struct Driver<O: Operator> {
+    operator: O,
+    state: State,
+    key: Key,
+    pub settings: Arc<Settings>,
+    pub now: Millis,
+    fired: u64,
+}
+
+/// What is fed to an operator.
+#[derive(Clone)]
+enum Input<In> {
+    Record(In),
+    Reply(JobId, Result<Answered, JobFailed>),
+    Timer(TimerKind, Vec<u8>, Millis),
+}
+
+impl<O: Operator + Default> Driver<O>
+where
+    O::In: Clone,
+    O::Out: Debug,
+{
+    /// A driver for the first caller of `tenant`, at `now`.
+    pub fn new(tenant: Tenant, now: Millis) -> Self {
+        let key = Key::new(tenant.tenant.clone(), "+13035550142", tenant.policy.spread);
+        let settings = Arc::new(Settings::default().with(tenant, 1));
+        Self { operator: O::default(), state: State::default(), key, settings, now, fired: 0 }
+    }
+
+    /// Replaces the tenant's settings.
+    pub fn set_tenant(&mut self, tenant: Tenant) {
+        self.settings = Arc::new(self.settings.with(tenant, self.settings.version + 1));
+    }
+
+    /// Feeds a record of this event.
+    pub fn record(&mut self, event_id: EventId, record: O::In) -> OperatorResult<Done<O::Out>> {
+        let now = self.now;
+        self.feed(Cause::Event(event_id), now, Input::Record(record))
+    }
+
+    /// Feeds a reply as it comes out of the log: what is pending no longer was answered before, and is dropped.
+    pub fn reply(
+        &mut self,
+        job_id: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> Option<OperatorResult<Done<O::Out>>> {
+        self.state.pending.remove(&job_id)?;
+        let now = self.now;
+        Some(self.feed(Cause::Job(job_id), now, Input::Reply(job_id, answer)))
+    }
+
+    /// Lets time pass, and fires the timers that fall due, in their order.
+    pub fn advance(&mut self, by_ms: i64) -> Vec<Done<O::Out>> {
+        let until = self.now.plus(by_ms);
+        let mut done = Vec::new();
+        while let Some((at, name)) = self.next_timer().filter(|(at, _)| *at <= until) {
+            self.now = self.now.max(at);
+            self.state.timers.remove(&name);
+            self.fired += 1;
+            let cause = Cause::Timer(EventId::of(&[&name.1, &at.0.to_be_bytes(), &self.fired.to_be_bytes()]));
+            let event_time = if name.0 == TimerKind::Event { at } else { self.now };
+            let fed = self.feed(cause, event_time, Input::Timer(name.0, name.1, at));
+            done.push(fed.expect("no timer of ours is poison"));
+        }
+        self.now = until;
+        done
+    }
+
+    /// Fires a timer of this name now, whether one was set or not.
+    pub fn timer(&mut self, name: &[u8]) -> OperatorResult<Done<O::Out>> {
+        let (now, cause) = (self.now, Cause::Timer(EventId::of(&[name])));
+        self.feed(cause, now, Input::Timer(TimerKind::Now, name.to_vec(), now))
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<(Millis, (TimerKind, Vec<u8>))> {
+        self.state.timers.iter().map(|(name, at)| (*at, name.clone())).min()
+    }
+
+    /// The jobs that nobody has answered.
+    pub fn pending(&self) -> Vec<Job> {
+        self.state.pending.iter().map(|(id, request)| Job { id: *id, request: request.clone() }).collect()
+    }
+
+    /// How many rows a table holds, expired ones not counted.
+    pub fn rows<T: AvroRecord + 'static>(&self, table: &Table<T>) -> usize {
+        let live = |expires: &Option<i64>| expires.is_none_or(|at| at > self.now.0);
+        let of_table = |(place, (_, _, expires)): &(&Place, &(u8, Vec<u8>, Option<i64>))| {
+            place.0 == table.spec.number && live(expires)
+        };
+        self.state.rows.iter().filter(of_table).count()
+    }
+
+    /// Puts a row there as another part of leadline would have.
+    pub fn seed<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8], row: &T) {
+        let mut datum = Vec::new();
+        avro::append_datum(row, &mut datum).unwrap();
+        let expires = table.spec.ttl_ms.map(|ttl| self.now.0 + ttl);
+        self.state.rows.insert((table.spec.number, key.to_vec()), (table.spec.version, datum, expires));
+    }
+
+    fn feed(
+        &mut self,
+        cause: Cause,
+        event_time: Millis,
+        input: Input<O::In>,
+    ) -> OperatorResult<Done<O::Out>> {
+        let (aborted, would_be) = self.run(&cause, event_time, input.clone());
+        let (done, state) = self.run(&cause, event_time, input);
+        assert_eq!(format!("{aborted:?}"), format!("{done:?}"), "an input that ran again did something else");
+        assert_eq!(would_be, state, "an input that ran again left other rows");
+        let done = done?;
+        self.state = state;
+        Ok(done)
+    }
+
+    fn run(
+        &mut self,
+        cause: &Cause,
+        event_time: Millis,
+        input: Input<O::In>,
+    ) -> (OperatorResult<Done<O::Out>>, State) {
+        // Built anew each time: an operator keeps nothing outside its tables.
+        self.operator = O::default();
+        let mut epoch = Epoch {
+            state: self.state.clone(),
+            live: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            now: self.now,
+            origin: (self.key.tenant.as_str().to_owned(), O::ID.name, *cause.bytes()),
+            jobs: Vec::new(),
+        };
+        let mut out = Vec::new();
+        let times = (self.now, event_time);
+        let mut cx = Context::new(&self.key, cause, times, &self.settings, &mut epoch, &mut out);
+        let result = match input {
+            Input::Record(record) => self.operator.on_record(&mut cx, record),
+            Input::Reply(job_id, answer) => self.operator.on_reply(&mut cx, job_id, answer),
+            Input::Timer(kind, name, at) => self.operator.on_timer(&mut cx, kind, &name, at),
+        };
+        let event_time = cx.event_time;
+        let jobs = epoch.jobs.clone();
+        let state = epoch.finish();
+        (result.map(|()| Done { out, jobs, event_time }), state)
+    }
+}
+
+/// The effects of one input.
+struct Epoch {
+    state: State,
+    live: BTreeMap<Place, (TableSpec, Option<Box<dyn AnyRow>>)>,
+    touched: BTreeSet<Place>,
+    now: Millis,
+    /// Tenant, operator and cause: what a job's id is made of.
+    origin: (String, &'static str, [u8; 16]),
+    jobs: Vec<Job>,
+}
+
+impl Epoch {
+    /// Writes changed rows back, as an epoch does when it closes.
+    fn finish(mut self) -> State {
+        for place in self.touched {
+            let Some((spec, row)) = self.live.remove(&place) else { continue };
+            match row {
+                Some(row) => {
+                    let mut datum = Vec::new();
+                    row.encode(&mut datum).expect("every row of ours can be encoded");
+                    let expires = spec.ttl_ms.map(|ttl| self.now.0 + ttl);
+                    self.state.rows.insert(place, (spec.version, datum, expires));
+                }
+                None => {
+                    self.state.rows.remove(&place);
+                }
+            }
+        }
+        self.state
+    }
+}
+
+impl Effects for Epoch {
+    fn row(
+        &mut self,
+        table: &TableSpec,
+        key: &[u8],
+        decode: DecodeRow,
+    ) -> OperatorResult<Option<&mut dyn AnyRow>> {
+        let place = (table.number, key.to_vec());
+        if !self.live.contains_key(&place) {
+            let stored = self.state.rows.get(&place);
+            let stored = stored.filter(|(_, _, expires)| expires.is_none_or(|at| at > self.now.0));
+            let row = stored.map(|(version, datum, _)| decode(*version, datum)).transpose()?;
+            self.live.insert(place.clone(), (*table, row));
+        }
+        let row = self.live.get_mut(&place).and_then(|(_, row)| row.as_mut());
+        Ok(row.map(|row| &mut **row as &mut dyn AnyRow))
+    }
+
+    fn touch(&mut self, table: &TableSpec, key: &[u8]) {
+        self.touched.insert((table.number, key.to_vec()));
+    }
+
+    fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>) {
+        let place = (table.number, key.to_vec());
+        self.live.insert(place.clone(), (*table, row));
+        self.touched.insert(place);
+    }
+
+    fn job(&mut self, request: JobRequest) -> JobId {
+        let (tenant, operator, cause) = &self.origin;
+        let n = u32::try_from(self.jobs.len()).unwrap().to_be_bytes();
+        let id = JobId::of(&[b"leadline", tenant.as_bytes(), operator.as_bytes(), cause, &n]);
+        self.state.pending.insert(id, request.clone());
+        self.jobs.push(Job { id, request });
+        id
+    }
+
+    fn timer(&mut self, kind: TimerKind, name: &[u8], at: Option<Millis>) -> OperatorResult {
+        match at {
+            Some(at) => self.state.timers.insert((kind, name.to_vec()), at),
+            None => self.state.timers.remove(&(kind, name.to_vec())),
+        };
+        Ok(())
+    }
+}
+
+/// An answer with this body.
+pub(crate) fn answered(body: impl Into<Vec<u8>>) -> Result<Answered, JobFailed> {
+    Ok(Answered { body: body.into().into(), attempts: 1, cost_micros: 7 })
+}
+
+/// A failure of this kind.
+pub(crate) fn failed(kind: FailureKind) -> Result<Answered, JobFailed> {
+    Err(JobFailed { kind, why: format!("it was {kind:?}"), attempts: 3 })
+}
+
+/// Whether a fault is the input's.
+pub(crate) fn is_poison(fault: &Fault) -> bool {
+    matches!(fault, Fault::Poison(_))
+}
+
+/// So many cases; what fails is printed whole, and becomes a test of its own.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}

@@ -1,0 +1,14 @@
+//! Each operator against a small sequential model, with inputs in any order, duplicates, late and contradictory
+//! replies, and timers. What is a promise of the design has its name.
+
+mod driver;
+mod inputs;
+
+mod alert;
+mod decode;
+mod dedupe;
+mod deliveries;
+mod leads;
+mod route;
+mod stages;
+mod window;
