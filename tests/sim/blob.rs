@@ -28,7 +28,7 @@ impl SimBlob {
         self.0.lock().unwrap().refused = None;
     }
 
-    /// Flips a byte of an object, behind everybody's back.
+    /// Puts a wrong byte into an object, behind everybody's back.
     pub fn damage(&self, name: &str) -> bool {
         let mut shared = self.0.lock().unwrap();
         let Some(content) = shared.objects.get_mut(name).filter(|content| !content.is_empty()) else {
@@ -36,21 +36,21 @@ impl SimBlob {
         };
         let mut bytes = content.to_vec();
         let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x40;
+        bytes[middle] = !bytes[middle];
         *content = Bytes::from(bytes);
         true
     }
 
-    /// The pieces of the newest snapshots, one name per partition that has two snapshots.
-    pub fn newest_snapshots(&self) -> Vec<String> {
+    /// Partitions' two newest snapshots, each by the name of its first piece: newest, second.
+    pub fn snapshots(&self) -> Vec<(String, String)> {
         let shared = self.0.lock().unwrap();
         let manifests = shared.objects.iter().filter(|(name, _)| name.ends_with("manifest.json"));
-        let newest = manifests.filter_map(|(_, json)| {
+        let both = manifests.filter_map(|(_, json)| {
             let manifest: serde_json::Value = serde_json::from_slice(json).unwrap();
-            let snapshots = manifest["snapshots"].as_array()?.clone();
-            (snapshots.len() == 2).then(|| snapshots[0]["pieces"][0]["blob"].as_str().unwrap().to_owned())
+            let piece = |n: usize| Some(manifest["snapshots"][n]["pieces"][0]["blob"].as_str()?.to_owned());
+            Some((piece(0)?, piece(1)?))
         });
-        newest.collect()
+        both.collect()
     }
 
     fn run<T>(&self, work: impl FnOnce(&mut BTreeMap<String, Bytes>) -> T) -> Result<T, BlobError> {

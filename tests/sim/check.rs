@@ -213,10 +213,18 @@ fn leads(model: &Model, contents: &Contents) -> Found {
         );
         let ids: BTreeSet<_> = lead.contact_ids.iter().cloned().collect();
         ensure!(ids.len() == lead.contact_ids.len(), "{caller:?}: a contact twice in {:?}", lead.contact_ids);
-        ensure!(
-            must.is_subset(&ids) && ids.is_subset(&subjects),
-            "{caller:?}: contacts {ids:?}, at least {must:?}"
-        );
+        if let Some(left_out) = must.difference(&ids).next() {
+            let known = contents.calls.iter().find(|row| row.call_id == *left_out);
+            return Err(format!(
+                "{caller:?}: {left_out} is not among {:?} of lead {} at revision {}, its record names {:?}: {:?}",
+                lead.contact_ids,
+                lead.lead_id,
+                lead.revision,
+                known.map(|row| row.lead_id),
+                of(left_out)
+            ));
+        }
+        ensure!(ids.is_subset(&subjects), "{caller:?}: contacts {ids:?} of {subjects:?}");
         history(lead, contents)?;
         let scores = ids.iter().filter_map(|subject| of(subject).worth());
         let best = scores.map(|worth| (worth.class == "lead", worth.score)).max();

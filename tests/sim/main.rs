@@ -14,6 +14,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout
 )]
+#![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod blob;
 mod chance;

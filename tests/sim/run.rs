@@ -1,5 +1,7 @@
 //! One run: a script of events, a schedule of turns and a set of faults, all decided by one seed.
 
+use std::collections::BTreeSet;
+
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::state::{State, StateError};
 use leadline_connectors::contract::store::StoreError;
@@ -88,14 +90,15 @@ struct Run {
     world: World,
     active: Vec<Fault>,
     wall_offset_ms: i64,
-    state_lost_at: u32,
+    /// Snapshots that were damaged.
+    damaged: BTreeSet<String>,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
         let mut world = World::new(seed);
         let active = FAULTS.into_iter().filter(|_| world.chance.happens(400)).collect();
-        Self { world, active, wall_offset_ms: 0, state_lost_at: 0 }
+        Self { world, active, wall_offset_ms: 0, damaged: BTreeSet::new() }
     }
 
     fn all(&mut self) -> Result<(), String> {
@@ -228,16 +231,18 @@ impl Run {
 
     /// A damaged newest snapshot must not matter; two damaged ones are more than is promised.
     fn damage_snapshot(&mut self) {
-        let names = self.world.blob.newest_snapshots();
-        if let Some(name) = names.first()
-            && self.world.lives != self.state_lost_at
-        {
-            self.state_lost_at = self.world.lives;
-            self.world.note(format!("{name} is damaged, and the state store is lost"));
-            self.world.blob.damage(name);
-            self.world.crash(false);
-            self.lose_state();
-        }
+        let candidates = self.world.blob.snapshots();
+        let Some((newest, _)) = candidates
+            .into_iter()
+            .find(|(newest, second)| !self.damaged.contains(second) && !self.damaged.contains(newest))
+        else {
+            return;
+        };
+        self.world.note(format!("{newest} is damaged, and the state store is lost"));
+        self.world.blob.damage(&newest);
+        self.damaged.insert(newest);
+        self.world.crash(false);
+        self.lose_state();
     }
 
     fn lose_state(&mut self) {
@@ -321,7 +326,7 @@ impl Run {
     }
 
     fn heal_stores(&mut self) {
-        self.world.disk.set_capacity(None);
+        self.world.disk.heal();
         self.world.blob.heal();
     }
 
@@ -344,14 +349,7 @@ impl Run {
             if waited_ms > REST_MS_MAX {
                 return Err(format!("it does not come to rest: {}", self.what_is_open()));
             }
-            if let Err(why) = self.world.settle() {
-                // A fault that was planned before the healing.
-                self.world.note(format!("the process ends: {why}"));
-                self.world.crash(false);
-                self.world.disk = self.world.disk.copy();
-                self.restart()?;
-                continue;
-            }
+            self.world.settle()?;
             let before = self.world.commits();
             let step = if self.what_is_open().is_empty() { 10_000 } else { 500 };
             self.world.advance(step);

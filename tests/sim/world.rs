@@ -36,6 +36,9 @@ const SEGMENT_BYTES: u64 = 128 << 10;
 /// Snapshots are taken often, so that restores have something to choose from.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(90);
 
+/// Rounds of turns at one instant; a run needs some dozens.
+const ROUNDS_MAX: u32 = 5_000;
+
 /// What lives from the start of a process to its end.
 pub struct Life {
     pub log: Arc<WatchedLog>,
@@ -223,7 +226,7 @@ impl World {
 
     /// Gives every part turns until none has anything to do at this time.
     pub fn settle(&mut self) -> Result<(), String> {
-        for _ in 0..100_000 {
+        for _ in 0..ROUNDS_MAX {
             let mut progressed = false;
             for which in 0..7 {
                 progressed |= self.turn(which);
@@ -235,7 +238,7 @@ impl World {
                 return Ok(());
             }
         }
-        Err("100,000 rounds of turns did not bring it to rest".to_owned())
+        Err(format!("{ROUNDS_MAX} rounds of turns did not bring it to rest"))
     }
 
     /// Lets time pass, for the machine and for the calls that run.

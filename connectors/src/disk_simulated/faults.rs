@@ -71,6 +71,12 @@ impl Faults {
         self.kill_at = Some(self.operations.saturating_add(operations));
     }
 
+    pub(super) fn heal(&mut self) {
+        self.planned.clear();
+        self.planned_reads.clear();
+        self.kill_at = None;
+    }
+
     /// Before an operation that changes or syncs something.
     pub(super) fn begin(&mut self) -> Result<(), Refused> {
         self.present().map_err(Refused::Gone)?;

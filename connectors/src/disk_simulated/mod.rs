@@ -69,6 +69,13 @@ impl SimulatedDisk {
         lock(&self.machine).faults.kill_after(operations);
     }
 
+    /// Takes back every fault that was planned and has not happened, and the bound of the disk.
+    pub fn heal(&self) {
+        let mut machine = lock(&self.machine);
+        machine.capacity_bytes = None;
+        machine.faults.heal();
+    }
+
     /// Whether the process has been killed, or this life of the machine is over.
     pub fn is_gone(&self) -> bool {
         lock(&self.machine).faults.gone.is_some()

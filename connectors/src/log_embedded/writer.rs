@@ -309,29 +309,33 @@ impl Writer {
 
     /// Drops the oldest segments that nobody needs: below every floor, and past their time or the log's size.
     pub(crate) fn drop_old(&self) {
-        let (now, mut dropped) = (self.clock.wall(), Vec::new());
-        {
-            let mut state = self.shared.write_state();
-            while let Some(oldest) = state.sealed.front() {
-                let next = state.sealed.get(1).map_or(&state.active.header, |segment| &segment.header);
-                let due = self.is_past(&oldest.header, next, now) || state.disk_bytes > self.config.max_bytes;
-                if !due || !is_below_floors(&oldest.header, next, &state.floors) {
-                    break;
-                }
-                let Some(oldest) = state.sealed.pop_front() else { break };
-                dropped.push(oldest);
+        let now = self.clock.wall();
+        while let Some(oldest) = self.droppable(now) {
+            // One after the other and each durably: a crash must never leave a hole among the segments.
+            let removed = match self.disk.remove(&oldest.name()) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                removed => removed,
+            };
+            if let Err(error) = removed.and_then(|()| self.disk.sync_folder()) {
+                tracing::warn!(%error, segment = oldest.name(), "an old log segment could not be removed");
+                break;
             }
-        }
-        for segment in &dropped {
-            if let Err(error) = self.disk.remove(&segment.name()) {
-                tracing::warn!(%error, segment = segment.name(), "an old log segment could not be removed");
-            }
+            self.shared.write_state().sealed.pop_front();
         }
         let state = self.shared.read_state();
         let sealed: u64 = state.sealed.iter().map(|segment| segment.file.length().unwrap_or(0)).sum();
         drop(state);
         let spares = self.spares.count() as u64 * self.config.segment_bytes;
         self.shared.write_state().disk_bytes = sealed + self.segment_bytes + spares;
+    }
+
+    /// The oldest sealed segment, if nobody needs it any more.
+    fn droppable(&self, now: Millis) -> Option<Arc<Segment>> {
+        let state = self.shared.read_state();
+        let oldest = state.sealed.front()?;
+        let next = state.sealed.get(1).map_or(&state.active.header, |segment| &segment.header);
+        let due = self.is_past(&oldest.header, next, now) || state.disk_bytes > self.config.max_bytes;
+        (due && is_below_floors(&oldest.header, next, &state.floors)).then(|| Arc::clone(oldest))
     }
 
     fn is_past(&self, segment: &SegmentHeader, next: &SegmentHeader, now: Millis) -> bool {

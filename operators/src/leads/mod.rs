@@ -222,6 +222,7 @@ impl Leads {
                 merge::new_lead(LeadId::of(&parts), contact, call)
             }
         };
+        let before = lead.clone();
         call.lead_id = Some(lead.lead_id);
         if !lead.contact_ids.contains(&call.call_id) {
             lead.contact_ids.push(call.call_id.clone());
@@ -237,7 +238,6 @@ impl Leads {
                 calls.push(other.clone());
             }
         }
-        let before = lead.clone();
         merge::rebuild(&mut lead, &calls);
         if !is_new && lead == before {
             return Ok(None);

@@ -22,7 +22,7 @@ const SYNC_LOOK_MS: u64 = 1_000;
 /// What others learn from an applied commit.
 pub(super) trait AfterApply: Send + Sync {
     /// The store holds the partition's rows up to this commit.
-    fn applied(&self, partition: Partition, number: CommitNumber);
+    fn applied(&self, partition: Partition, position: &Position);
     /// A job row has come (`true`) or gone.
     fn job(&self, partition: Partition, ready_key: &[u8], there: bool);
 }
@@ -163,7 +163,7 @@ impl Applier {
         }
         metrics::histogram!("leadline_state_apply_ms").record(started.elapsed().as_secs_f64() * 1e3);
         self.retention.committed(committed.partition, committed.position);
-        self.after.applied(committed.partition, committed.position.number);
+        self.after.applied(committed.partition, &committed.position);
         for (key, value) in committed.changes.iter() {
             if key.first() == Some(&keys::READY) {
                 self.after.job(committed.partition, key, value.is_some());

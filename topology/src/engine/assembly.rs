@@ -14,13 +14,13 @@ use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::{PartitionState, State};
 use leadline_connectors::contract::store::RecordWriter;
 use leadline_schemas::settings::Settings;
-use leadline_schemas::{CommitNumber, Partition, Topic};
+use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::applier::{AfterApply, Applier, ApplyProgress, Retention};
 use super::graph::BuildPipeline;
 use super::jobs::{Executor, ExecutorParts, LaneKey, Notice, Responders, job_id_of};
 use super::keys;
-use super::partition::{Committed, Surroundings, lock};
+use super::partition::{Committed, Position, Surroundings, lock};
 use super::restore::{RestoreError, catch_up};
 use super::snapshot;
 use super::snapshots::{Round, Snapshots};
@@ -95,12 +95,19 @@ pub(super) struct Handles {
 struct Fanout {
     mailboxes: BTreeMap<Partition, Arc<Mailbox>>,
     notices: Mutex<Sender<Notice>>,
+    /// Partitions whose replies of before the start are not all applied, and where those end.
+    behind: Mutex<BTreeMap<Partition, Offset>>,
 }
 
 impl AfterApply for Fanout {
-    fn applied(&self, partition: Partition, number: CommitNumber) {
+    fn applied(&self, partition: Partition, position: &Position) {
         if let Some(mailbox) = self.mailboxes.get(&partition) {
-            mailbox.applied(partition, number);
+            mailbox.applied(partition, position.number);
+        }
+        let mut behind = lock(&self.behind);
+        if behind.get(&partition).is_some_and(|end| position.replies_next >= *end) {
+            behind.remove(&partition);
+            let _ = lock(&self.notices).send(Notice::CaughtUp(partition));
         }
     }
 
@@ -133,7 +140,9 @@ pub(super) fn assemble(mut parts: EngineParts) -> Result<Assembly, RestoreError>
     let owners = restored.iter().filter_map(|r| Some((r.id, Arc::clone(mailboxes.get(owner(r.id))?))));
     let owners: BTreeMap<Partition, Arc<Mailbox>> = owners.collect();
 
+    let behind = replies_behind(&parts, &restored)?;
     let (executor, notices) = Executor::new(ExecutorParts {
+        behind: behind.keys().copied().collect(),
         partitions: states.clone(),
         log: Arc::clone(&parts.log),
         clock: Arc::clone(&parts.clock),
@@ -147,7 +156,11 @@ pub(super) fn assemble(mut parts: EngineParts) -> Result<Assembly, RestoreError>
         log: Arc::clone(&parts.log),
         clock: Arc::clone(&parts.clock),
         retention: Arc::clone(&retention),
-        after: Arc::new(Fanout { mailboxes: owners.clone(), notices: Mutex::new(notices.clone()) }),
+        after: Arc::new(Fanout {
+            mailboxes: owners.clone(),
+            notices: Mutex::new(notices.clone()),
+            behind: Mutex::new(behind),
+        }),
         progress: ApplyProgress::default(),
     };
     let store = store_writer(&mut parts, &restored, &states, &queue, &retention);
@@ -179,6 +192,21 @@ pub(super) fn assemble(mut parts: EngineParts) -> Result<Assembly, RestoreError>
     }
     let handles = Handles { mailboxes, notices, queue, committer };
     Ok(Assembly { hands, applier, commits, executor, store, snapshots, handles })
+}
+
+/// Partitions with replies that no commit covers yet, and where those end.
+fn replies_behind(
+    parts: &EngineParts,
+    restored: &[Restored],
+) -> Result<BTreeMap<Partition, Offset>, RestoreError> {
+    let mut behind = BTreeMap::new();
+    for r in restored {
+        let (_, end) = parts.log.range(Topic::Replies, r.id)?;
+        if r.position.replies_next < end {
+            behind.insert(r.id, end);
+        }
+    }
+    Ok(behind)
 }
 
 /// Has each worker woken when its partitions' input has moved.

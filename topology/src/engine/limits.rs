@@ -34,6 +34,8 @@ pub(crate) const ABORTS_MAX: u32 = 3;
 
 /// Pause of a partition after an engine fault, before it runs again from its last commit.
 pub(crate) const STUMBLE_PAUSE_MS: u64 = 1_000;
+/// Pause of a partition after an aborted commit: a log that aborts again and again must not be asked in a busy loop.
+pub(crate) const ABORT_PAUSE_MS: u64 = 50;
 /// Pause before a state store that refused a commit is asked again.
 pub(crate) const APPLY_RETRY_MS: u64 = 1_000;
 /// Pause before a record store that is away is asked again.

@@ -648,6 +648,7 @@ impl Partition {
                     "commit aborted; running again"
                 );
                 self.restart(worker);
+                self.retry_boot_ms = Some(self.around.clock.boot_ms() + ABORT_PAUSE_MS);
             }
             CommitAnswer::Fenced(why) | CommitAnswer::Unknown(why) => {
                 self.lost = true;

@@ -65,8 +65,8 @@ pub enum RestoreError {
     /// A row in a frame is not what it should be.
     #[error("{0}")]
     Row(String),
-    /// The snapshot cannot be used.
-    #[error("{0}")]
+    /// Snapshots cannot be read or written now.
+    #[error("snapshots: {0}")]
     Snapshot(String),
 }
 

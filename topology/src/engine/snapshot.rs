@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use leadline_connectors::contract::blob::Blob;
+use leadline_connectors::contract::blob::{Blob, BlobError};
 use leadline_connectors::contract::state::{Change, PartitionState, StateView};
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Partition};
@@ -82,9 +82,7 @@ pub(super) async fn take(
     manifest.snapshots.retain(|entry| entry.number != number);
     manifest.snapshots.insert(0, Entry { number, pieces, rows });
     let dropped = manifest.snapshots.split_off(KEPT.min(manifest.snapshots.len()));
-    let json =
-        serde_json::to_vec_pretty(&manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
-    blob.replace(&manifest_name(partition), Bytes::from(json)).await.map_err(snapshot_error)?;
+    place(blob, partition, &manifest).await?;
     for piece in dropped.into_iter().flat_map(|entry| entry.pieces) {
         blob.remove(&piece.blob).await.map_err(snapshot_error)?;
     }
@@ -126,39 +124,62 @@ pub(super) async fn read_manifest(
 }
 
 /// Fills an empty store from the newest snapshot whose hash agrees; answers its commit, none without snapshots.
+///
+/// Snapshots that cannot be used leave the manifest: the log must not be cut on the strength of them.
 pub(super) async fn restore(
     blob: &dyn Blob,
     partition: Partition,
     store: &Arc<dyn PartitionState>,
 ) -> Result<Option<CommitNumber>, RestoreError> {
-    let Some(manifest) = read_manifest(blob, partition).await? else { return Ok(None) };
+    let Some(mut manifest) = read_manifest(blob, partition).await? else { return Ok(None) };
+    let mut unusable = Vec::new();
     for entry in &manifest.snapshots {
-        match restore_entry(blob, store, entry).await {
-            Ok(()) => return Ok(Some(entry.number)),
-            Err(error) => {
-                tracing::error!(partition = partition.0, commit = entry.number.0, %error, "a snapshot cannot be used");
-            }
+        let number = entry.number;
+        if let Some(why) = what_is_wrong(blob, entry).await? {
+            tracing::error!(partition = partition.0, commit = number.0, why, "a snapshot cannot be used");
+            unusable.push(number);
+            continue;
+        }
+        fill_from(blob, store, entry).await?;
+        if !unusable.is_empty() {
+            manifest.snapshots.retain(|entry| !unusable.contains(&entry.number));
+            place(blob, partition, &manifest).await?;
+        }
+        return Ok(Some(number));
+    }
+    Ok(None)
+}
+
+/// Places a manifest: from now on its snapshots count.
+async fn place(blob: &dyn Blob, partition: Partition, manifest: &Manifest) -> Result<(), RestoreError> {
+    let json =
+        serde_json::to_vec_pretty(manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
+    blob.replace(&manifest_name(partition), Bytes::from(json)).await.map_err(snapshot_error)
+}
+
+/// Why a snapshot cannot be used, if so. A blob store that is away is an error: it says nothing of the snapshot.
+async fn what_is_wrong(blob: &dyn Blob, entry: &Entry) -> Result<Option<String>, RestoreError> {
+    for piece in &entry.pieces {
+        let name = &piece.blob;
+        match blob.read(name).await {
+            Ok(Some(content)) if hex_sha256(&content) == piece.sha256 => {}
+            Ok(Some(_)) => return Ok(Some(format!("{name} is not what was written"))),
+            Ok(None) => return Ok(Some(format!("{name} is missing"))),
+            Err(BlobError::Damaged { why, .. }) => return Ok(Some(format!("{name}: {why}"))),
+            Err(error) => return Err(snapshot_error(error)),
         }
     }
     Ok(None)
 }
 
-async fn restore_entry(
+/// Fills an empty store from a snapshot of which every piece was checked: half a snapshot is worse than none.
+async fn fill_from(
     blob: &dyn Blob,
     store: &Arc<dyn PartitionState>,
     entry: &Entry,
 ) -> Result<(), RestoreError> {
-    if sabotage::on(Bug::HalfSnapshot) {
-        return Ok(store.apply(&[], entry.number)?);
-    }
-    // All pieces are checked before any row is applied: half a snapshot is worse than none.
-    for piece in &entry.pieces {
-        let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
-        if content.map(hex_sha256).as_ref() != Some(&piece.sha256) {
-            return Err(RestoreError::Snapshot(format!("{} is missing or not what was written", piece.blob)));
-        }
-    }
-    for piece in &entry.pieces {
+    let pieces = if sabotage::on(Bug::HalfSnapshot) { &[][..] } else { &entry.pieces };
+    for piece in pieces {
         let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
         fill(&content.unwrap_or_default(), store)?;
     }
@@ -234,6 +255,6 @@ fn hex_sha256(content: impl AsRef<[u8]>) -> String {
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn snapshot_error(error: leadline_connectors::contract::blob::BlobError) -> RestoreError {
+fn snapshot_error(error: BlobError) -> RestoreError {
     RestoreError::Snapshot(error.to_string())
 }

@@ -25,6 +25,8 @@ pub(in super::super) enum Outcome {
         /// For the circuit.
         reached: bool,
     },
+    /// The log took no reply: the job stays pending, and the next process starts it again.
+    Abandoned,
     /// Another attempt is worth it.
     Retry {
         /// Retry-After.
@@ -71,12 +73,15 @@ impl Attempt {
             Err(Failure::Call(CallError::Unclear { why })) => {
                 (failed(FailureKind::Unclear, why, attempt), false)
             }
+            Err(Failure::LogGone) => return Outcome::Abandoned,
             Err(Failure::NotConfigured(why)) => (failed(FailureKind::NotConfigured, why, attempt - 1), true),
         };
         let label = if matches!(outcome, ReplyOutcome::Answered(_)) { "answered" } else { "failed" };
         metrics::counter!("leadline_jobs_total", "kind" => kind, "outcome" => label).increment(1);
-        self.reply(job, outcome).await;
-        Outcome::Replied { reached }
+        match self.reply(job, outcome).await {
+            true => Outcome::Replied { reached },
+            false => Outcome::Abandoned,
+        }
     }
 
     async fn call(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {
@@ -118,7 +123,10 @@ impl Attempt {
                 let why = "an attempt was under way when leadline stopped, and this sink has no idempotency";
                 return Err(Failure::Call(CallError::Unclear { why: why.to_owned() }));
             }
-            self.reply(job, ReplyOutcome::Started(Started { attempt })).await;
+            // What is not known to have started must not be sent: nobody could tell later.
+            if !self.reply(job, ReplyOutcome::Started(Started { attempt })).await {
+                return Err(Failure::LogGone);
+            }
         }
         let request = SinkRequest {
             key: work.key(&job.tenant, &job.request.target),
@@ -140,8 +148,9 @@ impl Attempt {
         }
     }
 
-    /// Appends the reply; a log that is busy or full is asked again, for the result must not be lost.
-    async fn reply(&self, job: &PendingJob, outcome: ReplyOutcome) {
+    /// Appends the reply; a log that is busy or full is asked again, for the result must not be lost. Answers
+    /// whether it is durable.
+    async fn reply(&self, job: &PendingJob, outcome: ReplyOutcome) -> bool {
         let reply = Reply {
             job_id: job.job_id,
             tenant: job.tenant.clone(),
@@ -154,18 +163,18 @@ impl Attempt {
             Ok(value) => Bytes::from(value),
             Err(error) => {
                 tracing::error!(job = %job.job_id, %error, "a reply could not be encoded");
-                return;
+                return false;
             }
         };
         loop {
             let record = Append { topic: Topic::Replies, partition: self.partition, value: value.clone() };
             match self.log.append(vec![record]).await {
-                Ok(_) => return,
+                Ok(_) => return true,
                 Err(AppendError::Busy { .. } | AppendError::Full) => tokio::time::sleep(APPEND_RETRY).await,
                 Err(error) => {
                     // Too large or a broken log: the job stays pending and is started again after a restart.
                     tracing::error!(job = %job.job_id, %error, "a reply could not be appended");
-                    return;
+                    return false;
                 }
             }
         }
@@ -176,6 +185,7 @@ impl Attempt {
 enum Failure {
     Call(CallError),
     NotConfigured(String),
+    LogGone,
 }
 
 fn timed_out() -> Failure {

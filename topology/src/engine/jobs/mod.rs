@@ -6,7 +6,7 @@
 mod attempt;
 mod lane;
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub(super) enum Notice {
     Came(LaneKey),
     /// A job row has gone: its reply is committed.
     Gone(LaneKey, JobId),
+    /// All replies that a partition had at the start are applied.
+    CaughtUp(Partition),
     /// An attempt has ended.
     Ended(LaneKey, Box<PendingJob>, i32, Outcome),
     /// Start nothing more.
@@ -50,6 +52,9 @@ pub(super) enum Notice {
 
 /// What the executor needs of the process.
 pub(super) struct ExecutorParts {
+    /// Partitions whose replies of before the start are not all applied: a job that looks pending there may have
+    /// its answer in the log, or note of an attempt that must not be repeated.
+    pub(super) behind: BTreeSet<Partition>,
     pub(super) partitions: BTreeMap<Partition, Arc<dyn PartitionState>>,
     pub(super) log: Arc<dyn Log>,
     pub(super) clock: Arc<dyn Clock>,
@@ -179,6 +184,9 @@ impl Executor {
     fn take(&mut self, notice: Notice) {
         match notice {
             Notice::Came(key) => self.wake_lane(key),
+            Notice::CaughtUp(partition) => {
+                self.parts.behind.remove(&partition);
+            }
             Notice::Gone(key, job_id) => {
                 if let Some(lane) = self.lanes.get_mut(&key) {
                     lane.forget(job_id);
@@ -211,6 +219,7 @@ impl Executor {
             let store = self.parts.partitions.get(&key.partition).cloned();
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let next = match store {
+                Some(_) if self.parts.behind.contains(&key.partition) => None,
                 Some(store) if target_running < TARGET_JOBS_RUNNING_MAX => lane.next(&key, &*store, now),
                 _ => None,
             };
@@ -257,6 +266,7 @@ impl Executor {
                 lane.running = lane.running.saturating_sub(1);
                 lane.circuit.note(reached, boot_ms);
             }
+            Outcome::Abandoned => lane.running = lane.running.saturating_sub(1),
             Outcome::Retry { after } => {
                 lane.circuit.note(false, boot_ms);
                 let pause = after
