@@ -1,12 +1,16 @@
 //! Recovery: what the files say the log is, and where its torn tail is cut.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
+use leadline_schemas::sabotage::{self, Bug};
+
 use super::error::{Damage, OpenError};
+use super::footer;
 use super::header::{SegmentHeader, segment_name, segment_number};
 use super::index::Index;
-use super::scan::{Behind, Scan, Stop, scan};
+use super::scan::{Behind, READ_BYTES, Scan, Stop, scan};
 use super::segment::Segment;
 use super::slots::Slots;
 use crate::contract::disk::{Disk, DiskFile};
@@ -14,8 +18,8 @@ use crate::contract::disk::{Disk, DiskFile};
 /// The log as the disk has it; every segment is sealed, for a start always opens a new one.
 pub(crate) struct Recovered {
     pub(crate) sealed: VecDeque<Arc<Segment>>,
-    /// The index of the newest, which has no footer yet.
-    pub(crate) newest: Option<Index>,
+    /// The index of the newest, and its footer, which is not written yet.
+    pub(crate) newest: Option<(Arc<Index>, Vec<u8>)>,
     pub(crate) next: Vec<u64>,
     pub(crate) next_sequence: u64,
     /// Bytes behind the last whole record that were cut off.
@@ -50,13 +54,30 @@ pub(crate) fn recover(disk: &dyn Disk, partitions: u16) -> Result<Recovered, Ope
         sealed.push_back(Arc::new(Segment { header, file, end, bytes }));
     }
     let (found, cut_bytes) = recover_newest(&newest)?;
-    // What was found was read from memory perhaps: it must be on disk before anything is built on it, its name too.
-    let synced = newest.file.sync_data().and_then(|()| disk.sync_folder());
-    synced.map_err(OpenError::disk("sync what it has recovered"))?;
+    secure(disk, &newest, &found).map_err(OpenError::disk("sync what it has recovered"))?;
     let Opened { header, file, bytes } = newest;
     let next = (0..slots.count()).map(|slot| header.base(slot) + found.index.count(slot)).collect();
+    let footer = footer::encode(&found.index, header.incarnation);
+    let bytes = bytes.max(found.end + footer.len() as u64);
     sealed.push_back(Arc::new(Segment { header, file, end: found.end, bytes }));
-    Ok(Recovered { sealed, newest: Some(found.index), next, next_sequence: found.next_sequence, cut_bytes })
+    let newest = Some((Arc::new(found.index), footer));
+    Ok(Recovered { sealed, newest, next, next_sequence: found.next_sequence, cut_bytes })
+}
+
+/// Makes durable what was found before anything is built on it, the segment's name too. The last group was perhaps
+/// read from memory; and if its sync has failed, the kernel may hold its pages for written though they are not: so
+/// it is written once more.
+fn secure(disk: &dyn Disk, newest: &Opened, found: &Scan) -> io::Result<()> {
+    let mut at = found.last_group;
+    while at < found.end {
+        let piece = usize::try_from(found.end - at).unwrap_or(READ_BYTES).min(READ_BYTES);
+        let mut bytes = vec![0; piece];
+        newest.file.read_at(&mut bytes, at)?;
+        newest.file.write_at(&bytes, at)?;
+        at += piece as u64;
+    }
+    newest.file.sync_data()?;
+    disk.sync_folder()
 }
 
 /// A segment whose header is right.
@@ -103,7 +124,10 @@ fn recover_newest(newest: &Opened) -> Result<(Scan, u64), OpenError> {
     let Opened { header, file, .. } = newest;
     let name = segment_name(header.number);
     let reading = || OpenError::disk(format!("read {name}"));
-    let found = scan(&**file, header, header.file_bytes).map_err(reading())?;
+    let mut found = scan(&**file, header, header.file_bytes).map_err(reading())?;
+    if sabotage::on(Bug::TailCutTooFar) {
+        found = scan(&**file, header, found.last_group).map_err(reading())?;
+    }
     let Stop::Bad { position, sequence, what } = &found.stop else { return Ok((found, 0)) };
     let behind = Behind::search(&**file, header, *position, header.file_bytes).map_err(reading())?;
     if behind.synced >= *sequence {

@@ -9,7 +9,7 @@ use super::slots::Slots;
 use crate::contract::disk::DiskFile;
 
 /// How much is read at once: large enough for full disk speed, small beside a segment.
-const READ_BYTES: usize = 1 << 20;
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// A file seen through a moving buffer.
 struct Window<'f> {
@@ -47,6 +47,8 @@ pub(crate) struct Scan {
     pub(crate) end: u64,
     /// The sequence of the frame that would stand at `end`.
     pub(crate) next_sequence: u64,
+    /// Where the last group begins: no frame says that it was synced.
+    pub(crate) last_group: u64,
     pub(crate) stop: Stop,
 }
 
@@ -79,6 +81,7 @@ struct Scanner<'h> {
     index: Index,
     position: u64,
     sequence: u64,
+    last_group: u64,
     open: Option<OpenCommit>,
 }
 
@@ -92,6 +95,7 @@ pub(crate) fn scan(file: &dyn DiskFile, header: &SegmentHeader, limit: u64) -> i
         index: Index::new(slots.count()),
         position: header.frames_at(),
         sequence: header.first_sequence,
+        last_group: header.frames_at(),
         open: None,
     };
     let fault = loop {
@@ -130,6 +134,9 @@ impl Scanner<'_> {
             Kind::Witness => {}
             Kind::Record => self.accept_record(frame)?,
             Kind::CommitPart => self.accept_part(frame)?,
+        }
+        if frame.synced + 1 == frame.sequence {
+            self.last_group = self.position;
         }
         self.position += frame.frame_bytes() as u64;
         self.sequence += 1;
@@ -188,7 +195,7 @@ impl Scanner<'_> {
             sequence: self.sequence,
             what,
         });
-        Scan { index: self.index, end, next_sequence, stop }
+        Scan { index: self.index, end, next_sequence, last_group: self.last_group, stop }
     }
 }
 

@@ -79,7 +79,9 @@ pub(crate) fn create_zeroed(disk: &dyn Disk, name: &str, bytes: u64) -> io::Resu
         disk.sync_folder()
     })();
     if made.is_err() {
+        // It has one of the two names; if that fails too, the next start finds and judges it.
         let _ = disk.remove(&unfinished);
+        let _ = disk.remove(name);
     }
     made
 }

@@ -46,13 +46,17 @@ pub(crate) struct Spares {
     wanted: Condvar,
 }
 
+/// How many there are when nothing is missing.
+const SPARES_MAX: usize = SPARE_SEGMENTS + RESERVED_SEGMENTS;
+
 const SPARE: &str = "spare-";
 
 /// Files of segments that are made when no spare will do.
 pub(crate) const FIRST: &str = "first";
 const LARGE: &str = "large-";
 
-/// Removes what a crash has left of files that were to become segments; answers the names of the spares.
+/// Removes what a crash has left of files that were to become segments, and spares too many; answers the names of the
+/// spares.
 pub(crate) fn clean(disk: &dyn Disk, segment_bytes: u64) -> io::Result<Vec<String>> {
     let mut spares = Vec::new();
     for name in disk.list()? {
@@ -88,8 +92,8 @@ impl Spares {
 
     /// How many there should be. The reserve is there whatever the log's size: commits must be able to end.
     fn target(&self) -> usize {
-        let full = SPARE_SEGMENTS + RESERVED_SEGMENTS;
-        if self.allows(full as u64 * self.segment_bytes) { full } else { RESERVED_SEGMENTS }
+        let within = self.allows(SPARES_MAX as u64 * self.segment_bytes);
+        if within { SPARES_MAX } else { RESERVED_SEGMENTS }
     }
 
     /// Whether so much beside the segments keeps the log within its bound.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::config::EmbeddedLogConfig;
 use super::error::{OpenError, is_full};
-use super::footer;
 use super::header::{Predecessor, SegmentHeader, frames_at};
 use super::index::Index;
 use super::recovery::Recovered;
@@ -44,13 +43,17 @@ pub(crate) fn start(
     };
     let begun = begin_segment(&**disk, &name, header);
     let (file, header) = begun.map_err(OpenError::disk("begin a segment"))?;
-    if let (Some(newest), Some(index)) = (newest, &recovered.newest) {
-        let footer = footer::encode(index, newest.header.incarnation);
+    let mut found = None;
+    if let (Some(newest), Some((index, footer))) = (newest, recovered.newest) {
         write_footer(&*newest.file, newest.header.number, newest.end, &footer);
+        found = Some((newest.header.number, index));
     }
     let active = Active { header: header.clone(), file: Arc::clone(&file), index: Index::new(slots.count()) };
     let caches = (config.tail_cache_bytes_max, config.index_cache_bytes_max);
     let shared = Arc::new(Shared::new(slots, recovered.sealed, active, recovered.next.clone(), caches));
+    if let Some((number, index)) = found {
+        shared.indexes.keep(number, index);
+    }
     let spares = Arc::new(Spares::new(Arc::clone(disk), Arc::clone(&shared), config, ready));
     let writer = Writer {
         disk: Arc::clone(disk),

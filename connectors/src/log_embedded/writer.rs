@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{Offset, Topic};
 use tokio::sync::oneshot;
 
@@ -194,12 +195,14 @@ impl Writer {
 
     /// Writes and syncs what is in the buffer, then lets readers and waiters know.
     fn flush(&mut self) -> Result<(), Broken> {
-        if !self.buffer.is_empty() {
-            let broken =
-                |what: &str, error: std::io::Error| Broken(format!("the log could not {what}: {error}"));
-            self.file.write_at(&self.buffer, self.position).map_err(|error| broken("be written", error))?;
-            // Never retried: after a failed sync the kernel may have dropped the pages.
-            self.file.sync_data().map_err(|error| broken("be synced", error))?;
+        let acknowledged_early = sabotage::on(Bug::AckBeforeSync);
+        let writes = !self.buffer.is_empty();
+        if writes {
+            let written = self.file.write_at(&self.buffer, self.position);
+            written.map_err(|error| Broken(format!("the log could not be written: {error}")))?;
+            if !acknowledged_early {
+                self.sync()?;
+            }
             self.position += self.buffer.len() as u64;
             self.known_synced = self.sequence - 1;
             self.buffer.clear();
@@ -217,7 +220,12 @@ impl Writer {
                 Answer::Committed(done) => done(CommitAnswer::Committed),
             }
         }
-        Ok(())
+        if writes && acknowledged_early { self.sync() } else { Ok(()) }
+    }
+
+    /// Never retried: after a failed sync the kernel may have dropped the pages.
+    fn sync(&self) -> Result<(), Broken> {
+        self.file.sync_data().map_err(|error| Broken(format!("the log could not be synced: {error}")))
     }
 
     /// Whether the last group still waits for a frame that proves it was synced, and there is room for one.

@@ -38,6 +38,7 @@ enum Asked {
 
 pub(super) struct Life<'r> {
     pub(super) log: EmbeddedLog,
+    disk: SimulatedDisk,
     steps: LogSteps,
     clock: Arc<HandClock>,
     model: &'r mut Model,
@@ -59,7 +60,8 @@ impl<'r> Life<'r> {
             model.check(&log); // It may have been killed with its very last operation.
         }
         let clock = Arc::clone(clock);
-        Ok(Self { log, steps, clock, model, asked: Vec::new(), next_call: number << 32 })
+        let disk = disk.clone();
+        Ok(Self { log, disk, steps, clock, model, asked: Vec::new(), next_call: number << 32 })
     }
 
     /// One thing that a process may do to its log.
@@ -75,6 +77,17 @@ impl<'r> Life<'r> {
                 self.clock.0.fetch_add(chance.below(600), Relaxed);
             }
             _ => self.raise_floors(chance),
+        }
+    }
+
+    /// What a disk may do meanwhile: fail, or fill up and have room again.
+    pub(super) fn disturb(&mut self, chance: &mut Seeded) {
+        match chance.below(60) {
+            0 => self.disk.fail(1 + chance.below(6), DiskFault::Device),
+            1 => self.disk.fail(1 + chance.below(6), DiskFault::Full),
+            2..=4 => self.disk.set_capacity(Some(self.disk.used_bytes() + chance.below(40_000))),
+            5 | 6 => self.disk.set_capacity(None),
+            _ => {}
         }
     }
 

@@ -20,7 +20,7 @@ use crate::clock_system::SystemClock;
 use crate::conformance::Seeded;
 use crate::contract::BoxFuture;
 use crate::disk_folder::FolderDisk;
-use crate::disk_simulated::SimulatedDisk;
+use crate::disk_simulated::{DiskFault, SimulatedDisk};
 
 fn config() -> EmbeddedLogConfig {
     EmbeddedLogConfig {
