@@ -9,17 +9,26 @@ use super::crash::{Chance, Fate};
 pub(super) struct Content {
     /// What a read answers: the page cache.
     pub(super) live: Vec<u8>,
-    /// What the last sync made sure of.
+    /// What is certain, up to the first change that is not.
     durable: Vec<u8>,
-    /// What came since, in order.
-    unsynced: Vec<Change>,
+    /// The changes since, in order.
+    changes: Vec<Change>,
 }
 
 #[derive(Clone)]
 struct Change {
     what: What,
-    /// A sync of it failed: the kernel has dropped the pages, a later sync does not write them.
-    dropped: bool,
+    sync: Sync,
+}
+
+/// What syncs did for a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// None came yet.
+    Awaited,
+    Done,
+    /// One failed: the kernel has dropped the pages, a later sync does not write them.
+    Failed,
 }
 
 #[derive(Clone)]
@@ -49,33 +58,38 @@ impl Content {
 
     fn change(&mut self, what: What) {
         what.apply(&mut self.live);
-        self.unsynced.push(Change { what, dropped: false });
+        self.changes.push(Change { what, sync: Sync::Awaited });
     }
 
     pub(super) fn sync(&mut self) {
-        let durable = &mut self.durable;
-        self.unsynced.retain(|change| {
-            if !change.dropped {
-                change.what.apply(durable);
-            }
-            change.dropped
-        });
+        self.synced(Sync::Done);
+        // What stands behind a change that is not certain has to wait for it: they may overlap.
+        let certain = self.changes.iter().take_while(|change| change.sync == Sync::Done).count();
+        for change in self.changes.drain(..certain) {
+            change.what.apply(&mut self.durable);
+        }
     }
 
     /// A sync that answers an error.
     pub(super) fn fail_sync(&mut self) {
-        self.unsynced.iter_mut().for_each(|change| change.dropped = true);
+        self.synced(Sync::Failed);
+    }
+
+    fn synced(&mut self, sync: Sync) {
+        let awaited = self.changes.iter_mut().filter(|change| change.sync == Sync::Awaited);
+        awaited.for_each(|change| change.sync = sync);
     }
 
     pub(super) fn unsynced(&self) -> usize {
-        self.unsynced.len()
+        self.changes.iter().filter(|change| change.sync != Sync::Done).count()
     }
 
     /// What the next life of the machine finds.
     pub(super) fn after_crash(&self, chance: &mut Chance<'_>) -> Self {
         let mut found = self.durable.clone();
-        for change in &self.unsynced {
-            match (chance.fate(), &change.what) {
+        for change in &self.changes {
+            let fate = if change.sync == Sync::Done { Fate::Kept } else { chance.fate() };
+            match (fate, &change.what) {
                 (Fate::Lost, _) => {}
                 (Fate::Torn, What::Write { at, bytes }) => {
                     for (from, to) in chance.pieces(bytes.len()) {
@@ -91,7 +105,7 @@ impl Content {
 
     /// A file all of which is on the platters.
     pub(super) fn durable(bytes: Vec<u8>) -> Self {
-        Self { live: bytes.clone(), durable: bytes, unsynced: Vec::new() }
+        Self { live: bytes.clone(), durable: bytes, changes: Vec::new() }
     }
 }
 

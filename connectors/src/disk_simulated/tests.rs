@@ -91,11 +91,17 @@ fn the_chosen_operation_fails_and_a_failed_sync_stays_undone() {
     assert_eq!(disk.bytes("a").unwrap(), b"ab345678", "readers see it");
     assert_eq!(disk.unsynced(), 2, "but no later sync has made it durable");
 
+    file.write_at(b"XY", 0).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(disk.unsynced(), 2, "only what is written again is");
+
     disk.fail(1, DiskFault::Full);
     disk.fail_read(1, DiskFault::Device);
     assert_eq!(file.write_at(b"WXYZ", 4).unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert!(file.length().is_err());
-    assert_eq!(disk.bytes("a").unwrap(), b"ab34WX78", "half of a failed write has happened");
+    assert_eq!(disk.bytes("a").unwrap(), b"XY34WX78", "half of a failed write has happened");
+    let found = disk.crash_machine(&mut Seeded::new(3)).bytes("a").unwrap();
+    assert_eq!(&found[..2], b"XY", "and what was synced stays above what was not");
 }
 
 #[test]

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::log::RECORD_BYTES_MAX;
 
-/// The largest part of a commit: a frame stays small enough to be checked in one read.
-pub(super) const PART_BYTES_MAX: usize = 1 << 20;
+/// What a commit must be able to have. An epoch takes in at most 4 MiB; 64 times that is no longer an epoch but a
+/// mistake.
+const COMMIT_BYTES_MAX: usize = 256 << 20;
 
-/// The largest commit. An epoch takes in at most 4 MiB; 64 times that is no longer an epoch but a mistake.
-pub(super) const COMMIT_BYTES_MAX: usize = 256 << 20;
+/// Positions inside a segment are 32 bits wide in the index, and a commit may get a segment of its own.
+const COMMIT_QUEUE_BYTES_MAX: usize = 2 << 30;
 
 /// Segments kept ready for commits when the disk has no room for another one.
 pub(super) const RESERVED_SEGMENTS: usize = 2;
@@ -32,6 +33,7 @@ pub(super) const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// | `segment_bytes` | 64 MiB | a third of a second at full speed: rolls are rare, the zero-filling ahead is short, opening reads one segment |
 /// | `max_bytes` | 64 GiB | 30 days of 2 M events a day at 1 KiB; above it old segments go early, or appends answer `Full` |
 /// | `group_bytes_max` | 8 MiB | 10 ms of a 1 GB/s disk: bounds what a single append waits for |
+/// | `part_bytes_max` | 1 MiB | design section 5: a part of a commit is checked in one read |
 /// | `append_queue_bytes_max` | 64 MiB | a third of a second at full speed; more waiting would only be latency |
 /// | `commit_queue_bytes_max` | 512 MiB | one of the largest commits, and room for all partitions' usual ones |
 /// | `tail_cache_bytes_max` | 64 MiB | readers a third of a second behind never touch the disk |
@@ -49,6 +51,8 @@ pub struct EmbeddedLogConfig {
     pub max_bytes: u64,
     /// How many bytes go into one write and sync; a single larger append or commit still goes as one.
     pub group_bytes_max: usize,
+    /// How many bytes of a commit go into one frame.
+    pub part_bytes_max: usize,
     /// How many bytes of appends wait before `Busy`; also the most that one call may append.
     pub append_queue_bytes_max: usize,
     /// How many bytes of commits wait; appends cannot take this room.
@@ -95,6 +99,7 @@ impl Default for EmbeddedLogConfig {
             segment_bytes: 64 << 20,
             max_bytes: 64 << 30,
             group_bytes_max: 8 << 20,
+            part_bytes_max: 1 << 20,
             append_queue_bytes_max: 64 << 20,
             commit_queue_bytes_max: 2 * COMMIT_BYTES_MAX,
             tail_cache_bytes_max: 64 << 20,
@@ -155,16 +160,23 @@ impl EmbeddedLogConfig {
             "between 4 KiB and 256 MiB",
         )?;
         check(
+            (8 << 10..=RECORD_BYTES_MAX).contains(&self.part_bytes_max),
+            "part_bytes_max",
+            self.part_bytes_max.to_string(),
+            "between 8 KiB (a commit has at most 65,535 parts) and 4 MiB (what a frame may hold)",
+        )?;
+        check(
             (RECORD_BYTES_MAX + 4_096..=512 << 20).contains(&self.append_queue_bytes_max),
             "append_queue_bytes_max",
             self.append_queue_bytes_max.to_string(),
             "larger than a record (4 MiB and a little) and at most 512 MiB",
         )?;
         check(
-            self.commit_queue_bytes_max >= COMMIT_BYTES_MAX + (1 << 20),
+            (COMMIT_BYTES_MAX..=COMMIT_QUEUE_BYTES_MAX).contains(&self.commit_queue_bytes_max)
+                && self.commit_queue_bytes_max <= self.part_bytes_max * usize::from(u16::MAX),
             "commit_queue_bytes_max",
             self.commit_queue_bytes_max.to_string(),
-            "larger than the largest commit (256 MiB)",
+            "between 256 MiB and 2 GiB, and at most 65,535 times part_bytes_max",
         )?;
         check(
             self.idle_witness_ms > 0 && self.upkeep_interval_ms > 0,

@@ -3,10 +3,12 @@
 //! It is written and synced before the file gets its segment name, so a file of that name always has a whole one.
 //! The table of next offsets makes a segment readable on its own: the oldest header says where each topic and
 //! partition begins, two neighbours say what lies between them, and nothing is forgotten with a dropped segment.
+//! The file's own length is in it too: a file has it before it gets a segment name, so a shorter one was cut later.
 
 use leadline_schemas::Millis;
 
 use super::codec::Fields;
+use super::error::Damage;
 use super::slots::Slots;
 use crate::contract::disk::DiskFile;
 
@@ -18,12 +20,20 @@ const BLOCK_BYTES: u64 = 4_096;
 /// Magic, CRC32C and length.
 const PREFIX_BYTES: usize = 16;
 
+/// The fields before the table of next offsets.
+const FIELD_BYTES: usize = 58;
+
+/// No header is larger, whatever its length field says.
+const FIELD_BYTES_MAX: usize = FIELD_BYTES + (3 * u16::MAX as usize + 1) * 8;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     /// Segments are numbered from 1, without gaps.
     pub(crate) number: u64,
     pub(crate) incarnation: u64,
     pub(crate) first_sequence: u64,
+    /// How long the file was when the segment began.
+    pub(crate) file_bytes: u64,
     pub(crate) created_at: Millis,
     pub(crate) predecessor: Option<Predecessor>,
     pub(crate) partitions: u16,
@@ -41,10 +51,11 @@ pub(crate) struct Predecessor {
 
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut fields = Vec::with_capacity(64 + self.base.len() * 8);
+        let mut fields = Vec::with_capacity(FIELD_BYTES + self.base.len() * 8);
         fields.extend_from_slice(&self.number.to_le_bytes());
         fields.extend_from_slice(&self.incarnation.to_le_bytes());
         fields.extend_from_slice(&self.first_sequence.to_le_bytes());
+        fields.extend_from_slice(&self.file_bytes.to_le_bytes());
         fields.extend_from_slice(&self.created_at.0.to_le_bytes());
         // Byte 0 is never the end of a segment: there is its header.
         let before = self.predecessor.unwrap_or(Predecessor { incarnation: 0, end: 0 });
@@ -65,6 +76,7 @@ impl SegmentHeader {
         let number = fields.u64()?;
         let incarnation = fields.u64()?;
         let first_sequence = fields.u64()?;
+        let file_bytes = fields.u64()?;
         let created_at = Millis(fields.array().map(i64::from_le_bytes)?);
         let before = Predecessor { incarnation: fields.u64()?, end: fields.u64()? };
         let partitions = fields.u16()?;
@@ -74,6 +86,7 @@ impl SegmentHeader {
             number,
             incarnation,
             first_sequence,
+            file_bytes,
             created_at,
             predecessor: (before.end > 0).then_some(before),
             partitions,
@@ -81,34 +94,42 @@ impl SegmentHeader {
         })
     }
 
-    /// Reads the header of a file; the error is what is wrong with it.
-    pub(crate) fn read(file: &dyn DiskFile, number: u64) -> Result<Self, String> {
-        let length = file.length().map_err(|error| format!("its length cannot be read: {error}"))?;
+    /// Reads the header of segment `number` and checks that the file is as long as it was made.
+    pub(crate) fn read(file: &dyn DiskFile, number: u64) -> Result<Self, Damage> {
+        let damage = |position, what: String| Damage { file: segment_name(number), position, what };
+        let length =
+            file.length().map_err(|error| damage(0, format!("its length cannot be read: {error}")))?;
+        let unreadable = |error| damage(0, format!("its header cannot be read: {error}"));
         let mut head = vec![0; usize::try_from(length.min(BLOCK_BYTES)).unwrap_or(0)];
-        file.read_at(&mut head, 0).map_err(|error| format!("its header cannot be read: {error}"))?;
+        file.read_at(&mut head, 0).map_err(unreadable)?;
+        let short = || damage(length, "its header is cut off".to_owned());
         let mut prefix = Fields(&head);
-        if prefix.array() != Some(MAGIC) {
-            return Err("it does not begin like a segment".to_owned());
+        let magic = prefix.array::<8>().ok_or_else(short)?;
+        if magic != MAGIC {
+            return Err(damage(0, "it does not begin like a segment".to_owned()));
         }
-        let short = || "its header is cut off".to_owned();
         let crc = prefix.u32().ok_or_else(short)?;
         let bytes = prefix.u32().ok_or_else(short)? as usize;
+        if bytes > FIELD_BYTES_MAX {
+            return Err(damage(0, "its header has no possible length".to_owned()));
+        }
         if PREFIX_BYTES as u64 + bytes as u64 > length {
             return Err(short());
         }
         let mut fields = vec![0; bytes];
         match prefix.bytes(bytes) {
             Some(there) => fields.copy_from_slice(there),
-            None => file
-                .read_at(&mut fields, PREFIX_BYTES as u64)
-                .map_err(|error| format!("its header cannot be read: {error}"))?,
+            None => file.read_at(&mut fields, PREFIX_BYTES as u64).map_err(unreadable)?,
         }
         if crc32c::crc32c(&fields) != crc {
-            return Err("its header fails its checksum".to_owned());
+            return Err(damage(0, "its header fails its checksum".to_owned()));
         }
         let header = Self::decode(Fields(&fields)).ok_or_else(short)?;
         if header.number != number {
-            return Err(format!("its header says it is segment {}", header.number));
+            return Err(damage(0, format!("its header says it is segment {}", header.number)));
+        }
+        if length < header.file_bytes {
+            return Err(damage(length, format!("it is cut off there, of {} bytes", header.file_bytes)));
         }
         Ok(header)
     }
@@ -125,7 +146,7 @@ impl SegmentHeader {
 
 /// Where the first frame of a segment with this many slots stands.
 pub(crate) fn frames_at(slots: usize) -> u64 {
-    ((PREFIX_BYTES + 50 + slots * 8) as u64).next_multiple_of(BLOCK_BYTES)
+    ((PREFIX_BYTES + FIELD_BYTES + slots * 8) as u64).next_multiple_of(BLOCK_BYTES)
 }
 
 pub(crate) fn segment_name(number: u64) -> String {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use leadline_schemas::{Offset, Partition, Topic};
 use serde::Serialize;
 
-use super::error::OpenError;
+use super::error::{Damage, OpenError};
 use super::header::{SegmentHeader, segment_name, segment_number};
-use super::scan::{Stop, scan};
+use super::scan::{Behind, Stop, scan};
 use super::slots::Slots;
 use crate::contract::disk::Disk;
 
@@ -71,7 +71,7 @@ pub fn inspect(disk: &dyn Disk, mut progress: impl FnMut(u64, u64)) -> Result<Ve
         let recorded = files.get(at + 1).and_then(|(.., next)| Some(next.as_ref().ok()?.predecessor?.end));
         reports.push(match header {
             Ok(header) => report(name, &**file, *bytes, header, recorded)?,
-            Err(what) => unreadable(name, *bytes, what),
+            Err(damage) => unreadable(name, *bytes, damage),
         });
         done += bytes;
         progress(done, total);
@@ -86,12 +86,22 @@ fn report(
     header: &SegmentHeader,
     recorded_end: Option<u64>,
 ) -> Result<SegmentReport, OpenError> {
-    let found =
-        scan(file, header, recorded_end.unwrap_or(bytes)).map_err(OpenError::disk(format!("read {name}")))?;
-    let damage = match (&found.stop, recorded_end) {
-        (Stop::Bad { position, what, .. }, Some(_)) => Some(format!("{name} at byte {position}: {what}")),
-        _ => None,
-    };
+    let reading = || OpenError::disk(format!("read {name}"));
+    let limit = recorded_end.unwrap_or(bytes).min(bytes);
+    let found = scan(file, header, limit).map_err(reading())?;
+    let mut damage = recorded_end.filter(|end| *end > bytes).map(|end| {
+        format!("{name} at byte {bytes}: it is cut off there, and its successor says that it ends at {end}")
+    });
+    if let Stop::Bad { position, sequence, what } = &found.stop {
+        // Behind a recorded end nothing counts; without one, a later frame may say that this one was synced.
+        let synced = match recorded_end {
+            Some(_) => true,
+            None => Behind::search(file, header, *position, limit).map_err(reading())?.synced >= *sequence,
+        };
+        if synced {
+            damage = Some(format!("{name} at byte {position}: {what}"));
+        }
+    }
     let slots = Slots { partitions: header.partitions };
     let holds = found.index.iter().map(|(slot, entries)| {
         let (topic, partition) = slots.place(slot);
@@ -110,7 +120,7 @@ fn report(
     })
 }
 
-fn unreadable(name: &str, bytes: u64, what: &str) -> SegmentReport {
+fn unreadable(name: &str, bytes: u64, damage: &Damage) -> SegmentReport {
     SegmentReport {
         file: name.to_owned(),
         bytes,
@@ -120,6 +130,6 @@ fn unreadable(name: &str, bytes: u64, what: &str) -> SegmentReport {
         next_sequence: 0,
         sealed: false,
         holds: Vec::new(),
-        damage: Some(format!("{name}: {what}")),
+        damage: Some(format!("{name} at byte {}: {}", damage.position, damage.what)),
     }
 }

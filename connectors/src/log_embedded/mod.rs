@@ -5,12 +5,14 @@
 //! behind and how it is told from damage, `writer.rs` how appends and commits share one write and one sync.
 
 mod codec;
+mod cold;
 mod config;
 mod error;
 mod footer;
 mod frame;
 mod header;
 mod index;
+mod index_cache;
 mod inspect;
 mod queue;
 mod recovery;
@@ -19,9 +21,12 @@ mod segment;
 mod shared;
 mod slots;
 mod spares;
+mod start;
 mod steps;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod writer;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -36,24 +41,19 @@ pub use error::{Damage, OpenError};
 pub use inspect::{SegmentReport, inspect};
 pub use steps::LogSteps;
 
-use self::error::is_full;
-use self::index::Index;
 use self::queue::{Queue, Work, append_bytes};
 use self::recovery::recover;
-use self::segment::create_zeroed;
-use self::shared::{Active, Shared};
-use self::spares::{For, Spares};
-use self::steps::{SpareSteps, WriterSteps};
-use self::writer::{Writer, begin_segment};
+use self::shared::Shared;
+use self::spares::Spares;
+use self::start::start;
+use self::steps::WriterSteps;
+use self::upkeep::UpkeepSteps;
 use crate::contract::BoxFuture;
 use crate::contract::clock::Clock;
 use crate::contract::disk::Disk;
 use crate::contract::log::{
     Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, RECORD_BYTES_MAX, ReadError,
 };
-
-/// The first segment of a new log is small: it has to be zero-filled before the first start can go on.
-const FIRST_SEGMENT_BYTES_MAX: u64 = 8 << 20;
 
 /// The embedded log.
 pub struct EmbeddedLog {
@@ -74,9 +74,9 @@ impl EmbeddedLog {
         clock: Arc<dyn Clock>,
         random: impl FnMut() -> u64 + Send + 'static,
     ) -> Result<Self, OpenError> {
-        let (mut log, LogSteps { writer, spares }) = Self::open_stepped(config, disk, clock, random)?;
+        let (mut log, LogSteps { writer, upkeep }) = Self::open_stepped(config, disk, clock, random)?;
         log.threads =
-            Mutex::new(vec![spawn("log-writer", || writer.run())?, spawn("log-spares", || spares.run())?]);
+            Mutex::new(vec![spawn("log-writer", || writer.run())?, spawn("log-upkeep", || upkeep.run())?]);
         Ok(log)
     }
 
@@ -91,21 +91,18 @@ impl EmbeddedLog {
         config.validate()?;
         let recovered = recover(&*disk, config.partitions)?;
         let cut_bytes = recovered.cut_bytes;
-        let spares =
-            Spares::open(Arc::clone(&disk), config.segment_bytes).map_err(OpenError::disk("list spares"))?;
-        let spares = Arc::new(spares);
-        let writer = start_writer(&config, &disk, Arc::clone(&clock), &spares, recovered, Box::new(random))?;
-        let shared = Arc::clone(&writer.shared);
-        let queue = Arc::new(Queue::default());
-        let steps = LogSteps {
-            writer: WriterSteps::new(writer, Arc::clone(&queue)),
-            spares: SpareSteps::new(
-                Arc::clone(&spares),
-                Arc::clone(&shared),
-                clock,
-                config.upkeep_interval_ms,
-            ),
+        let (writer, spares) = start(&config, &disk, Arc::clone(&clock), recovered, Box::new(random))?;
+        let (shared, queue) = (Arc::clone(&writer.shared), Arc::new(Queue::default()));
+        let upkeep = UpkeepSteps {
+            disk,
+            drop_at_ms: clock.boot_ms().saturating_add(config.upkeep_interval_ms),
+            make_at_ms: 0,
+            clock,
+            config: config.clone(),
+            shared: Arc::clone(&shared),
+            spares: Arc::clone(&spares),
         };
+        let steps = LogSteps { writer: WriterSteps::new(writer, Arc::clone(&queue)), upkeep };
         let log = Self { config, shared, queue, spares, threads: Mutex::new(Vec::new()), cut_bytes };
         Ok((log, steps))
     }
@@ -144,74 +141,6 @@ impl Drop for EmbeddedLog {
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(OpenError::disk("start its threads"))
-}
-
-/// Opens a new segment behind what was recovered.
-fn start_writer(
-    config: &EmbeddedLogConfig,
-    disk: &Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
-    spares: &Arc<Spares>,
-    recovered: recovery::Recovered,
-    mut random: writer::Random,
-) -> Result<Writer, OpenError> {
-    let newest = recovered.sealed.back();
-    let predecessor = newest
-        .map(|segment| header::Predecessor { incarnation: segment.header.incarnation, end: segment.end });
-    let number = newest.map_or(1, |segment| segment.header.number + 1);
-    let name = first_file(config, disk, spares)?;
-    let header = header::SegmentHeader {
-        number,
-        incarnation: random(),
-        first_sequence: recovered.next_sequence,
-        created_at: clock.wall(),
-        predecessor,
-        partitions: config.partitions,
-        base: recovered.next.clone(),
-    };
-    let begun = begin_segment(&**disk, &name, header);
-    let (file, header) = begun.map_err(OpenError::disk("begin a segment"))?;
-    let segment_bytes = file.length().map_err(OpenError::disk("measure a segment"))?;
-    let slots = slots::Slots { partitions: config.partitions };
-    let active = Active { header: header.clone(), file: Arc::clone(&file), index: Index::new(slots.count()) };
-    let caches = (config.tail_cache_bytes_max, config.index_cache_bytes_max);
-    let shared = Arc::new(Shared::new(slots, recovered.sealed, active, recovered.next.clone(), caches));
-    Ok(Writer {
-        disk: Arc::clone(disk),
-        clock,
-        shared,
-        spares: Arc::clone(spares),
-        config: config.clone(),
-        random,
-        file,
-        position: header.frames_at(),
-        header,
-        segment_bytes,
-        sequence: recovered.next_sequence,
-        known_synced: recovered.next_sequence - 1,
-        next: recovered.next,
-        unwitnessed: false,
-        buffer: Vec::new(),
-        written: Vec::new(),
-        answers: Vec::new(),
-    })
-}
-
-/// A file for the segment that a start opens: a spare of before, else a small new one.
-fn first_file(
-    config: &EmbeddedLogConfig,
-    disk: &Arc<dyn Disk>,
-    spares: &Spares,
-) -> Result<String, OpenError> {
-    if let Some(name) = spares.take(For::Commits) {
-        return Ok(name);
-    }
-    let bytes = config.segment_bytes.min(FIRST_SEGMENT_BYTES_MAX);
-    match create_zeroed(&**disk, "first", bytes) {
-        Ok(()) => Ok("first".to_owned()),
-        Err(error) if is_full(&error) => Err(OpenError::NoRoom { bytes }),
-        Err(error) => Err(OpenError::disk("make a segment")(error)),
-    }
 }
 
 impl Log for EmbeddedLog {
@@ -271,7 +200,7 @@ impl Log for EmbeddedLog {
     }
 
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        Ok(self.shared.range(self.slot(topic, partition).map_err(ReadError::Unavailable)?))
+        self.shared.range(self.slot(topic, partition).map_err(ReadError::Unavailable)?)
     }
 
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
@@ -288,11 +217,10 @@ impl Log for EmbeddedLog {
     }
 
     fn health(&self) -> LogHealth {
-        let state = self.shared.read_state();
         LogHealth {
             full: self.shared.full.load(Relaxed),
-            failed: state.failed.clone(),
-            disk_bytes: state.disk_bytes,
+            failed: self.shared.read_state().failed.clone(),
+            disk_bytes: self.shared.segments_bytes.load(Relaxed).saturating_add(self.spares.bytes()),
             queued_bytes: self.queue.queued_bytes() as u64,
         }
     }

@@ -17,6 +17,16 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// Answers work that was not begun.
+    pub(crate) fn refuse(self, append: &AppendError, commit: &CommitAnswer) {
+        match self {
+            Self::Append { done, .. } => {
+                let _ = done.send(Err(append.clone())); // Whoever asked may have gone.
+            }
+            Self::Commit { done, .. } => done(commit.clone()),
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Append { bytes, .. } | Self::Commit { bytes, .. } => *bytes,
@@ -107,6 +117,39 @@ impl Queue {
             (true, true) => Took::Closed,
             (true, false) => Took::Nothing,
         }
+    }
+
+    /// Gives work back that could not be done: it is the next to be taken.
+    pub(crate) fn put_back(&self, work: Vec<Work>) {
+        let mut waiting = self.waiting();
+        for work in work.into_iter().rev() {
+            match &work {
+                Work::Append { bytes, .. } => waiting.append_bytes += *bytes,
+                Work::Commit { bytes, .. } => waiting.commit_bytes += *bytes,
+            }
+            waiting.work.push_front(work);
+        }
+    }
+
+    /// Takes out the appends that wait, and nothing else.
+    pub(crate) fn take_appends(&self) -> Vec<Work> {
+        let mut waiting = self.waiting();
+        waiting.append_bytes = 0;
+        let (appends, commits) = waiting.work.drain(..).partition(|work| matches!(work, Work::Append { .. }));
+        let appends: VecDeque<Work> = appends;
+        waiting.work = commits;
+        appends.into()
+    }
+
+    /// Waits until the log is closed, at most `idle`.
+    pub(crate) fn wait_for_close(&self, idle: Duration) {
+        let waiting = self.waiting();
+        let open = |waiting: &mut Waiting| !waiting.closed;
+        drop(self.came.wait_timeout_while(waiting, idle, open).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiting().closed
     }
 
     pub(crate) fn queued_bytes(&self) -> usize {

@@ -9,7 +9,7 @@ use super::slots::Slots;
 use crate::contract::disk::DiskFile;
 
 /// How much is read at once: large enough for full disk speed, small beside a segment.
-const READ_BYTES: usize = 1 << 20;
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// A file seen through a moving buffer.
 struct Window<'f> {
@@ -47,6 +47,8 @@ pub(crate) struct Scan {
     pub(crate) end: u64,
     /// The sequence of the frame that would stand at `end`.
     pub(crate) next_sequence: u64,
+    /// Where the last group begins: no frame says that it was synced.
+    pub(crate) last_group: u64,
     pub(crate) stop: Stop,
 }
 
@@ -79,6 +81,7 @@ struct Scanner<'h> {
     index: Index,
     position: u64,
     sequence: u64,
+    last_group: u64,
     open: Option<OpenCommit>,
 }
 
@@ -92,6 +95,7 @@ pub(crate) fn scan(file: &dyn DiskFile, header: &SegmentHeader, limit: u64) -> i
         index: Index::new(slots.count()),
         position: header.frames_at(),
         sequence: header.first_sequence,
+        last_group: header.frames_at(),
         open: None,
     };
     let fault = loop {
@@ -130,6 +134,9 @@ impl Scanner<'_> {
             Kind::Witness => {}
             Kind::Record => self.accept_record(frame)?,
             Kind::CommitPart => self.accept_part(frame)?,
+        }
+        if frame.synced + 1 == frame.sequence {
+            self.last_group = self.position;
         }
         self.position += frame.frame_bytes() as u64;
         self.sequence += 1;
@@ -188,11 +195,11 @@ impl Scanner<'_> {
             sequence: self.sequence,
             what,
         });
-        Scan { index: self.index, end, next_sequence, stop }
+        Scan { index: self.index, end, next_sequence, last_group: self.last_group, stop }
     }
 }
 
-/// Positions fit: segments are at most `SEGMENT_BYTES_MAX`, or made for one commit of `COMMIT_BYTES_MAX`.
+/// Positions fit: segments are at most `SEGMENT_BYTES_MAX`, or made for one call that fits its queue.
 fn position32(position: u64) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }
@@ -201,44 +208,67 @@ fn bytes32(frame: &FrameHeader) -> u32 {
     position32(frame.frame_bytes() as u64)
 }
 
-/// Whether a whole frame behind `from` says that the frame of `sequence` had been synced when it was written.
-pub(crate) fn later_frame_proves(
-    file: &dyn DiskFile,
-    header: &SegmentHeader,
-    from: u64,
-    sequence: u64,
-    limit: u64,
-) -> io::Result<bool> {
-    let mut window = Window { file, limit, start: 0, bytes: Vec::new() };
-    let needle = header.incarnation.to_le_bytes();
-    let mut position = from;
-    while position < limit {
-        let count = usize::try_from(limit - position).unwrap_or(usize::MAX).min(READ_BYTES);
-        let Some(bytes) = window.at(position, count)? else { return Ok(false) };
-        let Some(hit) = find(bytes, &needle) else {
-            // The needle may stand across the border of two pieces.
-            position += (count.saturating_sub(needle.len() - 1)).max(1) as u64;
-            continue;
-        };
-        let incarnation_at = position + hit as u64;
-        position = incarnation_at + 1;
-        let Some(frame_at) = incarnation_at.checked_sub(INCARNATION_AT) else { continue };
-        let Some(head) = window.at(frame_at, FRAME_HEADER_BYTES)? else { continue };
-        let Some((_, found)) = FrameHeader::decode(head) else { continue };
-        let Some(frame) = window.at(frame_at, found.frame_bytes())? else { continue };
-        if FrameHeader::decode_frame(frame)
-            .is_some_and(|(whole, _)| whole.incarnation == header.incarnation && whole.synced >= sequence)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// What stands behind the end of a scan.
+pub(crate) struct Behind {
+    /// The highest sequence that a whole frame there says was synced when it was written; 0 if there is none.
+    pub(crate) synced: u64,
+    /// Behind the last byte that is not zero; 0 if there is none.
+    pub(crate) end: u64,
 }
 
-fn find(bytes: &[u8], needle: &[u8; 8]) -> Option<usize> {
-    // Most of an unfinished segment is zeros; comparing whole pieces with zero is what compilers vectorise.
-    if bytes.iter().all(|byte| *byte == 0) {
-        return None;
+impl Behind {
+    /// Searches `from..limit`, where a frame may begin at any byte.
+    pub(crate) fn search(
+        file: &dyn DiskFile,
+        header: &SegmentHeader,
+        from: u64,
+        limit: u64,
+    ) -> io::Result<Self> {
+        let needle = header.incarnation.to_le_bytes();
+        let mut found = Self { synced: 0, end: 0 };
+        let mut bytes = vec![0; READ_BYTES];
+        let mut position = from;
+        while position < limit {
+            let count = usize::try_from(limit - position).unwrap_or(usize::MAX).min(READ_BYTES);
+            bytes.truncate(count);
+            file.read_at(&mut bytes, position)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                found.end = position + last as u64 + 1;
+                let hits = bytes.windows(needle.len()).enumerate().filter(|(_, window)| **window == needle);
+                for (hit, _) in hits {
+                    let frame_at = (position + hit as u64).checked_sub(INCARNATION_AT);
+                    if let Some(frame_at) = frame_at.filter(|at| *at >= header.frames_at()) {
+                        found.look(file, header, frame_at, limit)?;
+                    }
+                }
+            }
+            if position + count as u64 == limit {
+                break;
+            }
+            // The needle may stand across the border of two pieces.
+            position += (count - (needle.len() - 1)) as u64;
+        }
+        Ok(found)
     }
-    bytes.windows(needle.len()).position(|window| window == needle)
+
+    /// Hears what a frame at this place says, if there is one.
+    fn look(&mut self, file: &dyn DiskFile, header: &SegmentHeader, at: u64, limit: u64) -> io::Result<()> {
+        if at + FRAME_HEADER_BYTES as u64 > limit {
+            return Ok(());
+        }
+        let mut head = [0; FRAME_HEADER_BYTES];
+        file.read_at(&mut head, at)?;
+        let Some((_, frame)) = FrameHeader::decode(&head) else { return Ok(()) };
+        // Its value is read only if it has something new to say.
+        if frame.synced <= self.synced || at + frame.frame_bytes() as u64 > limit {
+            return Ok(());
+        }
+        let mut bytes = vec![0; frame.frame_bytes()];
+        file.read_at(&mut bytes, at)?;
+        if FrameHeader::decode_frame(&bytes).is_some_and(|(whole, _)| whole.incarnation == header.incarnation)
+        {
+            self.synced = frame.synced;
+        }
+        Ok(())
+    }
 }

@@ -1,15 +1,12 @@
-//! A segment: a file with its header, where it ends, and the index of what stands in it.
+//! A segment: a file with its header, and where it ends.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use super::error::Damage;
 use super::footer;
-use super::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use super::header::{SegmentHeader, segment_name};
-use super::index::{Entry, Index};
+use super::index::Index;
 use super::scan::{Stop, scan};
 use crate::contract::disk::{Disk, DiskFile};
 
@@ -19,48 +16,33 @@ pub(crate) struct Segment {
     pub(crate) file: Arc<dyn DiskFile>,
     /// The first byte behind its last frame, as its successor's header says.
     pub(crate) end: u64,
-    index: Mutex<Option<Arc<Index>>>,
+    /// What it takes on disk.
+    pub(crate) bytes: u64,
 }
 
 impl Segment {
-    pub(crate) fn new(
+    /// A segment that ends at `end` and gets a footer of so many bytes.
+    pub(crate) fn sealed(
         header: SegmentHeader,
         file: Arc<dyn DiskFile>,
         end: u64,
-        index: Option<Arc<Index>>,
+        footer_bytes: usize,
     ) -> Self {
-        Self { header, file, end, index: Mutex::new(index) }
+        let bytes = header.file_bytes.max(end + footer_bytes as u64);
+        Self { header, file, end, bytes }
     }
 
-    pub(crate) fn name(&self) -> String {
-        segment_name(self.header.number)
-    }
-
-    /// The index: from memory, else from the footer, else from the frames themselves.
-    pub(crate) fn index(&self) -> Result<Arc<Index>, Damage> {
-        let mut cached = self.index.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = &*cached {
-            return Ok(Arc::clone(index));
+    /// Its index, from the footer, else from the frames themselves.
+    pub(crate) fn load_index(&self) -> Result<Index, Damage> {
+        match footer::read(&*self.file, self.end, self.header.incarnation, self.header.base.len()) {
+            Some(index) => Ok(index),
+            None => self.scanned(),
         }
-        let from_footer =
-            footer::read(&*self.file, self.end, self.header.incarnation, self.header.base.len());
-        let index = match from_footer {
-            Some(index) => index,
-            None => self.scanned()?,
-        };
-        let index = Arc::new(index);
-        *cached = Some(Arc::clone(&index));
-        Ok(index)
     }
 
-    /// Forgets the index; it is read again when it is needed.
-    pub(crate) fn forget_index(&self) -> usize {
-        let dropped = self.index.lock().unwrap_or_else(PoisonError::into_inner).take();
-        dropped.map_or(0, |index| index.memory_bytes())
-    }
-
-    pub(crate) fn scanned(&self) -> Result<Index, Damage> {
-        let damage = |position, what: String| Damage { file: self.name(), position, what };
+    fn scanned(&self) -> Result<Index, Damage> {
+        let damage =
+            |position, what: String| Damage { file: segment_name(self.header.number), position, what };
         let found = scan(&*self.file, &self.header, self.end)
             .map_err(|error| damage(self.header.frames_at(), format!("it cannot be read: {error}")))?;
         match found.stop {
@@ -70,29 +52,12 @@ impl Segment {
     }
 }
 
-/// Reads the record or commit of an index entry, checking every frame of it.
-pub(crate) fn read_entry(file: &dyn DiskFile, name: &str, entry: Entry) -> Result<Bytes, Damage> {
-    let damage =
-        |position: u64, what: &str| Damage { file: name.to_owned(), position, what: what.to_owned() };
-    let position = u64::from(entry.position);
-    let mut bytes = vec![0; entry.bytes as usize];
-    file.read_at(&mut bytes, position)
-        .map_err(|error| damage(position, &format!("it cannot be read: {error}")))?;
-    let Some((header, _)) = FrameHeader::decode_frame(&bytes) else {
-        return Err(damage(position, "a frame fails its checksum"));
-    };
-    if header.frame_bytes() == bytes.len() {
-        return Ok(Bytes::from(bytes).slice(FRAME_HEADER_BYTES..));
+/// Puts the index behind a segment's last frame, once its successor is durable. It is derived, so neither synced nor
+/// needed: a missing footer costs a scan.
+pub(crate) fn write_footer(file: &dyn DiskFile, number: u64, end: u64, footer: &[u8]) {
+    if let Err(error) = file.write_at(footer, end) {
+        tracing::warn!(%error, segment = segment_name(number), "a log segment has no footer");
     }
-    let (mut value, mut at) = (Vec::with_capacity(bytes.len()), 0);
-    while at < bytes.len() {
-        let Some((header, part)) = bytes.get(at..).and_then(FrameHeader::decode_frame) else {
-            return Err(damage(position + at as u64, "a part of a commit fails its checksum"));
-        };
-        value.extend_from_slice(part);
-        at += header.frame_bytes();
-    }
-    Ok(Bytes::from(value))
 }
 
 /// Fills a new file with zeros and makes it durable under `name`: later writes then change no metadata.
@@ -114,7 +79,24 @@ pub(crate) fn create_zeroed(disk: &dyn Disk, name: &str, bytes: u64) -> io::Resu
         disk.sync_folder()
     })();
     if made.is_err() {
+        // It has one of the two names; if that fails too, the next start finds and judges it.
         let _ = disk.remove(&unfinished);
+        let _ = disk.remove(name);
     }
     made
+}
+
+/// Writes a header into a zero-filled file and gives it its segment name, all durably.
+pub(crate) fn begin_segment(
+    disk: &dyn Disk,
+    name: &str,
+    mut header: SegmentHeader,
+) -> io::Result<(Arc<dyn DiskFile>, SegmentHeader)> {
+    let file = disk.open(name)?;
+    header.file_bytes = file.length()?;
+    file.write_at(&header.encode(), 0)?;
+    file.sync_data()?;
+    disk.rename(name, &segment_name(header.number))?;
+    disk.sync_folder()?;
+    Ok((Arc::from(file), header))
 }

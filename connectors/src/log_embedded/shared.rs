@@ -1,18 +1,21 @@
-//! What readers and the writer share: where everything stands, and the newest records in memory.
+//! What readers and the log's own work share: where everything stands, and the newest records in memory.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicBool;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
-use super::header::{SegmentHeader, segment_name};
+use super::cold::{Cold, Wanted};
+use super::header::SegmentHeader;
 use super::index::{Entry, Index};
-use super::segment::{Segment, read_entry};
+use super::index_cache::IndexCache;
+use super::segment::Segment;
 use super::slots::Slots;
+use super::tail::Tail;
 use crate::contract::disk::DiskFile;
-use crate::contract::log::{Chunk, ReadError, Record};
+use crate::contract::log::{Chunk, ReadError};
 
 pub(crate) type Listener = Arc<dyn Fn() + Send + Sync>;
 
@@ -23,35 +26,29 @@ pub(crate) struct Active {
     pub(crate) index: Index,
 }
 
-/// Everything that a read needs; changed by the writer after each sync.
+/// Everything that a read needs; changed by the writer after each sync. Its lock is never held over the disk.
 pub(crate) struct State {
     /// Sealed segments, oldest first.
     pub(crate) sealed: VecDeque<Arc<Segment>>,
     pub(crate) active: Active,
     /// The next offset of each slot.
     pub(crate) next: Vec<u64>,
-    tail: Tail,
+    pub(crate) tail: Tail,
     pub(crate) floors: Vec<Option<u64>>,
     pub(crate) failed: Option<String>,
-    pub(crate) disk_bytes: u64,
-}
-
-/// The newest records, by slot.
-struct Tail {
-    slots: Vec<VecDeque<Bytes>>,
-    /// Slots in the order of their records, oldest first.
-    order: VecDeque<u32>,
-    bytes: usize,
-    bytes_max: usize,
 }
 
 pub(crate) struct Shared {
     pub(crate) slots: Slots,
     state: RwLock<State>,
+    pub(crate) indexes: IndexCache,
+    listeners: Mutex<Vec<Option<Listener>>>,
     /// Whether appends are refused for want of room; beside the state, for every append asks.
     pub(crate) full: AtomicBool,
-    listeners: Mutex<HashMap<usize, Listener>>,
-    index_cache_bytes_max: usize,
+    /// Whether a commit waits for room.
+    pub(crate) stalled: AtomicBool,
+    /// What all segments take on disk; spares come on top.
+    pub(crate) segments_bytes: AtomicU64,
 }
 
 /// Records of one sync: slot, entry, value.
@@ -65,21 +62,19 @@ impl Shared {
         next: Vec<u64>,
         (tail_bytes_max, index_cache_bytes_max): (usize, usize),
     ) -> Self {
-        let count = slots.count();
-        let tail = Tail {
-            slots: vec![VecDeque::new(); count],
-            order: VecDeque::new(),
-            bytes: 0,
-            bytes_max: tail_bytes_max,
-        };
-        let state =
-            State { sealed, active, next, tail, floors: vec![None; count], failed: None, disk_bytes: 0 };
+        let sealed_bytes: u64 = sealed.iter().map(|segment| segment.bytes).sum();
+        let segments_bytes = AtomicU64::new(sealed_bytes + active.header.file_bytes);
+        let tail = Tail::new(slots.count(), tail_bytes_max);
+        let floors = vec![None; slots.count()];
+        let state = State { sealed, active, next, tail, floors, failed: None };
         Self {
             slots,
             state: RwLock::new(state),
+            indexes: IndexCache::new(index_cache_bytes_max),
+            listeners: Mutex::new(vec![None; slots.count()]),
             full: AtomicBool::new(false),
-            listeners: Mutex::new(HashMap::new()),
-            index_cache_bytes_max,
+            stalled: AtomicBool::new(false),
+            segments_bytes,
         }
     }
 
@@ -92,42 +87,48 @@ impl Shared {
     }
 
     pub(crate) fn listen(&self, slot: usize, listener: Listener) {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).insert(slot, listener);
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = listeners.get_mut(slot) {
+            *place = Some(listener);
+        }
     }
 
     /// Makes synced records readable, then tells the listeners of their slots.
-    pub(crate) fn publish(&self, written: Written) {
-        let mut touched: Vec<usize> = Vec::new();
+    pub(crate) fn publish(&self, written: &mut Written) {
+        let mut moved = vec![false; self.slots.count()];
         {
             let mut state = self.write_state();
-            for (slot, entry, value) in written {
-                if touched.last() != Some(&slot) && !touched.contains(&slot) {
-                    touched.push(slot);
-                }
+            for (slot, entry, value) in written.drain(..) {
                 state.active.index.push(slot, entry);
-                if let Some(next) = state.next.get_mut(slot) {
+                if let (Some(next), Some(moved)) = (state.next.get_mut(slot), moved.get_mut(slot)) {
                     *next += 1;
+                    *moved = true;
                 }
                 state.tail.push(slot, value);
             }
         }
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let woken: Vec<Listener> = touched.iter().filter_map(|slot| listeners.get(slot).cloned()).collect();
+        let moved = listeners.iter().zip(moved).filter(|(_, moved)| *moved);
+        let woken: Vec<Listener> = moved.filter_map(|(listener, _)| listener.clone()).collect();
         drop(listeners);
         for listener in woken {
             listener();
         }
     }
 
-    /// The first offset kept and the next one.
-    pub(crate) fn range(&self, slot: usize) -> (Offset, Offset) {
+    /// The first offset kept and the next one. Once the log has failed nobody knows the next one: what was being
+    /// written may be there after a restart.
+    pub(crate) fn range(&self, slot: usize) -> Result<(Offset, Offset), ReadError> {
         let state = self.read_state();
-        (Offset(first(&state, slot)), Offset(state.next.get(slot).copied().unwrap_or(0)))
+        if let Some(why) = &state.failed {
+            return Err(ReadError::Unavailable(format!("the log failed: {why}")));
+        }
+        Ok((Offset(first(&state, slot)), Offset(state.next.get(slot).copied().unwrap_or(0))))
     }
 
     pub(crate) fn read(
         &self,
-        (topic, partition): (Topic, Partition),
+        place: (Topic, Partition),
         slot: usize,
         from: Offset,
         limit_bytes: usize,
@@ -136,116 +137,57 @@ impl Shared {
         let end = state.next.get(slot).copied().unwrap_or(0);
         let kept_from = first(&state, slot);
         if from.0 < kept_from {
+            let (topic, partition) = place;
             return Err(ReadError::Dropped { topic, partition, asked: from, first: Offset(kept_from) });
         }
         if from.0 >= end {
-            return Ok(Chunk { records: Vec::new(), next: from, end: Offset(end) });
+            return match &state.failed {
+                None => Ok(Chunk { records: Vec::new(), next: from, end: Offset(end) }),
+                Some(why) => Err(ReadError::Unavailable(format!("the log failed: {why}"))),
+            };
         }
         if let Some(records) = state.tail.read(slot, from.0, end, limit_bytes) {
             let next = Offset(from.0 + records.len() as u64);
             return Ok(Chunk { records, next, end: Offset(end) });
         }
-        let (file, name, entries) = cold_entries(&state, slot, from.0, limit_bytes, self)?;
-        drop(state);
-        let mut records = Vec::with_capacity(entries.len());
-        for (index, entry) in entries.into_iter().enumerate() {
-            let value =
-                read_entry(&*file, &name, entry).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
-            records.push(Record { offset: Offset(from.0 + index as u64), value });
+        let cold = self.cold(state, slot, (place, from), limit_bytes)?;
+        let records = cold.read().map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+        if records.is_empty() {
+            let what = "its index has fewer records than its successor says";
+            return Err(ReadError::Damaged(cold.damage(0, what).to_string()));
         }
         let next = Offset(from.0 + records.len() as u64);
         Ok(Chunk { records, next, end: Offset(end) })
     }
 
-    /// Keeps the sealed segments' indexes within their bound, by forgetting all but the one just used.
-    fn bound_indexes(&self, state: &State, used: &Arc<Segment>) {
-        let held: usize = state.sealed.len() * used.index().map_or(0, |index| index.memory_bytes());
-        if held > self.index_cache_bytes_max {
-            for segment in state.sealed.iter().filter(|segment| !Arc::ptr_eq(segment, used)) {
-                segment.forget_index();
-            }
+    /// Where the records from `from` on stand, as many as fit the limit and lie in one segment.
+    fn cold(
+        &self,
+        state: RwLockReadGuard<'_, State>,
+        slot: usize,
+        (place, from): ((Topic, Partition), Offset),
+        limit_bytes: usize,
+    ) -> Result<Cold, ReadError> {
+        let active = &state.active;
+        let wanted = |header: &SegmentHeader| {
+            let skipped = usize::try_from(from.0 - header.base(slot)).unwrap_or(usize::MAX);
+            Wanted { place, slot, from, skipped, limit_bytes }
+        };
+        if from.0 >= active.header.base(slot) {
+            return Ok(Cold::new(&active.file, &active.header, &active.index, wanted(&active.header)));
         }
+        // The last sealed segment that begins at or before the offset and is not empty for this slot there.
+        let at = state.sealed.partition_point(|segment| segment.header.base(slot) <= from.0);
+        let found = at.checked_sub(1).and_then(|at| state.sealed.get(at)).cloned();
+        drop(state);
+        let Some(segment) = found else {
+            return Err(ReadError::Unavailable("no segment holds this offset".to_owned()));
+        };
+        let index = self.indexes.get(&segment).map_err(|damage| ReadError::Damaged(damage.to_string()))?;
+        Ok(Cold::new(&segment.file, &segment.header, &index, wanted(&segment.header)))
     }
 }
 
 fn first(state: &State, slot: usize) -> u64 {
     state.sealed.front().map_or_else(|| state.active.header.base(slot), |segment| segment.header.base(slot))
-}
-
-type Cold = (Arc<dyn DiskFile>, String, Vec<Entry>);
-
-/// Where the records from `from` on stand, as many as fit the limit and lie in one segment.
-fn cold_entries(
-    state: &State,
-    slot: usize,
-    from: u64,
-    limit_bytes: usize,
-    shared: &Shared,
-) -> Result<Cold, ReadError> {
-    let active = &state.active;
-    if from >= active.header.base(slot) {
-        let entries = active.index.entries(slot).iter().skip(to_usize(from - active.header.base(slot)));
-        return Ok((
-            Arc::clone(&active.file),
-            segment_name(active.header.number),
-            within(entries, limit_bytes),
-        ));
-    }
-    // The last sealed segment that begins at or before the offset and is not empty for this slot there.
-    let at = state.sealed.partition_point(|segment| segment.header.base(slot) <= from);
-    let found = at.checked_sub(1).and_then(|at| state.sealed.get(at));
-    let Some(segment) = found else {
-        return Err(ReadError::Unavailable("no segment holds this offset".to_owned()));
-    };
-    let index = segment.index().map_err(|damage| ReadError::Damaged(damage.to_string()))?;
-    shared.bound_indexes(state, segment);
-    let entries = index.entries(slot).iter().skip(to_usize(from - segment.header.base(slot)));
-    Ok((Arc::clone(&segment.file), segment.name(), within(entries, limit_bytes)))
-}
-
-fn within<'e>(entries: impl Iterator<Item = &'e Entry>, limit_bytes: usize) -> Vec<Entry> {
-    let (mut bytes, mut taken) = (0, Vec::new());
-    for entry in entries {
-        bytes += entry.bytes as usize;
-        if !taken.is_empty() && bytes > limit_bytes {
-            break;
-        }
-        taken.push(*entry);
-    }
-    taken
-}
-
-fn to_usize(count: u64) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-impl Tail {
-    fn push(&mut self, slot: usize, value: Bytes) {
-        self.bytes += value.len();
-        if let Some(records) = self.slots.get_mut(slot) {
-            records.push_back(value);
-            self.order.push_back(u32::try_from(slot).unwrap_or(u32::MAX));
-        }
-        while self.bytes > self.bytes_max {
-            let Some(oldest) = self.order.pop_front() else { return };
-            let dropped = self.slots.get_mut(oldest as usize).and_then(VecDeque::pop_front);
-            self.bytes -= dropped.map_or(0, |value| value.len());
-        }
-    }
-
-    /// Records from memory; none when the first is no longer there.
-    fn read(&self, slot: usize, from: u64, end: u64, limit_bytes: usize) -> Option<Vec<Record>> {
-        let records = self.slots.get(slot)?;
-        let begins = end - records.len() as u64;
-        let skip = to_usize(from.checked_sub(begins)?);
-        let (mut bytes, mut taken) = (0, Vec::new());
-        for (index, value) in records.iter().skip(skip).enumerate() {
-            bytes += value.len();
-            if !taken.is_empty() && bytes > limit_bytes {
-                break;
-            }
-            taken.push(Record { offset: Offset(from + index as u64), value: value.clone() });
-        }
-        Some(taken)
-    }
 }

@@ -1,22 +1,22 @@
 //! The writer: one write and one sync for all that waits, then everybody is answered.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
-use leadline_schemas::{Millis, Offset, Topic};
+use leadline_schemas::sabotage::{self, Bug};
+use leadline_schemas::{Offset, Topic};
 use tokio::sync::oneshot;
 
-use super::config::{EmbeddedLogConfig, PART_BYTES_MAX};
-use super::error::is_full;
+use super::config::EmbeddedLogConfig;
 use super::footer;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Kind};
-use super::header::{Predecessor, SegmentHeader, frames_at, segment_name};
+use super::header::{Predecessor, SegmentHeader, frames_at};
 use super::index::{Entry, Index};
 use super::queue::Work;
-use super::segment::{Segment, create_zeroed};
+use super::segment::{Segment, begin_segment, write_footer};
 use super::shared::{Active, Shared, Written};
-use super::spares::{For, Made, Spares};
+use super::spares::{For, Spares};
 use crate::contract::clock::Clock;
 use crate::contract::disk::{Disk, DiskFile};
 use crate::contract::log::{Append, AppendError, Commit, CommitAnswer};
@@ -33,9 +33,8 @@ pub(crate) struct Writer {
     pub(crate) random: Random,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) header: SegmentHeader,
-    /// Where the next frame goes, and how much the segment holds.
+    /// Where the next frame goes.
     pub(crate) position: u64,
-    pub(crate) segment_bytes: u64,
     pub(crate) sequence: u64,
     pub(crate) known_synced: u64,
     /// The next offset of each slot, ahead of what readers see.
@@ -58,21 +57,34 @@ pub(crate) enum Answer {
 pub(crate) struct Broken(pub(crate) String);
 
 impl Writer {
-    /// Writes a group, syncs it, publishes it, answers it.
-    pub(crate) fn write(&mut self, group: Vec<Work>) -> Result<(), Broken> {
+    /// Writes a group, syncs it, publishes it, answers it. Hands back the rest of it from the first commit on that
+    /// finds no room.
+    pub(crate) fn write(&mut self, group: Vec<Work>) -> Result<Vec<Work>, Broken> {
         let mut group = group.into_iter();
+        let mut left = Vec::new();
         while let Some(work) = group.next() {
             let result = match work {
-                Work::Append { records, done, .. } => self.add_append(records, done),
-                Work::Commit { commit, done, .. } => self.add_commit(&commit, done),
+                Work::Append { records, done, .. } => self.add_append(records, done).map(|()| None),
+                Work::Commit { commit, bytes, done } => self.add_commit(commit, bytes, done),
             };
-            if let Err(broken) = result {
-                self.break_off(&broken);
-                group.for_each(|work| refuse(work, &broken));
-                return Err(broken);
+            match result {
+                Ok(None) => {}
+                Ok(Some(work)) => {
+                    left.push(work);
+                    left.extend(group);
+                    break;
+                }
+                Err(broken) => {
+                    let failed = AppendError::Failed(broken.0.clone());
+                    let unknown = CommitAnswer::Unknown(broken.0.clone());
+                    self.break_off(&broken);
+                    group.for_each(|work| work.refuse(&failed, &unknown));
+                    return Err(broken);
+                }
             }
         }
-        self.flush().inspect_err(|broken| self.break_off(broken))
+        self.flush().inspect_err(|broken| self.break_off(broken))?;
+        Ok(left)
     }
 
     fn add_append(
@@ -100,14 +112,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Hands the commit back if there is no room for it.
     fn add_commit(
         &mut self,
-        commit: &Commit,
+        commit: Commit,
+        bytes: usize,
         done: Box<dyn FnOnce(CommitAnswer) + Send>,
-    ) -> Result<(), Broken> {
+    ) -> Result<Option<Work>, Broken> {
         let Some(slot) = self.shared.slots.of(Topic::State, commit.partition) else {
             done(CommitAnswer::Aborted(format!("there is no partition {}", commit.partition)));
-            return Ok(());
+            return Ok(None);
         };
         let expected = self.next.get(slot).copied().unwrap_or(0) + 1;
         if commit.number.0 != expected {
@@ -116,26 +130,27 @@ impl Writer {
                 commit.number, commit.partition
             );
             done(CommitAnswer::Fenced(why));
-            return Ok(());
+            return Ok(None);
         }
-        let parts = commit.frame.len().div_ceil(PART_BYTES_MAX).max(1);
-        let bytes = commit.frame.len() + parts * FRAME_HEADER_BYTES;
-        if !self.has_room(bytes as u64) && !self.roll(bytes as u64, For::Commits)? {
-            let why = "the disk has no room for a commit, and the reserve is used up";
-            return Err(Broken(why.to_owned()));
+        let part_bytes = self.config.part_bytes_max;
+        let parts = commit.frame.len().div_ceil(part_bytes).max(1);
+        let frames_bytes = (commit.frame.len() + parts * FRAME_HEADER_BYTES) as u64;
+        if !self.has_room(frames_bytes) && !self.roll(frames_bytes, For::Commits)? {
+            return Ok(Some(Work::Commit { commit, bytes, done }));
         }
         let count = u16::try_from(parts).unwrap_or(u16::MAX);
         for part in 0..parts {
-            let from = part * PART_BYTES_MAX;
-            let to = (from + PART_BYTES_MAX).min(commit.frame.len());
+            let from = part * part_bytes;
+            let to = (from + part_bytes).min(commit.frame.len());
             let place = (u16::try_from(part + 1).unwrap_or(u16::MAX), count);
-            self.put(slot, (Kind::CommitPart, expected), place, &commit.frame.slice(from..to));
+            let value = commit.frame.get(from..to).unwrap_or_default();
+            self.put(slot, (Kind::CommitPart, expected), place, value);
         }
         let entry = self.entry(parts, commit.frame.len());
-        self.written.push((slot, entry, commit.frame.clone()));
+        self.written.push((slot, entry, commit.frame));
         self.advance(slot);
         self.answers.push(Answer::Committed(done));
-        Ok(())
+        Ok(None)
     }
 
     fn advance(&mut self, slot: usize) {
@@ -154,7 +169,7 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, slot: usize, (kind, place): (Kind, u64), (part, parts): (u16, u16), value: &Bytes) {
+    fn put(&mut self, slot: usize, (kind, place): (Kind, u64), (part, parts): (u16, u16), value: &[u8]) {
         let (topic, partition) = self.shared.slots.place(slot);
         let header = FrameHeader {
             value_bytes: u32::try_from(value.len()).unwrap_or(u32::MAX),
@@ -172,25 +187,30 @@ impl Writer {
         self.sequence += 1;
     }
 
+    /// Whether frames of so many bytes fit, and behind them the witness of the last group.
     fn has_room(&self, bytes: u64) -> bool {
-        self.position + self.buffer.len() as u64 + bytes <= self.segment_bytes
+        let end = self.position + self.buffer.len() as u64 + bytes;
+        end + FRAME_HEADER_BYTES as u64 <= self.header.file_bytes
     }
 
     /// Writes and syncs what is in the buffer, then lets readers and waiters know.
     fn flush(&mut self) -> Result<(), Broken> {
-        if !self.buffer.is_empty() {
-            let broken =
-                |what: &str, error: std::io::Error| Broken(format!("the log could not {what}: {error}"));
-            self.file.write_at(&self.buffer, self.position).map_err(|error| broken("be written", error))?;
-            // Never retried: after a failed sync the kernel may have dropped the pages.
-            self.file.sync_data().map_err(|error| broken("be synced", error))?;
+        let acknowledged_early = sabotage::on(Bug::AckBeforeSync);
+        let writes = !self.buffer.is_empty();
+        if writes {
+            let written = self.file.write_at(&self.buffer, self.position);
+            written.map_err(|error| Broken(format!("the log could not be written: {error}")))?;
+            if !acknowledged_early {
+                self.sync()?;
+            }
             self.position += self.buffer.len() as u64;
             self.known_synced = self.sequence - 1;
             self.buffer.clear();
+            self.buffer.shrink_to(2 * self.config.group_bytes_max); // One huge commit must not keep its memory.
             self.unwitnessed = true;
         }
         if !self.written.is_empty() {
-            self.shared.publish(std::mem::take(&mut self.written));
+            self.shared.publish(&mut self.written);
         }
         for answer in self.answers.drain(..) {
             match answer {
@@ -200,12 +220,17 @@ impl Writer {
                 Answer::Committed(done) => done(CommitAnswer::Committed),
             }
         }
-        Ok(())
+        if writes && acknowledged_early { self.sync() } else { Ok(()) }
+    }
+
+    /// Never retried: after a failed sync the kernel may have dropped the pages.
+    fn sync(&self) -> Result<(), Broken> {
+        self.file.sync_data().map_err(|error| Broken(format!("the log could not be synced: {error}")))
     }
 
     /// Whether the last group still waits for a frame that proves it was synced, and there is room for one.
     pub(crate) fn wants_witness(&self) -> bool {
-        self.unwitnessed && self.has_room(FRAME_HEADER_BYTES as u64)
+        self.unwitnessed && self.has_room(0)
     }
 
     /// Writes an empty frame, so that the last group has a witness of its sync.
@@ -213,7 +238,7 @@ impl Writer {
         if !self.wants_witness() {
             return Ok(());
         }
-        self.put(0, (Kind::Witness, 0), (1, 1), &Bytes::new());
+        self.put(0, (Kind::Witness, 0), (1, 1), &[]);
         self.flush().inspect_err(|broken| self.break_off(broken))?;
         self.unwitnessed = false;
         Ok(())
@@ -222,64 +247,44 @@ impl Writer {
     /// Seals the segment and goes on in a new one with room for `bytes`; false when there is none to be had.
     fn roll(&mut self, bytes: u64, purpose: For) -> Result<bool, Broken> {
         self.flush()?;
-        let needed = frames_at(self.next.len()) + bytes;
-        let name = match self.new_file(needed, purpose) {
-            Ok(Some(name)) => name,
-            Ok(None) => {
-                self.shared.full.store(true, Relaxed);
-                return Ok(false);
-            }
-            Err(error) => return Err(Broken(format!("a log segment could not be made: {error}"))),
+        let broken =
+            |what: &str, error: io::Error| Broken(format!("a log segment could not be {what}: {error}"));
+        let needed = frames_at(self.next.len()) + bytes + FRAME_HEADER_BYTES as u64;
+        let number = self.header.number + 1;
+        let file = self.spares.file(needed, number, purpose).map_err(|error| broken("made", error))?;
+        let Some(name) = file else {
+            self.shared.full.store(true, Relaxed);
+            return Ok(false);
         };
         let before = Predecessor { incarnation: self.header.incarnation, end: self.position };
-        let number = self.header.number + 1;
         let header = self.segment_header(number, Some(before));
-        let begun = begin_segment(&*self.disk, &name, header);
         let (file, header) =
-            begun.map_err(|error| Broken(format!("a log segment could not be begun: {error}")))?;
-        let length =
-            file.length().map_err(|error| Broken(format!("a log segment has no length: {error}")))?;
+            begin_segment(&*self.disk, &name, header).map_err(|error| broken("begun", error))?;
+        self.position = header.frames_at();
+        self.shared.segments_bytes.fetch_add(header.file_bytes, Relaxed);
         let old_file = std::mem::replace(&mut self.file, Arc::clone(&file));
         let old_header = std::mem::replace(&mut self.header, header.clone());
-        let index = {
-            let mut state = self.shared.write_state();
-            let active = Active { header, file, index: Index::new(self.next.len()) };
-            let old = std::mem::replace(&mut state.active, active);
-            let index = Arc::new(old.index);
-            let sealed =
-                Segment::new(old_header, Arc::clone(&old_file), before.end, Some(Arc::clone(&index)));
-            state.sealed.push_back(Arc::new(sealed));
-            index
-        };
-        // Derived, so neither synced nor needed: a missing footer costs a scan.
-        if let Err(error) = old_file.write_at(&footer::encode(&index, before.incarnation), before.end) {
-            tracing::warn!(%error, "a log segment has no footer");
-        }
-        self.position = self.header.frames_at();
-        self.segment_bytes = length;
+        self.seal(
+            Active { header, file, index: Index::new(self.next.len()) },
+            (old_file, old_header),
+            before.end,
+        );
         Ok(true)
     }
 
-    /// A spare of the usual size, or a new file for something larger.
-    fn new_file(&self, needed: u64, purpose: For) -> std::io::Result<Option<String>> {
-        if needed <= self.config.segment_bytes {
-            if let Some(name) = self.spares.take(purpose) {
-                return Ok(Some(name));
-            }
-            // None is ready: more than one may be missing before one is left over for this purpose.
-            while self.spares.make_one()? == Made::One {
-                if let Some(name) = self.spares.take(purpose) {
-                    return Ok(Some(name));
-                }
-            }
-            return Ok(self.spares.take(purpose));
-        }
-        let name = format!("large-{:020}", self.header.number + 1);
-        match create_zeroed(&*self.disk, &name, needed) {
-            Ok(()) => Ok(Some(name)),
-            Err(error) if is_full(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+    /// Shows readers the new segment, and the old one as sealed; then gives the old one its footer.
+    fn seal(&self, active: Active, (file, header): (Arc<dyn DiskFile>, SegmentHeader), end: u64) {
+        let footer = footer::encode(&self.shared.read_state().active.index, header.incarnation);
+        let segment = Segment::sealed(header, Arc::clone(&file), end, footer.len());
+        let (number, grown) = (segment.header.number, segment.bytes - segment.header.file_bytes);
+        let old = {
+            let mut state = self.shared.write_state();
+            state.sealed.push_back(Arc::new(segment));
+            std::mem::replace(&mut state.active, active)
+        };
+        self.shared.indexes.keep(number, Arc::new(old.index));
+        self.shared.segments_bytes.fetch_add(grown, Relaxed);
+        write_footer(&*file, number, end, &footer);
     }
 
     fn segment_header(&mut self, number: u64, predecessor: Option<Predecessor>) -> SegmentHeader {
@@ -287,6 +292,7 @@ impl Writer {
             number,
             incarnation: (self.random)(),
             first_sequence: self.sequence,
+            file_bytes: 0, // Known once there is a file.
             created_at: self.clock.wall(),
             predecessor,
             partitions: self.config.partitions,
@@ -305,76 +311,5 @@ impl Writer {
                 Answer::Committed(done) => done(CommitAnswer::Unknown(broken.0.clone())),
             }
         }
-    }
-
-    /// Drops the oldest segments that nobody needs: below every floor, and past their time or the log's size.
-    pub(crate) fn drop_old(&self) {
-        let now = self.clock.wall();
-        while let Some(oldest) = self.droppable(now) {
-            // One after the other and each durably: a crash must never leave a hole among the segments.
-            let removed = match self.disk.remove(&oldest.name()) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            };
-            if let Err(error) = removed.and_then(|()| self.disk.sync_folder()) {
-                tracing::warn!(%error, segment = oldest.name(), "an old log segment could not be removed");
-                break;
-            }
-            self.shared.write_state().sealed.pop_front();
-        }
-        let state = self.shared.read_state();
-        let sealed: u64 = state.sealed.iter().map(|segment| segment.file.length().unwrap_or(0)).sum();
-        drop(state);
-        let spares = self.spares.count() as u64 * self.config.segment_bytes;
-        self.shared.write_state().disk_bytes = sealed + self.segment_bytes + spares;
-    }
-
-    /// The oldest sealed segment, if nobody needs it any more.
-    fn droppable(&self, now: Millis) -> Option<Arc<Segment>> {
-        let state = self.shared.read_state();
-        let oldest = state.sealed.front()?;
-        let next = state.sealed.get(1).map_or(&state.active.header, |segment| &segment.header);
-        let due = self.is_past(&oldest.header, next, now) || state.disk_bytes > self.config.max_bytes;
-        (due && is_below_floors(&oldest.header, next, &state.floors)).then(|| Arc::clone(oldest))
-    }
-
-    fn is_past(&self, segment: &SegmentHeader, next: &SegmentHeader, now: Millis) -> bool {
-        (0..segment.base.len()).all(|slot| {
-            let (topic, _) = self.shared.slots.place(slot);
-            next.base(slot) == segment.base(slot)
-                || now.since(next.created_at) >= self.config.retention.of(topic)
-        })
-    }
-}
-
-/// Whether every slot that has records in the segment has its floor behind them.
-fn is_below_floors(segment: &SegmentHeader, next: &SegmentHeader, floors: &[Option<u64>]) -> bool {
-    (0..segment.base.len()).all(|slot| {
-        let end = next.base(slot);
-        end == segment.base(slot) || floors.get(slot).copied().flatten().is_some_and(|floor| floor >= end)
-    })
-}
-
-/// Writes a header into a zero-filled file and gives it its segment name, all durably.
-pub(crate) fn begin_segment(
-    disk: &dyn Disk,
-    name: &str,
-    header: SegmentHeader,
-) -> std::io::Result<(Arc<dyn DiskFile>, SegmentHeader)> {
-    let file = disk.open(name)?;
-    file.write_at(&header.encode(), 0)?;
-    file.sync_data()?;
-    disk.rename(name, &segment_name(header.number))?;
-    disk.sync_folder()?;
-    Ok((Arc::from(file), header))
-}
-
-/// Answers work that was not begun when the log broke.
-pub(crate) fn refuse(work: Work, broken: &Broken) {
-    match work {
-        Work::Append { done, .. } => {
-            let _ = done.send(Err(AppendError::Failed(broken.0.clone())));
-        }
-        Work::Commit { done, .. } => done(CommitAnswer::Unknown(broken.0.clone())),
     }
 }
