@@ -1,6 +1,8 @@
 //! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod stream;
+
 use anyhow::{Result, bail};
 
 /// A benchmark: its name on the command line, what it prints, and what runs it.
@@ -11,7 +13,8 @@ struct Bench {
 }
 
 /// All of them, in the order in which `make bench` runs them.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] =
+    &[Bench { name: "stream", about: "the log through dedupe and windows to committed output", run: stream::run }];
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
