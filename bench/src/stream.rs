@@ -59,6 +59,13 @@ impl Plan {
         }
         Ok(plan)
     }
+
+    /// The events, the last of which has just happened: older ones would be backfills.
+    fn events(self, variant: Variant) -> Result<Events> {
+        let earlier = if variant == Variant::Disk { self.earlier } else { 0 };
+        let span_ms = i64::try_from((earlier + self.events) * events::STEP_US / 1_000)?;
+        Ok(Events::new(self.events, earlier, SystemClock.wall().plus(-span_ms - 60_000)))
+    }
 }
 
 /// Runs it: `[memory|disk] --events 1000000 --earlier 4000000 --rounds 1`.
@@ -67,6 +74,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         && first == child::COMMAND
     {
         return child::run(rest);
+    }
+    if let [first, folder, rest @ ..] = args
+        && first == "--fill"
+    {
+        // For a profiler: `stream --fill DIR`, then `stream --engine DIR memory plain` under it.
+        return fill::fill(Path::new(folder), &Plan::parse(rest)?.events(Variant::Memory)?);
     }
     let plan = Plan::parse(args)?;
     println!(
@@ -85,9 +98,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
 fn run_variant(plan: Plan, variant: Variant) -> Result<()> {
     let earlier = if variant == Variant::Disk { plan.earlier } else { 0 };
-    println!("\n## state {}{}", variant.name(), if earlier > 0 { format!(", {earlier} ids before") } else { String::new() });
-    let span_ms = i64::try_from((earlier + plan.events) * events::STEP_US / 1_000)?;
-    let events = Events::new(plan.events, earlier, SystemClock.wall().plus(-span_ms - 60_000));
+    println!(
+        "\n## state {}{}",
+        variant.name(),
+        if earlier > 0 { format!(", {earlier} ids before") } else { String::new() }
+    );
+    let events = plan.events(variant)?;
     let filled = tempfile::tempdir()?;
     fill::fill(filled.path(), &events)?;
     let mut samples = Vec::new();

@@ -18,6 +18,8 @@ use super::{PARTITIONS, engine, timed};
 
 /// The argument that makes this process the child.
 pub(super) const COMMAND: &str = "--engine";
+/// What its figures are told by in its output.
+const MARK: &str = "measured ";
 /// Windows are published a second after a change; after this long without a commit all are.
 const QUIET: Duration = Duration::from_millis(1_500);
 /// A run that takes longer is stuck.
@@ -82,7 +84,7 @@ pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Meas
         .output()?;
     ensure!(output.status.success(), "the engine's process ended with {}", output.status);
     let mut measured = Measured::default();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.strip_prefix(MARK)) {
         let (name, value) = line.split_once('=').with_context(|| format!("the engine said {line:?}"))?;
         measured.put(name, value.parse()?);
     }
@@ -103,7 +105,8 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     let committed = loop {
         std::thread::sleep(Duration::from_millis(50));
         let committed = started.commits.now();
-        let done = ends.iter().enumerate().all(|(at, end)| *end == 0 || committed.inbound_next.get(at) == Some(end));
+        let done =
+            ends.iter().enumerate().all(|(at, end)| *end == 0 || committed.inbound_next.get(at) == Some(end));
         if done && committed.last.is_some_and(|last| last.elapsed() > QUIET) {
             break committed;
         }
@@ -126,7 +129,7 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     measured.put("cpu_s", cpu_s(ClockId::ProcessCPUTime));
     measured.put("peak_mb", peak_mb()?);
     for (name, value) in &measured.0 {
-        println!("{name}={value}");
+        println!("{MARK}{name}={value}");
     }
     Ok(())
 }

@@ -26,8 +26,30 @@ const DISORDER_MS: u64 = 5_000;
 
 const SOURCES: [&str; 6] = ["Google Ads", "Google Organic", "Bing Ads", "Direct", "Facebook", "Yelp"];
 const WORDS: [&str; 24] = [
-    "caller", "asked", "about", "pricing", "for", "a", "roof", "repair", "and", "wants", "an", "estimate", "on",
-    "tuesday", "morning", "agent", "confirmed", "address", "thank", "you", "please", "when", "the", "crew",
+    "caller",
+    "asked",
+    "about",
+    "pricing",
+    "for",
+    "a",
+    "roof",
+    "repair",
+    "and",
+    "wants",
+    "an",
+    "estimate",
+    "on",
+    "tuesday",
+    "morning",
+    "agent",
+    "confirmed",
+    "address",
+    "thank",
+    "you",
+    "please",
+    "when",
+    "the",
+    "crew",
 ];
 
 /// All events of one run.
@@ -152,7 +174,9 @@ impl Event {
         let mut word = r;
         while body.len() < BODY_BYTES - 2 {
             word = mix(word);
-            body.extend_from_slice(WORDS.get(word as usize % WORDS.len()).copied().unwrap_or_default().as_bytes());
+            body.extend_from_slice(
+                WORDS.get(word as usize % WORDS.len()).copied().unwrap_or_default().as_bytes(),
+            );
             body.push(b' ');
         }
         body.truncate(BODY_BYTES - 2);

@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::clock::Clock as _;
-use leadline_connectors::contract::log::{Append, Log as _};
+use leadline_connectors::contract::log::{Append, AppendError, Log as _};
 use leadline_connectors::contract::state::{Change, PartitionState, State as _};
 use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
@@ -18,7 +20,9 @@ use leadline_operators::dedupe::{Dedupe, SEEN};
 use leadline_schemas::inbound::{Inbound, Origin};
 use leadline_schemas::partitioning::{Key, Layout};
 use leadline_schemas::state::Seen;
-use leadline_schemas::{CommitNumber, EventId, Millis, Partition, TenantId, Topic, avro, callrail};
+use leadline_schemas::{CommitNumber, EventId, Millis, Offset, Partition, TenantId, Topic, avro, callrail};
+
+type Answer = BoxFuture<'static, Result<Vec<Offset>, AppendError>>;
 
 use super::PARTITIONS;
 use super::events::{Event, Events, mix, tenant_name};
@@ -26,6 +30,8 @@ use super::events::{Event, Events, mix, tenant_name};
 /// Records per append, and appends under way: the source's many small ones share writes in the same manner.
 const APPEND_RECORDS: u64 = 256;
 const APPENDS_MAX: usize = 16;
+/// After `Full`; the log makes segments meanwhile.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 /// Rows per commit of the store.
 const STORE_ROWS: usize = 4_096;
 
@@ -60,25 +66,39 @@ pub(super) fn layout() -> Layout {
 pub(super) fn fill(folder: &Path, events: &Events) -> Result<()> {
     let log = open_log(folder)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let tenants: Vec<TenantId> =
-        (0..super::events::TENANTS).map(|tenant| TenantId::new(&tenant_name(tenant))).collect::<Result<_, _>>()?;
+    let tenants: Vec<TenantId> = (0..super::events::TENANTS)
+        .map(|tenant| TenantId::new(&tenant_name(tenant)))
+        .collect::<Result<_, _>>()?;
     let mut under_way = VecDeque::new();
     for first in events.numbers().step_by(APPEND_RECORDS as usize) {
         let numbers = first..(first + APPEND_RECORDS).min(events.numbers().end);
         let records = numbers.map(|number| record(events, number, &tenants)).collect::<Result<Vec<_>>>()?;
         if under_way.len() >= APPENDS_MAX
-            && let Some(oldest) = under_way.pop_front()
+            && let Some((records, answer)) = under_way.pop_front()
         {
-            runtime.block_on(oldest)?;
+            runtime.block_on(appended(&log, records, answer))?;
         }
-        under_way.push_back(log.append(records));
+        under_way.push_back((records.clone(), log.append(records)));
     }
-    for last in under_way {
-        runtime.block_on(last)?;
+    for (records, answer) in under_way {
+        runtime.block_on(appended(&log, records, answer))?;
     }
     log.close();
     if events.earlier > 0 {
         fill_state(folder, events, &tenants)?;
+    }
+    Ok(())
+}
+
+/// Waits for an append. A new log that is filled at full speed has no segment ready at times, and says so.
+async fn appended(log: &EmbeddedLog, records: Vec<Append>, mut answer: Answer) -> Result<()> {
+    while let Err(error) = answer.await {
+        ensure!(
+            error == AppendError::Full && log.health().failed.is_none(),
+            "the log cannot be filled: {error}"
+        );
+        std::thread::sleep(FULL_PAUSE);
+        answer = log.append(records.clone());
     }
     Ok(())
 }
@@ -133,7 +153,11 @@ fn fill_state(folder: &Path, events: &Events, tenants: &[TenantId]) -> Result<()
             true => leadline_schemas::content_hash(&callrail::decode(None, &event.body()?)?.1),
             false => mix(number),
         };
-        let seen = Seen { subject_id: String::new(), hashes: vec![i64::from_ne_bytes(hash.to_ne_bytes())] };
+        let seen = Seen {
+            subject_id: String::new(),
+            hashes: vec![i64::from_ne_bytes(hash.to_ne_bytes())],
+            contents: 1,
+        };
         let mut value = expires.to_be_bytes().to_vec();
         value.push(SEEN.spec.version);
         avro::append_datum(&seen, &mut value)?;

@@ -24,11 +24,26 @@ pub(super) fn round(round: u64, run: &Measured, baseline: &Baseline, events: u64
 pub(super) fn shares(samples: &[(Baseline, Measured, Measured)], events: u64) {
     let millions = events as f64 / 1e6;
     for (baseline, plain, timed) in samples {
-        println!("loops: read {:.2} parse {:.2} envelope {:.2} decode {:.2}", baseline.read_s / millions, baseline.parse_s / millions, baseline.envelope_s / millions, baseline.decode_s / millions);
+        println!(
+            "loops: read {:.2} parse {:.2} envelope {:.2} decode {:.2}",
+            baseline.read_s / millions,
+            baseline.parse_s / millions,
+            baseline.envelope_s / millions,
+            baseline.decode_s / millions
+        );
         for (name, s) in plain.threads() {
-            if s > 0.005 { println!("  {name:<20} {:.2}", s / millions); }
+            if s > 0.005 {
+                println!("  {name:<20} {:.2}", s / millions);
+            }
         }
         println!("  log read {:.2}", plain.get("read_s") / millions);
-        println!("timed: cpu {:.2} decode {:.2} dedupe {:.2} window {:.2} worker {:.2}", timed.get("cpu_s") / millions, timed.get("decode") / millions, timed.get("dedupe") / millions, timed.get("window") / millions, timed.threads_s("worker") / millions);
+        println!(
+            "timed: cpu {:.2} decode {:.2} dedupe {:.2} window {:.2} worker {:.2}",
+            timed.get("cpu_s") / millions,
+            timed.get("decode") / millions,
+            timed.get("dedupe") / millions,
+            timed.get("window") / millions,
+            timed.threads_s("worker") / millions
+        );
     }
 }

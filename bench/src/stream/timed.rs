@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use leadline_operators::contract::{Context, Operator, OperatorId, OperatorResult, Scope, TableSpec, TimerKind};
+use leadline_operators::contract::{
+    Context, Operator, OperatorId, OperatorResult, Scope, TableSpec, TimerKind,
+};
 use leadline_schemas::JobId;
 use leadline_schemas::Millis;
 use leadline_schemas::reply::{Answered, JobFailed};
@@ -54,7 +56,13 @@ impl<O: Operator> Operator for Timed<O> {
         self.run(|operator| operator.on_reply(cx, job_id, answer))
     }
 
-    fn on_timer(&mut self, cx: &mut Context<'_, O::Out>, kind: TimerKind, name: &[u8], at: Millis) -> OperatorResult {
+    fn on_timer(
+        &mut self,
+        cx: &mut Context<'_, O::Out>,
+        kind: TimerKind,
+        name: &[u8],
+        at: Millis,
+    ) -> OperatorResult {
         self.run(|operator| operator.on_timer(cx, kind, name, at))
     }
 }
