@@ -1,7 +1,13 @@
 //! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod stream;
+
 use anyhow::{Result, bail};
+
+/// The one of `leadline` itself, for what is measured in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A benchmark: its name on the command line, what it prints, and what runs it.
 struct Bench {
@@ -11,7 +17,11 @@ struct Bench {
 }
 
 /// All of them, in the order in which `make bench` runs them.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[Bench {
+    name: "stream",
+    about: "the log through dedupe and windows to committed output",
+    run: stream::run,
+}];
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);

@@ -168,6 +168,9 @@ impl<T: Row> AnyRow for T {
 /// Reads a row back: version of the writer, datum.
 pub type DecodeRow = fn(u8, &[u8]) -> Result<Box<dyn AnyRow>, AvroError>;
 
+/// Makes a row, once.
+pub type FreshRow<'a> = &'a mut dyn FnMut() -> Option<Box<dyn AnyRow>>;
+
 fn decode_row<T: Row>(version: u8, datum: &[u8]) -> Result<Box<dyn AnyRow>, AvroError> {
     Ok(Box::new(decode_datum::<T>(version, datum)?))
 }
@@ -181,8 +184,15 @@ pub trait Effects {
         key: &[u8],
         decode: DecodeRow,
     ) -> OperatorResult<Option<&mut dyn AnyRow>>;
-    /// Marks the row that `row` has just shown as changed: its TTL starts anew.
-    fn touch(&mut self, table: &TableSpec, key: &[u8]);
+    /// As `row`, for a row that is about to change: made by `fresh`, called at most once, where there is none. Its
+    /// TTL starts anew.
+    fn change(
+        &mut self,
+        table: &TableSpec,
+        key: &[u8],
+        decode: DecodeRow,
+        fresh: FreshRow<'_>,
+    ) -> OperatorResult<&mut dyn AnyRow>;
     /// Puts or deletes a row.
     fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>);
     /// Files a job and names it.
@@ -274,16 +284,13 @@ impl<'a, Out> Context<'a, Out> {
         or: impl FnOnce() -> T,
         change: impl FnOnce(&mut T) -> R,
     ) -> OperatorResult<R> {
-        if self.effects.row(&table.spec, key, decode_row::<T>)?.is_none() {
-            self.effects.put(&table.spec, key, Some(Box::new(or())));
-        }
-        let row = self.effects.row(&table.spec, key, decode_row::<T>)?;
-        let Some(row) = row.and_then(|row| row.as_any_mut().downcast_mut()) else {
-            return Err(Fault::Engine(format!("table {} lost a row it was just given", table.spec.name)));
+        let mut or = Some(or);
+        let mut fresh = || or.take().map(|or| Box::new(or()) as Box<dyn AnyRow>);
+        let row = self.effects.change(&table.spec, key, decode_row::<T>, &mut fresh)?;
+        let Some(row) = row.as_any_mut().downcast_mut() else {
+            return Err(Fault::Engine(format!("table {} has a row of another type", table.spec.name)));
         };
-        let result = change(row);
-        self.effects.touch(&table.spec, key);
-        Ok(result)
+        Ok(change(row))
     }
 
     /// Writes a row.

@@ -139,17 +139,18 @@ impl Operator for Window {
     }
 }
 
-fn fresh(
-    cx: &Context<'_, WindowOut>,
+/// A window without counts; most records find theirs there, so what it takes is only looked up when it is made.
+fn fresh<'a>(
+    cx: &Context<'a, WindowOut>,
     kind: WindowKind,
     start: Millis,
-) -> impl FnOnce() -> WindowState + use<> {
-    let key = cx.key.clone();
-    let spread = cx.tenant().map_or(1, |tenant| tenant.policy.spread);
+) -> impl FnOnce() -> WindowState + use<'a> {
+    let (key, settings) = (cx.key, cx.settings);
     move || {
+        let spread = settings.tenant(&key.tenant).map_or(1, |tenant| tenant.policy.spread);
         let slot = i32::from(leadline_schemas::partitioning::slot(key.bucket, spread));
         let metrics = WindowMetrics {
-            tenant: key.tenant,
+            tenant: key.tenant.clone(),
             window: kind,
             start,
             slot,

@@ -55,14 +55,8 @@ pub trait StateView: Send {
     fn applied(&self) -> Result<CommitNumber, StateError>;
 }
 
-/// A row to put or, without a value, to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The whole key.
-    pub key: Bytes,
-    /// The new value; none = deleted.
-    pub value: Option<Bytes>,
-}
+/// A row to put or, without a value, to delete: as it stands in a commit frame.
+pub use leadline_schemas::frame::RowChange as Change;
 
 /// Why the store did not do it. The engine stops the partition and, after a restart, rebuilds what will not open.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -36,8 +36,8 @@ mod registry;
 mod tests;
 mod walk;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 pub use codec::Codec;
 pub use registry::{SchemaEntry, all, fingerprint};
@@ -99,6 +99,11 @@ pub fn encode<R: AvroRecord>(record: &R) -> Result<Vec<u8>, AvroError> {
 
 /// Appends the record in single-object encoding; `out` is as before when it fails.
 pub fn append<R: AvroRecord>(record: &R, out: &mut Vec<u8>) -> Result<(), AvroError> {
+    append_as::<R>(record, out)
+}
+
+/// As `append`, for a value that serializes as `R` does: one that borrows what a record would own.
+pub(crate) fn append_as<R: AvroRecord>(record: &impl Serialize, out: &mut Vec<u8>) -> Result<(), AvroError> {
     let codec = R::codec()?;
     let start = out.len();
     out.extend_from_slice(&codec.header());
@@ -114,6 +119,16 @@ pub fn decode<R: AvroRecord>(bytes: &[u8]) -> Result<R, AvroError> {
     })?;
     let datum = bytes.get(HEADER_BYTES..).unwrap_or_default();
     codec.decode(codec.by_fingerprint(written_with)?, datum)
+}
+
+/// A record of today's version, read as a type that borrows from the bytes and has the fields of `R`; none for an
+/// older version, which has to be resolved first, and for what is no record.
+pub(crate) fn decode_borrowed<'a, R: AvroRecord, B: Deserialize<'a>>(
+    bytes: &'a [u8],
+) -> Option<Result<B, AvroError>> {
+    let codec = R::codec().ok()?;
+    let datum = bytes.strip_prefix(&codec.header()[..])?;
+    Some(codec.decode_borrowed(datum))
 }
 
 /// The fingerprint in the header of a record in single-object encoding; none where there is no such header.

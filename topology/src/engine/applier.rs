@@ -13,7 +13,6 @@ use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
 use super::limits::{APPLY_RETRY_MS, SYNC_BYTES, SYNC_INTERVAL_MS};
-use super::overlay::to_store;
 use super::partition::{Committed, Position, lock};
 
 /// How often an idle applier looks whether a sync is due.
@@ -154,9 +153,8 @@ impl Applier {
     /// Applies one commit; a store that stalls or is full is tried again, for the log has the commit already.
     fn apply(&self, committed: &Committed) -> bool {
         let Some(store) = self.partitions.get(&committed.partition) else { return true };
-        let changes = to_store(&committed.changes);
         let started = Instant::now();
-        if let Err(error) = store.apply(&changes, committed.position.number) {
+        if let Err(error) = store.apply(committed.changes.rows(), committed.position.number) {
             tracing::error!(partition = committed.partition.0, %error, "the state store refused a commit; trying again");
             metrics::counter!("leadline_state_apply_errors_total").increment(1);
             return false;
@@ -164,10 +162,9 @@ impl Applier {
         metrics::histogram!("leadline_state_apply_ms").record(started.elapsed().as_secs_f64() * 1e3);
         self.retention.committed(committed.partition, committed.position);
         self.after.applied(committed.partition, &committed.position);
-        for (key, value) in committed.changes.iter() {
-            if key.first() == Some(&keys::READY) {
-                self.after.job(committed.partition, key, value.is_some());
-            }
+        let (ready, end) = ([keys::READY], keys::behind(&[keys::READY]));
+        for job in committed.changes.range(&ready..&end) {
+            self.after.job(committed.partition, &job.key, job.value.is_some());
         }
         true
     }

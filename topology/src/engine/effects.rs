@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use leadline_operators::contract::{
-    AnyRow, Cause, DecodeRow, Effects, Fault, OperatorId, OperatorResult, Scope, TableSpec, TimerKind,
+    AnyRow, Cause, DecodeRow, Effects, Fault, FreshRow, OperatorId, OperatorResult, Scope, TableSpec,
+    TimerKind,
 };
 use leadline_schemas::avro;
 use leadline_schemas::frame::Output;
@@ -204,9 +205,15 @@ impl Effects for Call<'_> {
         self.epoch.overlay.cell(self.buffer, decode, self.epoch.now.0)
     }
 
-    fn touch(&mut self, table: &TableSpec, key: &[u8]) {
+    fn change(
+        &mut self,
+        table: &TableSpec,
+        key: &[u8],
+        decode: DecodeRow,
+        fresh: FreshRow<'_>,
+    ) -> OperatorResult<&mut dyn AnyRow> {
         self.row_key(table.number, key);
-        self.epoch.overlay.touch(table, self.buffer, self.epoch.now.0);
+        self.epoch.overlay.change(table, self.buffer, decode, fresh, self.epoch.now.0)
     }
 
     fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>) {

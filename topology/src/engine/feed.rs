@@ -16,12 +16,15 @@ use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{Bucket, CommitNumber, EventId, KeyGroup, Millis, Offset, Partition, TenantId, Topic};
 
 use super::effects::Epoch;
-use super::graph::{Inputs, Signal, SignalKind};
+use super::graph::{Inputs, Item, Signal, SignalKind};
 use super::keys;
 use super::limits::DEAD_LETTER_INPUT_BYTES_MAX;
 
+/// What a dead letter says of its input: tenant, kind, receipt, attempt.
+type Buried = (Option<TenantId>, InputKind, Option<Millis>, i32);
+
 /// One input of an epoch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Fed {
     /// Where it came from; -1 for timers.
     pub(super) offset: i64,
@@ -30,9 +33,9 @@ pub(super) struct Fed {
     pub(super) what: What,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum What {
-    Record(Box<Inbound>),
+    Record(Record),
     Reply(Box<Reply>),
     Timer {
         kind: TimerKind,
@@ -56,6 +59,36 @@ pub(super) enum What {
     },
 }
 
+/// A record of `inbound`. It goes into the graph as it is; to run again it is decoded again, which is rare.
+pub(super) struct Record {
+    /// What goes into the graph; gone once it has.
+    item: Option<Rc<Item<Inbound>>>,
+    /// A body by reference, which is not in the input's bytes.
+    fetched: Option<Bytes>,
+}
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Record")
+    }
+}
+
+impl Record {
+    fn new(inbound: Inbound) -> Self {
+        let fetched = inbound.body_ref.is_some().then(|| inbound.body.clone());
+        Self { item: Some(Item::accepted(inbound)), fetched }
+    }
+
+    /// The record once more, out of the input's bytes.
+    fn again(&self, bytes: &Bytes) -> OperatorResult<Inbound> {
+        let mut inbound = Inbound::decode(bytes)?;
+        if let Some(body) = &self.fetched {
+            inbound.body = body.clone();
+        }
+        Ok(inbound)
+    }
+}
+
 /// How the operators of a pipeline are found by number and name.
 pub(super) trait Operators {
     fn name_of(&self, number: u8) -> Option<&'static str>;
@@ -70,25 +103,30 @@ impl Fed {
     /// A record of `inbound`; commands that concern the engine are taken apart here.
     pub(super) fn record(offset: Offset, bytes: Bytes, inbound: Inbound) -> Self {
         let what = if inbound.origin == Origin::Command { replay(&inbound) } else { None };
-        Self { offset: signed(offset), bytes, what: what.unwrap_or_else(|| What::Record(Box::new(inbound))) }
+        let what = what.unwrap_or_else(|| What::Record(Record::new(inbound)));
+        Self { offset: signed(offset), bytes, what }
     }
 
     /// Puts this input into the graph.
     pub(super) fn send(
-        &self,
+        &mut self,
         epoch: &mut Epoch,
         inputs: &mut Inputs,
         operators: &dyn Operators,
         number: CommitNumber,
     ) -> OperatorResult {
-        match &self.what {
-            What::Record(inbound) => {
-                inputs.send((**inbound).clone(), event_time(inbound));
+        match &mut self.what {
+            What::Record(record) => {
+                let item = match record.item.take() {
+                    Some(item) => item,
+                    None => Item::accepted(record.again(&self.bytes)?),
+                };
+                inputs.inbound.send(item);
                 Ok(())
             }
             What::ReplayedRecord { dead_letter, inbound } => {
                 epoch.outputs.push(letter_gone(dead_letter));
-                inputs.send((**inbound).clone(), event_time(inbound));
+                inputs.inbound.send(Item::accepted((**inbound).clone()));
                 Ok(())
             }
             What::Reply(reply) => send_reply(epoch, inputs, operators, reply),
@@ -134,10 +172,8 @@ impl Fed {
         why: &str,
     ) -> OperatorResult {
         let (tenant, kind, received_at, attempt) = match &self.what {
-            What::Record(inbound) | What::ReplayedRecord { inbound, .. } => {
-                fail_request(epoch, inbound, why);
-                (Some(inbound.tenant.clone()), InputKind::Record, Some(inbound.received_at), inbound.attempt)
-            }
+            What::Record(record) => bury_record(epoch, &record.again(&self.bytes)?, why),
+            What::ReplayedRecord { inbound, .. } => bury_record(epoch, inbound, why),
             What::Reply(reply) => {
                 epoch.take_job(&reply_key(reply), reply.job_id)?;
                 (Some(reply.tenant.clone()), InputKind::Reply, None, 0)
@@ -218,9 +254,10 @@ fn parse_timer_bytes(bytes: &Bytes) -> Option<What> {
     Some(What::Timer { kind, at: Millis(at), row_key: bytes.slice(9..) })
 }
 
-/// Event time as far as the envelope knows it; decode refines it for the record itself.
-fn event_time(inbound: &Inbound) -> Millis {
-    inbound.received_at
+/// The request of a buried record has failed; answers what a dead letter says of the record.
+fn bury_record(epoch: &mut Epoch, inbound: &Inbound, why: &str) -> Buried {
+    fail_request(epoch, inbound, why);
+    (Some(inbound.tenant.clone()), InputKind::Record, Some(inbound.received_at), inbound.attempt)
 }
 
 fn send_reply(

@@ -41,6 +41,15 @@ pub(super) struct Item<T> {
     body: T,
 }
 
+impl Item<Inbound> {
+    /// An accepted event. Its event time is its receipt's, as far as the envelope knows; decode knows better.
+    pub(super) fn accepted(inbound: Inbound) -> Rc<Self> {
+        let key = Rc::new(inbound.key());
+        let cause = Rc::new(Cause::Event(inbound.event_id));
+        Rc::new(Self { key, cause, event_time: inbound.received_at, body: inbound })
+    }
+}
+
 /// A reply or a timer, for the operator that asked for it.
 #[derive(Clone)]
 pub(super) struct Signal {
@@ -80,14 +89,6 @@ pub(super) struct Inputs {
         InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Rc<Item<Inbound>>>>>,
     pub(super) signals: InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Rc<Signal>>>>,
     pub(super) probe: ProbeHandle<Tick>,
-}
-
-impl Inputs {
-    pub(super) fn send(&mut self, inbound: Inbound, event_time: Millis) {
-        let key = Rc::new(inbound.key());
-        let cause = Rc::new(Cause::Event(inbound.event_id));
-        self.inbound.send(Rc::new(Item { key, cause, event_time, body: inbound }));
-    }
 }
 
 /// How a pipeline is built: from the accepted events of a partition.

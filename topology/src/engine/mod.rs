@@ -4,6 +4,8 @@
 
 mod applier;
 mod assembly;
+mod cells;
+mod changes;
 mod clock;
 mod effects;
 mod feed;

@@ -5,40 +5,27 @@
 //! and an aborted epoch is undone by dropping its part of the overlay.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
-use leadline_connectors::contract::state::{Change, PartitionState};
-use leadline_operators::contract::{AnyRow, DecodeRow, Fault, OperatorResult, TableSpec};
+use leadline_connectors::contract::state::PartitionState;
+use leadline_operators::contract::{AnyRow, DecodeRow, Fault, FreshRow, OperatorResult, TableSpec};
 use leadline_schemas::CommitNumber;
 use leadline_schemas::sabotage::{self, Bug};
 
-use super::limits::CACHED_ROWS_MAX;
-
-/// Changes by key: a value, or none = deleted.
-pub(super) type Changes = BTreeMap<Bytes, Option<Bytes>>;
+use super::cells::{Cells, Place, Stored};
+use super::changes::{Changes, KeyHash, KeyHasher};
 
 /// Bytes in front of a stored row: expiry in ms (0 = never) and the version of its schema.
 const HEADER_BYTES: usize = 9;
 
 /// One epoch that is in commit, or committed and not applied yet.
 #[derive(Debug)]
-pub(super) struct Layer {
-    pub(super) number: CommitNumber,
-    pub(super) changes: Arc<Changes>,
-    pub(super) bytes: usize,
-}
-
-/// A decoded row.
-struct Cell {
-    row: Option<Box<dyn AnyRow>>,
-    expires_ms: i64,
-    version: u8,
-    ttl_ms: Option<i64>,
-    dirty: bool,
-    used: bool,
+struct Layer {
+    number: CommitNumber,
+    changes: Arc<Changes>,
+    bytes: usize,
 }
 
 /// The overlay of one partition.
@@ -49,22 +36,26 @@ pub(super) struct Overlay {
     accepted: Changes,
     /// What the inputs in the graph have changed.
     open: Changes,
-    cells: HashMap<Vec<u8>, Cell>,
+    cells: Cells,
+    hasher: KeyHasher,
 }
 
 impl Overlay {
     pub(super) fn new(store: Arc<dyn PartitionState>) -> Self {
-        let (layers, cells) = (VecDeque::new(), HashMap::new());
-        Self { store, layers, accepted: Changes::new(), open: Changes::new(), cells }
+        let hasher = KeyHasher::default();
+        let (accepted, open) = (Changes::new(hasher.clone()), Changes::new(hasher.clone()));
+        Self { store, layers: VecDeque::new(), accepted, open, cells: Cells::default(), hasher }
     }
 
     /// The stored form of a key: raw bytes as of the open epoch.
     pub(super) fn get_raw(&self, key: &[u8]) -> OperatorResult<Option<Bytes>> {
-        if let Some(change) = self.open.get(key).or_else(|| self.accepted.get(key)) {
-            return Ok(change.clone());
-        }
-        for layer in self.layers.iter().rev() {
-            if let Some(change) = layer.changes.get(key) {
+        self.get_hashed(self.hasher.hash(key), key)
+    }
+
+    fn get_hashed(&self, hash: KeyHash, key: &[u8]) -> OperatorResult<Option<Bytes>> {
+        let layers = self.layers.iter().rev().map(|layer| &*layer.changes);
+        for changes in [&self.open, &self.accepted].into_iter().chain(layers) {
+            if let Some(change) = changes.get(hash, key) {
                 return Ok(change.clone());
             }
         }
@@ -72,7 +63,7 @@ impl Overlay {
     }
 
     pub(super) fn put_raw(&mut self, key: Vec<u8>, value: Option<Bytes>) {
-        self.open.insert(Bytes::from(key), value);
+        self.open.put(self.hasher.hash(&key), Bytes::from(key), value);
     }
 
     /// The decoded row of `key`, read and decoded at most once per epoch; a row past its expiry reads as absent.
@@ -82,87 +73,54 @@ impl Overlay {
         decode: DecodeRow,
         now_ms: i64,
     ) -> OperatorResult<Option<&mut dyn AnyRow>> {
-        if !self.cells.contains_key(key) {
-            let cell = self.load(key, decode)?;
-            self.cells.insert(key.to_vec(), cell);
-        }
-        let Some(cell) = self.cells.get_mut(key) else { return Ok(None) };
-        cell.used = true;
-        if cell.expires_ms != 0 && cell.expires_ms <= now_ms {
-            return Ok(None);
-        }
-        match &mut cell.row {
-            Some(row) => Ok(Some(row.as_mut())),
-            None => Ok(None),
-        }
+        let place = self.place(key, decode)?;
+        Ok(self.cells.row(place, now_ms))
     }
 
-    fn load(&self, key: &[u8], decode: DecodeRow) -> OperatorResult<Cell> {
-        let mut cell = Cell { row: None, expires_ms: 0, version: 0, ttl_ms: None, dirty: false, used: true };
-        let Some(stored) = self.get_raw(key)? else { return Ok(cell) };
-        let (expires_ms, version, datum) = split_value(&stored)?;
-        cell.row = Some(decode(version, datum)?);
-        cell.expires_ms = expires_ms;
-        cell.version = version;
-        Ok(cell)
-    }
-
-    /// Marks a row as changed; its time to live starts anew.
-    pub(super) fn touch(&mut self, table: &TableSpec, key: &[u8], now_ms: i64) {
-        if let Some(cell) = self.cells.get_mut(key) {
-            cell.dirty = true;
-            cell.ttl_ms = table.ttl_ms;
-            cell.version = table.version;
-            cell.expires_ms = expiry(table.ttl_ms, now_ms);
+    /// As `cell`, for a row that is about to change: made by `fresh` where there is none.
+    pub(super) fn change(
+        &mut self,
+        table: &TableSpec,
+        key: &[u8],
+        decode: DecodeRow,
+        fresh: FreshRow<'_>,
+        now_ms: i64,
+    ) -> OperatorResult<&mut dyn AnyRow> {
+        let place = self.place(key, decode)?;
+        match self.cells.row(place, now_ms) {
+            Some(_) => self.cells.touch(place, table, now_ms),
+            None => self.cells.put(place, table, fresh(), now_ms),
         }
+        let lost = || Fault::Engine(format!("table {} lost a row it was just given", table.name));
+        self.cells.row(place, now_ms).ok_or_else(lost)
     }
 
     pub(super) fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>, now_ms: i64) {
-        let cell = Cell {
-            row,
-            expires_ms: expiry(table.ttl_ms, now_ms),
-            version: table.version,
-            ttl_ms: table.ttl_ms,
-            dirty: true,
-            used: true,
-        };
-        match self.cells.get_mut(key) {
-            Some(old) => *old = cell,
-            None => {
-                self.cells.insert(key.to_vec(), cell);
-            }
-        }
+        let hash = self.hasher.hash(key);
+        let found = self.cells.find(hash, key);
+        let place = found.unwrap_or_else(|| self.cells.insert(hash, key, None));
+        self.cells.put(place, table, row, now_ms);
     }
 
-    /// Encodes what changed in the cells into the open epoch. After it the cells are a clean cache.
+    /// Where the cell of a key is; it is read if need be.
+    fn place(&mut self, key: &[u8], decode: DecodeRow) -> OperatorResult<Place> {
+        let hash = self.hasher.hash(key);
+        if let Some(place) = self.cells.find(hash, key) {
+            return Ok(place);
+        }
+        let stored = match self.get_hashed(hash, key)? {
+            None => None,
+            Some(stored) => {
+                let (expires_ms, version, datum) = split_value(&stored)?;
+                Some(Stored { row: decode(version, datum)?, expires_ms, version })
+            }
+        };
+        Ok(self.cells.insert(hash, key, stored))
+    }
+
+    /// Encodes what changed in the cells into the open epoch.
     pub(super) fn settle(&mut self) -> OperatorResult {
-        for (key, cell) in &mut self.cells {
-            if !cell.dirty {
-                continue;
-            }
-            cell.dirty = false;
-            let value = match &cell.row {
-                None => None,
-                Some(row) => {
-                    let mut value = Vec::with_capacity(96);
-                    value.extend_from_slice(&cell.expires_ms.to_be_bytes());
-                    value.push(cell.version);
-                    row.encode(&mut value)?;
-                    Some(Bytes::from(value))
-                }
-            };
-            self.open.insert(Bytes::copy_from_slice(key), value);
-        }
-        if self.cells.len() > CACHED_ROWS_MAX {
-            self.cells.retain(|_, cell| cell.used);
-            if self.cells.len() > CACHED_ROWS_MAX {
-                self.cells.clear();
-            }
-        }
-        for cell in self.cells.values_mut() {
-            cell.used = false;
-        }
-        Ok(())
+        self.cells.settle(&mut self.open)
     }
 
     /// Keeps what the inputs in the graph have changed. Only after `settle`.
@@ -191,8 +149,9 @@ impl Overlay {
     /// Closes the open epoch as a layer and hands out its changes.
     pub(super) fn close(&mut self, number: CommitNumber) -> Arc<Changes> {
         self.accept();
-        let changes = Arc::new(std::mem::take(&mut self.accepted));
-        let bytes = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+        let mut changes = std::mem::replace(&mut self.accepted, Changes::new(self.hasher.clone()));
+        changes.sort();
+        let (bytes, changes) = (changes.bytes_len(), Arc::new(changes));
         self.layers.push_back(Layer { number, changes: Arc::clone(&changes), bytes });
         changes
     }
@@ -210,17 +169,15 @@ impl Overlay {
 
     /// The first `limit` keys from `from` to `to` as of now, over store, layers and open epoch.
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> OperatorResult<Vec<(Bytes, Bytes)>> {
-        let range = (Bound::Included(from), Bound::Excluded(to));
-        let mut newer: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
-        for changes in
-            self.layers.iter().map(|layer| layer.changes.as_ref()).chain([&self.accepted, &self.open])
-        {
-            newer.extend(changes.range::<[u8], _>(range));
+        let mut newer: BTreeMap<&[u8], &Option<Bytes>> = BTreeMap::new();
+        let layers = self.layers.iter().map(|layer| &*layer.changes);
+        for changes in layers.chain([&self.accepted, &self.open]) {
+            newer.extend(changes.range(from..to).map(|change| (&*change.key, &change.value)));
         }
         let mut found = BTreeMap::new();
         self.store
             .scan(from, Some(to), &mut |key, value| {
-                if !newer.contains_key(&Bytes::copy_from_slice(key)) {
+                if !newer.contains_key(key) {
                     found.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
                 }
                 if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -230,9 +187,9 @@ impl Overlay {
         let last = if found.len() >= limit { found.keys().next_back().cloned() } else { None };
         for (key, change) in newer {
             if let Some(value) = change
-                && last.as_ref().is_none_or(|last| key <= last)
+                && last.as_ref().is_none_or(|last| key <= &**last)
             {
-                found.insert(key.clone(), value.clone());
+                found.insert(Bytes::copy_from_slice(key), value.clone());
             }
         }
         Ok(found.into_iter().take(limit).collect())
@@ -248,13 +205,4 @@ pub(super) fn split_value(stored: &[u8]) -> OperatorResult<(i64, u8, &[u8])> {
     let (expires, version) = header.split_at(8);
     let expires_ms = i64::from_be_bytes(expires.try_into().unwrap_or_default());
     Ok((expires_ms, version.first().copied().unwrap_or_default(), datum))
-}
-
-/// The changes as the store takes them.
-pub(super) fn to_store(changes: &Changes) -> Vec<Change> {
-    changes.iter().map(|(key, value)| Change { key: key.clone(), value: value.clone() }).collect()
-}
-
-fn expiry(ttl_ms: Option<i64>, now_ms: i64) -> i64 {
-    ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1))
 }

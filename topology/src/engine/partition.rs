@@ -14,7 +14,7 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Commit, CommitAnswer, Log, ReadError};
 use leadline_operators::contract::{Fault, TimerKind};
 use leadline_schemas::avro::{self, AvroError};
-use leadline_schemas::frame::{CommitFrame, Output, RowChange};
+use leadline_schemas::frame::{FrameParts, Output};
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::reply::Reply;
 use leadline_schemas::sabotage::{self, Bug};
@@ -22,13 +22,14 @@ use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId, Topic};
 use timely::worker::Worker;
 
+use super::changes::Changes;
 use super::clock::{EpochClock, Watermark};
 use super::effects::Epoch;
 use super::feed::{Fed, Operators, What, timer_bytes};
 use super::graph::{self, BuildPipeline, Inputs, Tick};
 use super::keys;
 use super::limits::*;
-use super::overlay::{Changes, Overlay};
+use super::overlay::Overlay;
 use super::suspects::Suspects;
 use super::topology::Topology;
 
@@ -126,6 +127,8 @@ pub(super) struct Partition {
     in_commit: Option<InCommit>,
     fed: Vec<Fed>,
     fed_bytes: usize,
+    /// Whether the last read has left something that can be read at once.
+    behind: bool,
     opened_boot_ms: Option<u64>,
     /// A large body that is being fetched, by the offset of its record.
     fetched: Fetched,
@@ -173,6 +176,7 @@ impl Partition {
             in_commit: None,
             fed: Vec::new(),
             fed_bytes: 0,
+            behind: false,
             opened_boot_ms: None,
             fetched: Arc::default(),
             fetching: None,
@@ -228,7 +232,7 @@ impl Partition {
                 Err(fault) => self.stumble(&fault),
             }
         }
-        if self.in_commit.is_none() && !self.fed.is_empty() && !self.stumbled {
+        if !self.fed.is_empty() && !self.stumbled && self.may_close(boot_ms, stopping) {
             self.close();
             turn.progressed = true;
         }
@@ -247,6 +251,14 @@ impl Partition {
             && !(self.careful && self.in_commit.is_some())
     }
 
+    /// At the end of its input an epoch closes as soon as the one before is committed. Behind it the epoch fills up
+    /// first: a commit per read would write hot rows over and over.
+    fn may_close(&self, boot_ms: u64, stopping: bool) -> bool {
+        let open_ms = self.opened_boot_ms.map_or(0, |opened| boot_ms.saturating_sub(opened));
+        let waits_long = u128::from(open_ms) > EPOCH_DURATION_MAX.as_millis();
+        self.in_commit.is_none() && (stopping || waits_long || !self.behind || !self.may_feed(boot_ms))
+    }
+
     // ---------------------------------------------------------------- feeding
 
     /// Reads what has come in and what is due. Answers from where in `fed` the new inputs stand.
@@ -261,6 +273,7 @@ impl Partition {
                 return Ok(from); // A new owner never runs below the settings of the last commit.
             }
         }
+        self.behind = false;
         self.feed_replies()?;
         self.feed_inbound()?;
         if opening {
@@ -304,6 +317,7 @@ impl Partition {
                 what,
             });
         }
+        self.behind |= chunk.next < chunk.end;
         Ok(())
     }
 
@@ -318,7 +332,7 @@ impl Partition {
             if self.fed.len() >= EPOCH_INPUTS_MAX {
                 return Ok(());
             }
-            let fed = match avro::decode::<Inbound>(&record.value) {
+            let fed = match Inbound::decode(&record.value) {
                 Ok(mut inbound) => {
                     if inbound.settings_version > settings_version {
                         return Ok(()); // The next epoch takes it, with newer settings.
@@ -338,6 +352,7 @@ impl Partition {
             self.inbound_next = record.offset.next();
             self.push(fed);
         }
+        self.behind |= chunk.next < chunk.end;
         Ok(())
     }
 
@@ -375,11 +390,10 @@ impl Partition {
         for (kind, bound) in [(TimerKind::Now, now), (TimerKind::Event, watermark)] {
             let slot = kind as usize;
             let due = self.epoch.borrow().next_due.get(slot).copied().flatten();
-            if due.is_none_or(|due| due > bound.0) {
-                continue;
-            }
+            let Some(due) = due.filter(|due| *due <= bound.0) else { continue };
+            // Nothing is due before; a scan from the very first would pass over the remains of all that was.
             let (first, end) =
-                (keys::due_bound(kind, i64::MIN), keys::behind(&[keys::DUE, keys::timer_table(kind)]));
+                (keys::due_bound(kind, due), keys::behind(&[keys::DUE, keys::timer_table(kind)]));
             let entries = self.epoch.borrow().overlay.scan(&first, &end, EPOCH_TIMERS_MAX + 1)?;
             let mut next = None;
             for (index, (entry, _)) in entries.iter().enumerate() {
@@ -454,7 +468,7 @@ impl Partition {
         let number = self.base.number.next();
         {
             let mut epoch = self.epoch.borrow_mut();
-            for fed in self.fed.iter().skip(from) {
+            for fed in self.fed.iter_mut().skip(from) {
                 if let Err(fault) = fed.send(&mut epoch, &mut self.inputs, &self.names, number) {
                     epoch.fail("source", fault);
                 }
@@ -483,7 +497,7 @@ impl Partition {
             epoch.outputs.clear();
             epoch.finish();
         }
-        for fed in std::mem::take(&mut self.fed) {
+        for mut fed in std::mem::take(&mut self.fed) {
             let outputs = self.epoch.borrow().outputs.len();
             let aborts = self.around.suspects.note(self.id, fed.offset);
             let fault = if aborts >= ABORTS_MAX {
@@ -492,7 +506,7 @@ impl Partition {
                     Fault::poison(format!("took the process down {aborts} times, running alone")),
                 ))
             } else {
-                self.run_one(worker, &fed, number)
+                self.run_one(worker, &mut fed, number)
             };
             let mut epoch = self.epoch.borrow_mut();
             match fault {
@@ -515,7 +529,7 @@ impl Partition {
     fn run_one(
         &mut self,
         worker: &mut Worker,
-        fed: &Fed,
+        fed: &mut Fed,
         number: CommitNumber,
     ) -> Option<(&'static str, Fault)> {
         let sent = fed.send(&mut self.epoch.borrow_mut(), &mut self.inputs, &self.names, number);
@@ -536,11 +550,10 @@ impl Partition {
             self.stumble(&fault);
             return;
         }
-        for output in &epoch.outputs.clone() {
-            if is_compacted(output.topic) {
-                let value = (!output.value.is_empty()).then(|| output.value.clone());
-                epoch.overlay.put_raw(keys::output(output.topic, &output.key), value);
-            }
+        let outputs = std::mem::take(&mut epoch.outputs);
+        for output in outputs.iter().filter(|output| is_compacted(output.topic)) {
+            let value = (!output.value.is_empty()).then(|| output.value.clone());
+            epoch.overlay.put_raw(keys::output(output.topic, &output.key), value);
         }
         let number = self.base.number.next();
         let (now, watermark) = epoch.times();
@@ -552,7 +565,6 @@ impl Partition {
             settings_version: epoch.settings.version,
             watermark,
         };
-        let outputs = Arc::new(std::mem::take(&mut epoch.outputs));
         let changes = epoch.overlay.close(number);
         epoch.finish();
         drop(epoch);
@@ -563,20 +575,17 @@ impl Partition {
         self.opened_boot_ms = None;
         self.careful = false;
         match frame {
-            Ok(frame) => self.send_commit(position, changes, outputs, frame),
+            Ok(frame) => self.send_commit(position, changes, Arc::new(outputs), frame),
             Err(error) => (self.around.fatal)(format!("a commit frame could not be encoded: {error}")),
         }
     }
 
-    fn frame(
-        &self,
-        position: &Position,
-        changes: &Changes,
-        outputs: &Arc<Vec<Output>>,
-    ) -> Result<Bytes, AvroError> {
-        let rows = changes.iter().filter(|(key, _)| key.first() == Some(&keys::ROWS));
-        let rows = rows.filter(|_| !sabotage::on(Bug::OffsetsBeforeState));
-        let frame = CommitFrame {
+    fn frame(&self, position: &Position, changes: &Changes, outputs: &[Output]) -> Result<Bytes, AvroError> {
+        // Rows sort before the indexes derived from them and before outputs.
+        let rows = changes.rows();
+        let count = rows.partition_point(|row| row.key.first() <= Some(&keys::ROWS));
+        let count = if sabotage::on(Bug::OffsetsBeforeState) { 0 } else { count };
+        let frame = FrameParts {
             generation: self.around.generation,
             partition: self.id,
             number: position.number,
@@ -585,10 +594,10 @@ impl Partition {
             now: position.now,
             settings_version: position.settings_version,
             watermark: position.watermark,
-            rows: rows.map(|(key, value)| RowChange { key: key.clone(), value: value.clone() }).collect(),
-            outputs: outputs.to_vec(),
+            rows: rows.get(..count).unwrap_or_default(),
+            outputs,
         };
-        Ok(Bytes::from(avro::encode(&frame)?))
+        Ok(Bytes::from(frame.encode()?))
     }
 
     fn send_commit(

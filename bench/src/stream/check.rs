@@ -1,0 +1,98 @@
+//! The oracle: what must have been committed, computed from the events, against the frames in the log.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use leadline_connectors::contract::log::Log as _;
+use leadline_schemas::frame::CommitFrame;
+use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::window::{WindowKind, WindowMetrics};
+use leadline_schemas::{Millis, Offset, Partition, Topic, avro};
+
+use super::PARTITIONS;
+use super::events::{Events, tenant_name};
+use super::fill::open_log;
+
+/// Bytes per read.
+const READ_BYTES: usize = 8 << 20;
+
+/// New calls by tenant and minute, and how many events were duplicates.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    windows: BTreeMap<(String, i64), i64>,
+    duplicates: u64,
+}
+
+/// Compares what is committed in the log of a folder with what its events ask for.
+pub(super) fn check(folder: &Path, events: &Events) -> Result<()> {
+    let (expected, found) = (expected(events), committed(folder)?);
+    ensure!(
+        expected.duplicates == found.duplicates,
+        "{} duplicates were told apart, not {}",
+        found.duplicates,
+        expected.duplicates
+    );
+    for (window, count) in &expected.windows {
+        let found = found.windows.get(window);
+        ensure!(found == Some(count), "window {window:?} has {found:?} calls, not {count}");
+    }
+    ensure!(expected == found, "there are {} windows, not {}", found.windows.len(), expected.windows.len());
+    Ok(())
+}
+
+fn expected(events: &Events) -> Outcome {
+    let (mut outcome, mut seen) = (Outcome::default(), HashSet::new());
+    for number in events.numbers() {
+        let event = events.of(number);
+        if event.root < events.earlier || !seen.insert(event.root) {
+            outcome.duplicates += 1;
+            continue;
+        }
+        let minute = event.at.0.div_euclid(Millis::MINUTE) * Millis::MINUTE;
+        *outcome.windows.entry((tenant_name(event.tenant), minute)).or_default() += 1;
+    }
+    outcome
+}
+
+/// What the frames of the log say, read like any reader of the topics would.
+fn committed(folder: &Path) -> Result<Outcome> {
+    let log = open_log(folder)?;
+    let mut newest: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
+    let mut duplicates = 0;
+    for partition in 0..PARTITIONS {
+        let mut from = Offset(0);
+        loop {
+            let chunk = log.read(Topic::State, Partition(partition), from, READ_BYTES)?;
+            if chunk.records.is_empty() {
+                break;
+            }
+            for record in &chunk.records {
+                let frame: CommitFrame = avro::decode(&record.value)?;
+                for output in &frame.outputs {
+                    match output.topic {
+                        Topic::Requests => {
+                            let request: Request = avro::decode(&output.value)?;
+                            duplicates += u64::from(request.status == RequestStatus::Duplicate);
+                        }
+                        Topic::Metrics => {
+                            let window: WindowMetrics = avro::decode(&output.value)?;
+                            if window.window == WindowKind::Minute {
+                                let key = (window.tenant.to_string(), window.start.0);
+                                let before = newest.insert(key, (window.revision, window.calls));
+                                ensure!(
+                                    before.is_none_or(|(revision, _)| revision < window.revision),
+                                    "a revision came twice"
+                                );
+                            }
+                        }
+                        other => anyhow::bail!("there is a record of {other}"),
+                    }
+                }
+            }
+            from = chunk.next;
+        }
+    }
+    let windows = newest.into_iter().map(|(key, (_, calls))| (key, calls)).collect();
+    Ok(Outcome { windows, duplicates })
+}

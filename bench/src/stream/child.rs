@@ -1,0 +1,163 @@
+//! One run of the engine in a process of its own: started here, and what it does there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use leadline_connectors::contract::log::Log as _;
+use leadline_operators::contract::Operator as _;
+use leadline_operators::decode::Decode;
+use leadline_operators::dedupe::Dedupe;
+use leadline_operators::window::Window;
+use leadline_schemas::{Partition, Topic};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{PARTITIONS, engine, timed};
+
+/// The argument that makes this process the child.
+pub(super) const COMMAND: &str = "--engine";
+/// What its figures are told by in its output.
+const MARK: &str = "measured ";
+/// Windows are published a second after a change; after this long without a commit all are.
+const QUIET: Duration = Duration::from_millis(1_500);
+/// A run that takes longer is stuck.
+const DEADLINE: Duration = Duration::from_secs(600);
+
+/// Where state lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    /// It fits in the store's cache.
+    Memory,
+    /// It does not.
+    Disk,
+}
+
+impl Variant {
+    pub(super) const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+}
+
+/// What a run has cost, by name: seconds, counts, megabytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Measured(BTreeMap<String, f64>);
+
+impl Measured {
+    pub(super) fn get(&self, name: &str) -> f64 {
+        self.0.get(name).copied().unwrap_or(0.0)
+    }
+
+    fn put(&mut self, name: &str, value: f64) {
+        *self.0.entry(name.to_owned()).or_default() += value;
+    }
+
+    /// CPU seconds of the threads whose names start so.
+    pub(super) fn threads_s(&self, prefix: &str) -> f64 {
+        let threads = self.0.iter().filter(|(name, _)| name.starts_with(&format!("thread {prefix}")));
+        threads.map(|(_, seconds)| seconds).sum()
+    }
+
+    /// Names and CPU seconds of all threads.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().filter_map(|(name, seconds)| Some((name.strip_prefix("thread ")?, *seconds)))
+    }
+}
+
+/// Starts a run over the log and state of `folder` and waits for it.
+pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Measured> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["stream", COMMAND])
+        .arg(folder)
+        .args([variant.name(), if timed { "timed" } else { "plain" }])
+        .stderr(Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "the engine's process ended with {}", output.status);
+    let mut measured = Measured::default();
+    for line in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.strip_prefix(MARK)) {
+        let (name, value) = line.split_once('=').with_context(|| format!("the engine said {line:?}"))?;
+        measured.put(name, value.parse()?);
+    }
+    Ok(measured)
+}
+
+/// Is that process: runs the engine until all is committed and published, and prints what it took.
+pub(super) fn run(args: &[String]) -> Result<()> {
+    let [folder, variant, mode] = args else { bail!("{COMMAND} FOLDER memory|disk plain|timed") };
+    let variant = Variant::named(variant).with_context(|| format!("{variant} is no variant"))?;
+    let began = Instant::now();
+    let started = engine::start(Path::new(folder), variant, mode == "timed")?;
+    let opened = began.elapsed();
+    let mut ends = Vec::new();
+    for partition in 0..PARTITIONS {
+        ends.push(started.log.range(Topic::Inbound, Partition(partition))?.1.0);
+    }
+    let committed = loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let committed = started.commits.now();
+        let done =
+            ends.iter().enumerate().all(|(at, end)| *end == 0 || committed.inbound_next.get(at) == Some(end));
+        if done && committed.last.is_some_and(|last| last.elapsed() > QUIET) {
+            break committed;
+        }
+        ensure!(began.elapsed() < DEADLINE, "stuck: {committed:?} of {ends:?}");
+    };
+    let since = |at: Option<Instant>| at.map_or(0.0, |at| (at - began).as_secs_f64());
+    let mut measured = Measured::default();
+    measured.put("open_s", opened.as_secs_f64());
+    measured.put("inputs_s", since(committed.last_input));
+    measured.put("all_s", since(committed.last));
+    measured.put("commits", committed.count as f64);
+    measured.put("frame_mb", committed.frame_bytes as f64 / 1e6);
+    measured.put("read_s", started.log.read_s());
+    for id in [Decode::ID, Dedupe::ID, Window::ID] {
+        measured.put(id.name, timed::spent_s(id));
+    }
+    threads(&mut measured)?;
+    // What is left to apply and to sync is part of the price.
+    ensure!(started.engine.stop(), "the engine did not stop in time");
+    measured.put("cpu_s", cpu_s(ClockId::ProcessCPUTime));
+    measured.put("peak_mb", peak_mb()?);
+    for (name, value) in &measured.0 {
+        println!("{MARK}{name}={value}");
+    }
+    Ok(())
+}
+
+/// CPU seconds of every thread that lives, by name.
+fn threads(measured: &mut Measured) -> Result<()> {
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let folder = task?.path();
+        let name = std::fs::read_to_string(folder.join("comm"))?;
+        let schedule = std::fs::read_to_string(folder.join("schedstat"))?;
+        let ns: f64 = schedule.split(' ').next().unwrap_or_default().parse()?;
+        measured.put(&format!("thread {}", name.trim()), ns / 1e9);
+    }
+    Ok(())
+}
+
+fn peak_mb() -> Result<f64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1_024.0 / 1e6)
+}
+
+/// CPU seconds of this thread so far.
+pub(super) fn cpu_s_of_thread() -> f64 {
+    cpu_s(ClockId::ThreadCPUTime)
+}
+
+fn cpu_s(clock: ClockId) -> f64 {
+    let time = clock_gettime(clock);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,237 @@
+//! The engine as `leadline run` starts it, with a pipeline of three operators and without record store and jobs.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use leadline::engine::{Engine, EngineParts, Flow, Responders};
+use leadline_connectors::blob_folder::FolderBlob;
+use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::log::{
+    Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError,
+};
+use leadline_connectors::log_embedded::EmbeddedLog;
+use leadline_connectors::state_fjall::{FjallConfig, FjallState};
+use leadline_operators::contract::Operator;
+use leadline_operators::decode::{Decode, Decoded};
+use leadline_operators::dedupe::{ContactOut, Dedupe};
+use leadline_operators::leads::{ContactFacts, Counts};
+use leadline_operators::publish::Publish;
+use leadline_operators::window::{Window, WindowOut};
+use leadline_schemas::contact::Contact;
+use leadline_schemas::event::Event;
+use leadline_schemas::inbound::Inbound;
+use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
+use leadline_schemas::{Millis, Offset, Partition, TenantId, Topic};
+
+use super::child::{Variant, cpu_s_of_thread};
+use super::events::{TENANTS, tenant_name};
+use super::fill::{open_log, state_folder};
+use super::timed::Timed;
+
+/// Block cache of the store when state fits in memory, and when it does not: there a tenth of the rows' bytes.
+const CACHE_BYTES_MEMORY: u64 = 256 << 20;
+const CACHE_BYTES_DISK: u64 = 32 << 20;
+
+/// The pipeline under measurement; cf. `topology/src/pipeline.rs`.
+fn pipeline(inbound: Flow<'_, Inbound>) {
+    wire(inbound, Decode, Dedupe, Window);
+}
+
+fn timed_pipeline(inbound: Flow<'_, Inbound>) {
+    wire(inbound, Timed(Decode), Timed(Dedupe), Timed(Window));
+}
+
+fn wire(
+    inbound: Flow<'_, Inbound>,
+    decode: impl Operator<In = Inbound, Out = Decoded>,
+    dedupe: impl Operator<In = Contact, Out = ContactOut>,
+    window: impl Operator<In = ContactFacts, Out = WindowOut>,
+) {
+    let fresh = inbound.operator(decode).take(Decoded::contact).operator(dedupe);
+    fresh.publish(Publish::publish);
+    fresh.take(facts).operator(window).publish(Publish::publish);
+}
+
+/// What a new call adds to its windows; in the whole pipeline that is found out behind the score.
+fn facts(out: ContactOut) -> Option<ContactFacts> {
+    let contact = out.contact()?;
+    let Event::CallEvent(call) = &contact.event else { return None };
+    let answered = i64::from(call.answered == Some(true));
+    let counts = Counts { calls: 1, answered, missed: 1 - answered, ..Counts::default() };
+    Some(ContactFacts { at: contact.event_time, counts, ..ContactFacts::default() })
+}
+
+/// The log, watched: how far the commits are.
+pub(super) struct Watched {
+    log: EmbeddedLog,
+    commits: Arc<Commits>,
+    read_ns: AtomicU64,
+}
+
+/// What was committed so far.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    inner: Mutex<Committed>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Committed {
+    /// Commits, and bytes of their frames.
+    pub(super) count: u64,
+    pub(super) frame_bytes: u64,
+    /// The first input that is not committed, per partition.
+    pub(super) inbound_next: Vec<u64>,
+    /// When the newest commit was durable, and the newest with inputs.
+    pub(super) last: Option<Instant>,
+    pub(super) last_input: Option<Instant>,
+}
+
+impl Commits {
+    pub(super) fn now(&self) -> Committed {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, partition: Partition, inbound_next: Offset, frame_bytes: usize) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        inner.count += 1;
+        inner.frame_bytes += frame_bytes as u64;
+        inner.last = Some(now);
+        let at = usize::from(partition.0);
+        if inner.inbound_next.len() <= at {
+            inner.inbound_next.resize(at + 1, 0);
+        }
+        if let Some(next) = inner.inbound_next.get_mut(at)
+            && *next < inbound_next.0
+        {
+            *next = inbound_next.0;
+            inner.last_input = Some(now);
+        }
+    }
+}
+
+impl Log for Watched {
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+    fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        self.log.append(records)
+    }
+    fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
+        let (commits, partition) = (Arc::clone(&self.commits), commit.partition);
+        let (next, bytes) = (commit.inbound_next, commit.frame.len());
+        self.log.commit(
+            commit,
+            Box::new(move |answer| {
+                if answer == CommitAnswer::Committed {
+                    commits.note(partition, next, bytes);
+                }
+                done(answer);
+            }),
+        );
+    }
+    fn read(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        let started = cpu_s_of_thread();
+        let chunk = self.log.read(topic, partition, from, limit_bytes);
+        self.read_ns.fetch_add(((cpu_s_of_thread() - started) * 1e9) as u64, Ordering::Relaxed);
+        chunk
+    }
+    fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.log.range(topic, partition)
+    }
+    fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
+        self.log.listen(topic, partition, listener);
+    }
+    fn set_floor(&self, topic: Topic, partition: Partition, floor: Offset) {
+        self.log.set_floor(topic, partition, floor);
+    }
+    fn health(&self) -> LogHealth {
+        self.log.health()
+    }
+}
+
+/// A started engine with what is watched of it.
+pub(super) struct Started {
+    pub(super) engine: Engine,
+    pub(super) commits: Arc<Commits>,
+    pub(super) log: Arc<Watched>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Watched {
+    /// CPU seconds of reads.
+    pub(super) fn read_s(&self) -> f64 {
+        self.read_ns.load(Ordering::Relaxed) as f64 / 1e9
+    }
+}
+
+/// Opens log and store of a folder and starts the engine over them.
+pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Started> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let commits = Arc::new(Commits::default());
+    let log = Arc::new(Watched {
+        log: open_log(folder)?,
+        commits: Arc::clone(&commits),
+        read_ns: AtomicU64::new(0),
+    });
+    let mut config = FjallConfig::new(state_folder(folder));
+    config.cache_bytes = match variant {
+        Variant::Memory => CACHE_BYTES_MEMORY,
+        Variant::Disk => CACHE_BYTES_DISK,
+    };
+    let settings = Arc::new(settings()?);
+    let engine = Engine::start(EngineParts {
+        pipeline: if timed { timed_pipeline } else { pipeline },
+        pipeline_name: "stream",
+        generation: 1,
+        workers: 1,
+        log: log.clone(),
+        state: Arc::new(FjallState::open(&config)?),
+        blob: Arc::new(FolderBlob::open(folder.join("blobs"))?),
+        clock: Arc::new(SystemClock),
+        settings: Arc::new(move || Arc::clone(&settings)),
+        responders: Responders::default(),
+        writer: None,
+        stored: Arc::new(|_| {}),
+        runtime: runtime.handle().clone(),
+        suspects: None,
+        snapshot_interval: Duration::from_secs(3_600),
+        fatal: Arc::new(|why| {
+            eprintln!("the engine cannot go on: {why}");
+            std::process::exit(70);
+        }),
+    })?;
+    Ok(Started { engine, commits, log, _runtime: runtime })
+}
+
+/// Settings of version 1 with all tenants.
+fn settings() -> Result<Settings> {
+    let mut settings = Settings::default();
+    for tenant in 0..TENANTS {
+        let tenant = Tenant {
+            tenant: TenantId::new(&tenant_name(tenant))?,
+            name: tenant_name(tenant),
+            removed: false,
+            api_token_sha256: String::new(),
+            companies: Vec::new(),
+            source_key: None,
+            forms: Vec::new(),
+            integrations: Vec::new(),
+            profile: Profile::default(),
+            policy: Policy::default(),
+            created_at: Millis(0),
+        };
+        settings = settings.with(tenant, 1);
+    }
+    Ok(settings)
+}

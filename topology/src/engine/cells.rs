@@ -1,0 +1,157 @@
+//! Cells: the rows that operators work on, decoded. Kept across epochs, so that hot windows are not read again.
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use leadline_operators::contract::{AnyRow, OperatorResult, TableSpec};
+
+use super::changes::{Changes, KeyHash};
+use super::limits::CACHED_ROWS_MAX;
+
+/// A decoded row.
+pub(super) struct Cell {
+    row: Option<Box<dyn AnyRow>>,
+    expires_ms: i64,
+    version: u8,
+    is_dirty: bool,
+    /// The epoch that last looked at it.
+    used: u64,
+}
+
+struct Slot {
+    hash: KeyHash,
+    key: Box<[u8]>,
+    cell: Cell,
+}
+
+/// The decoded rows of one partition.
+#[derive(Default)]
+pub(super) struct Cells {
+    slots: Vec<Slot>,
+    /// Places in `slots` by the hash of their keys.
+    index: HashTable<u32>,
+    /// Places of the cells that have changed since they were last encoded.
+    dirty: Vec<u32>,
+    /// Grows with each `settle`.
+    epoch: u64,
+}
+
+/// Where a cell is.
+pub(super) type Place = u32;
+
+impl Cells {
+    /// Where the cell of a key is, if there is one.
+    pub(super) fn find(&mut self, hash: KeyHash, key: &[u8]) -> Option<Place> {
+        let place = *self.index.find(hash, |at| key_at(&self.slots, *at) == key)?;
+        if let Some(slot) = self.slots.get_mut(place as usize) {
+            slot.cell.used = self.epoch;
+        }
+        Some(place)
+    }
+
+    /// Takes a row in as it stands in the store: none = there is none.
+    pub(super) fn insert(&mut self, hash: KeyHash, key: &[u8], stored: Option<Stored>) -> Place {
+        // Bounded by `CACHED_ROWS_MAX` and the rows of one epoch.
+        let place = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        let (row, expires_ms, version) =
+            stored.map_or((None, 0, 0), |stored| (Some(stored.row), stored.expires_ms, stored.version));
+        let cell = Cell { row, expires_ms, version, is_dirty: false, used: self.epoch };
+        self.slots.push(Slot { hash, key: key.into(), cell });
+        let slots = &self.slots;
+        self.index.insert_unique(hash, place, |at| slots.get(*at as usize).map_or(0, |slot| slot.hash));
+        place
+    }
+
+    /// The row at a place; a row past its expiry reads as absent.
+    pub(super) fn row(&mut self, place: Place, now_ms: i64) -> Option<&mut dyn AnyRow> {
+        let cell = &mut self.slots.get_mut(place as usize)?.cell;
+        if cell.expires_ms != 0 && cell.expires_ms <= now_ms {
+            return None;
+        }
+        match &mut cell.row {
+            Some(row) => Some(row.as_mut()),
+            None => None,
+        }
+    }
+
+    /// Replaces the row at a place, or deletes it; its time to live starts anew.
+    pub(super) fn put(&mut self, place: Place, table: &TableSpec, row: Option<Box<dyn AnyRow>>, now_ms: i64) {
+        self.touch(place, table, now_ms);
+        if let Some(slot) = self.slots.get_mut(place as usize) {
+            slot.cell.row = row;
+        }
+    }
+
+    /// Marks the row at a place as changed; its time to live starts anew.
+    pub(super) fn touch(&mut self, place: Place, table: &TableSpec, now_ms: i64) {
+        let Some(slot) = self.slots.get_mut(place as usize) else { return };
+        slot.cell.version = table.version;
+        slot.cell.expires_ms = table.ttl_ms.map_or(0, |ttl| now_ms.saturating_add(ttl).max(1));
+        if !std::mem::replace(&mut slot.cell.is_dirty, true) {
+            self.dirty.push(place);
+        }
+    }
+
+    /// Encodes what has changed into `changes`. After it the cells are a clean cache.
+    pub(super) fn settle(&mut self, changes: &mut Changes) -> OperatorResult {
+        // Keys and values of one epoch share one allocation, which lives as long as its layer.
+        let (mut arena, mut spans) = (Vec::new(), Vec::with_capacity(self.dirty.len()));
+        for place in self.dirty.drain(..) {
+            let Some(slot) = self.slots.get_mut(place as usize) else { continue };
+            slot.cell.is_dirty = false;
+            let from = arena.len();
+            arena.extend_from_slice(&slot.key);
+            let middle = arena.len();
+            let value = match &slot.cell.row {
+                None => None,
+                Some(row) => {
+                    arena.extend_from_slice(&slot.cell.expires_ms.to_be_bytes());
+                    arena.push(slot.cell.version);
+                    row.encode(&mut arena)?;
+                    Some(middle..arena.len())
+                }
+            };
+            spans.push((slot.hash, from..middle, value));
+        }
+        let arena = Bytes::from(arena);
+        for (hash, key, value) in spans {
+            changes.put(hash, arena.slice(key), value.map(|value| arena.slice(value)));
+        }
+        self.bound();
+        self.epoch += 1;
+        Ok(())
+    }
+
+    /// Keeps the cache within its bound: first goes what this epoch has not looked at, then everything.
+    fn bound(&mut self) {
+        if self.slots.len() <= CACHED_ROWS_MAX {
+            return;
+        }
+        let epoch = self.epoch;
+        self.slots.retain(|slot| slot.cell.used == epoch);
+        if self.slots.len() > CACHED_ROWS_MAX {
+            self.slots.clear();
+        }
+        self.index.clear();
+        let slots = &self.slots;
+        for (slot, at) in slots.iter().zip(0..) {
+            self.index.insert_unique(slot.hash, at, |at| slots.get(*at as usize).map_or(0, |slot| slot.hash));
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+        self.index.clear();
+        self.dirty.clear();
+    }
+}
+
+/// A row that was read and decoded.
+pub(super) struct Stored {
+    pub(super) row: Box<dyn AnyRow>,
+    pub(super) expires_ms: i64,
+    pub(super) version: u8,
+}
+
+fn key_at(slots: &[Slot], at: u32) -> &[u8] {
+    slots.get(at as usize).map_or(&[], |slot| &slot.key)
+}

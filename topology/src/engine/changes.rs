@@ -1,0 +1,155 @@
+//! Changed rows by key: found by their hash while an epoch runs, in the order of their keys once it has closed.
+
+use std::hash::BuildHasher as _;
+use std::ops::Range;
+
+use bytes::Bytes;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use leadline_connectors::contract::state::Change;
+
+/// A key's hash under one overlay's seed: computed once, used for every look-up of the key.
+pub(super) type KeyHash = u64;
+
+/// Hashes keys, with a seed of its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyHasher(DefaultHashBuilder);
+
+impl KeyHasher {
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        self.0.hash_one(key)
+    }
+}
+
+/// Changes, at most one per key.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    rows: Vec<Change>,
+    /// Places in `rows` by the hash of their keys.
+    index: HashTable<u32>,
+    hasher: KeyHasher,
+    is_sorted: bool,
+}
+
+impl Changes {
+    pub(super) fn new(hasher: KeyHasher) -> Self {
+        Self { rows: Vec::new(), index: HashTable::new(), hasher, is_sorted: false }
+    }
+
+    /// The change of a key: a value, or none = deleted.
+    pub(super) fn get(&self, hash: KeyHash, key: &[u8]) -> Option<&Option<Bytes>> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let at = self.index.find(hash, |at| key_at(&self.rows, *at) == key)?;
+        self.rows.get(*at as usize).map(|row| &row.value)
+    }
+
+    /// Changes a row once more, or for the first time.
+    pub(super) fn put(&mut self, hash: KeyHash, key: Bytes, value: Option<Bytes>) {
+        let (rows, hasher) = (&mut self.rows, &self.hasher);
+        if let Some(at) = self.index.find(hash, |at| key_at(rows, *at) == key) {
+            if let Some(row) = rows.get_mut(*at as usize) {
+                row.value = value;
+            }
+            return;
+        }
+        // An epoch has at most some ten thousand rows: its inputs and frame are bounded.
+        let at = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        rows.push(Change { key, value });
+        self.index.insert_unique(hash, at, |at| hasher.hash(key_at(rows, *at)));
+        self.is_sorted = false;
+    }
+
+    /// Takes over what `newer` has changed and leaves it empty.
+    pub(super) fn append(&mut self, newer: &mut Self) {
+        if self.rows.is_empty() {
+            std::mem::swap(self, newer);
+            return;
+        }
+        newer.index.clear();
+        for row in newer.rows.drain(..) {
+            self.put(self.hasher.hash(&row.key), row.key, row.value);
+        }
+    }
+
+    /// Brings the rows into the order of their keys.
+    pub(super) fn sort(&mut self) {
+        self.rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.index.clear();
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        for (row, at) in rows.iter().zip(0..) {
+            self.index.insert_unique(hasher.hash(&row.key), at, |at| hasher.hash(key_at(rows, *at)));
+        }
+        self.is_sorted = true;
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+        self.index.clear();
+    }
+
+    /// All of them; in the order of their keys after `sort`.
+    pub(super) fn rows(&self) -> &[Change] {
+        &self.rows
+    }
+
+    /// Those with keys from `range.start` to before `range.end`.
+    pub(super) fn range<'a>(&'a self, range: Range<&'a [u8]>) -> impl Iterator<Item = &'a Change> {
+        let rows = if self.is_sorted {
+            let from = self.rows.partition_point(|row| *row.key < *range.start);
+            let to = self.rows.partition_point(|row| *row.key < *range.end);
+            self.rows.get(from..to).unwrap_or_default()
+        } else {
+            &self.rows
+        };
+        rows.iter().filter(move |row| range.contains(&&*row.key))
+    }
+
+    /// Bytes of keys and values.
+    pub(super) fn bytes_len(&self) -> usize {
+        self.rows.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+}
+
+fn key_at(rows: &[Change], at: u32) -> &[u8] {
+    rows.get(at as usize).map_or(&[], |row| &row.key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn changes_are_those_of_a_map(puts in prop::collection::vec((0_u8..20, any::<Option<u8>>(), any::<bool>()), 0..80)) {
+            let hasher = KeyHasher::default();
+            let (mut older, mut newer) = (Changes::new(hasher.clone()), Changes::new(hasher.clone()));
+            let mut model = BTreeMap::new();
+            for (key, value, merge) in puts {
+                let (key, value) = (Bytes::from(vec![key]), value.map(|value| Bytes::from(vec![value])));
+                newer.put(hasher.hash(&key), key.clone(), value.clone());
+                model.insert(key, value);
+                if merge {
+                    older.append(&mut newer);
+                    prop_assert!(newer.rows().is_empty() && newer.get(hasher.hash(&[1]), &[1]).is_none());
+                }
+            }
+            older.append(&mut newer);
+            for sorted in [false, true] {
+                if sorted {
+                    older.sort();
+                    let rows = older.rows().iter().map(|row| (row.key.clone(), row.value.clone()));
+                    prop_assert!(rows.eq(model.clone()));
+                }
+                for key in 0_u8..20 {
+                    prop_assert_eq!(older.get(hasher.hash(&[key]), &[key]), model.get(&[key][..]));
+                }
+                let found: BTreeMap<_, _> = older.range(&[5]..&[15]).map(|row| (row.key.clone(), row.value.clone())).collect();
+                let expected: BTreeMap<_, _> = model.range(Bytes::from_static(&[5])..Bytes::from_static(&[15])).map(|(key, value)| (key.clone(), value.clone())).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}
