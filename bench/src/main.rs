@@ -1,6 +1,15 @@
 //! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod arguments;
+mod bare;
+mod ingest;
+mod instance;
+mod load;
+mod payload;
+mod process;
+mod stats;
+
 use anyhow::{Result, bail};
 
 /// A benchmark: its name on the command line, what it prints, and what runs it.
@@ -11,7 +20,9 @@ struct Bench {
 }
 
 /// All of them, in the order in which `make bench` runs them.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[
+    Bench { name: "ingest", about: "signed webhooks at full speed, beside a bare handler", run: ingest::run },
+];
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -19,6 +30,8 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match wanted.as_deref() {
         None => BENCHES.iter().try_for_each(|bench| run(bench, &rest)),
+        // Not for people: the baseline of `ingest` is this binary once more.
+        Some(bare::COMMAND) => bare::serve(),
         Some("--help" | "-h") => {
             for bench in BENCHES {
                 println!("{:<10} {}", bench.name, bench.about);
