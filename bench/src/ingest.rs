@@ -25,7 +25,7 @@ const CONNECTIONS: usize = 64;
 /// Before anything is measured: caches, connections and the log's first segments.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Events that are signed per second of a round: more than any receiver takes.
-const EVENTS_PER_S: u64 = 110_000;
+const EVENTS_PER_S: u64 = 200_000;
 
 /// What is compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,19 +55,20 @@ struct Sample {
     resident_mb: f64,
 }
 
-/// Runs it: `--rounds 5 --seconds 4`.
+/// Runs it: `--rounds 5 --seconds 4 --receivers 3`, of the receivers the first so many.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let [rounds, seconds] = numbers(args, [("rounds", 5), ("seconds", 4)])?;
+    let [rounds, seconds, receivers] = numbers(args, [("rounds", 5), ("seconds", 4), ("receivers", 3)])?;
+    let receivers = RECEIVERS.get(..receivers as usize).unwrap_or(&RECEIVERS);
     let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
     let count = (seconds + WARM_UP.as_secs()) * EVENTS_PER_S;
     let events = Events::sign(&request, 0, count)?;
     println!(
         "{rounds} interleaved rounds of {seconds} s, {CONNECTIONS} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants"
     );
-    let mut samples: Vec<Vec<Sample>> = RECEIVERS.iter().map(|_| Vec::new()).collect();
+    let mut samples: Vec<Vec<Sample>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         let mut line = format!("round {round}:");
-        for (receiver, samples) in RECEIVERS.iter().zip(&mut samples) {
+        for (receiver, samples) in receivers.iter().zip(&mut samples) {
             let sample = measure(*receiver, &request, &events, Duration::from_secs(seconds))?;
             line += &format!("  {} {:.0}/s", receiver.name(), sample.per_s);
             samples.push(sample);
@@ -88,6 +89,7 @@ fn measure(receiver: Receiver, request: &Request, events: &Events, time: Duratio
             let data = folder()?;
             let instance = Instance::start(role, data.path())?;
             instance.add_tenants(TENANTS, |_| {})?;
+            instance.settle()?;
             sample(instance.address, instance.pid(), request, events, time)
         }
     }

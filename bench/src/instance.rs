@@ -11,11 +11,15 @@ use leadline::admin::TenantSpec;
 use leadline::control::{Ask, ask_running};
 
 use crate::payload;
+use crate::process::cpu_s;
 
 /// A start that takes longer has failed.
 const START_MAX: Duration = Duration::from_secs(120);
 /// Between two looks whether it is ready: short beside what is measured, long enough to leave it the cores.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A process that used at most one tick of CPU in so long has nothing left to do.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// A data folder on a real disk.
 pub(crate) fn folder() -> Result<tempfile::TempDir> {
@@ -87,6 +91,20 @@ impl Instance {
                 Ok(answer.get("api_token").and_then(|token| token.as_str()).unwrap_or_default().to_owned())
             })
             .collect()
+    }
+
+    /// Waits until it does nothing any more: a new log fills its spare segments with zeros, which would be charged
+    /// to whatever is measured first.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let before = cpu_s(self.pid())?;
+            std::thread::sleep(SETTLED);
+            if cpu_s(self.pid())? - before < 0.015 {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < START_MAX, "leadline was still busy after {START_MAX:?}");
+        }
     }
 
     /// Its process.
