@@ -1,6 +1,14 @@
 //! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod arguments;
+mod bare;
+mod ingest;
+mod instance;
+mod load;
+mod payload;
+mod process;
+mod stats;
 mod stream;
 
 use anyhow::{Result, bail};
@@ -17,11 +25,10 @@ struct Bench {
 }
 
 /// All of them, in the order in which `make bench` runs them.
-const BENCHES: &[Bench] = &[Bench {
-    name: "stream",
-    about: "the log through dedupe and windows to committed output",
-    run: stream::run,
-}];
+const BENCHES: &[Bench] = &[
+    Bench { name: "ingest", about: "signed webhooks at full speed, beside a bare handler", run: ingest::run },
+    Bench { name: "stream", about: "the log through dedupe and windows to committed output", run: stream::run },
+];
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -29,6 +36,8 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match wanted.as_deref() {
         None => BENCHES.iter().try_for_each(|bench| run(bench, &rest)),
+        // Not for people: the baseline of `ingest` is this binary once more.
+        Some(bare::COMMAND) => bare::serve(),
         Some("--help" | "-h") => {
             for bench in BENCHES {
                 println!("{:<10} {}", bench.name, bench.about);

@@ -3,6 +3,7 @@
 //! `pipeline` is the data path on one page; `engine` is what runs it.
 
 pub mod admin;
+mod appends;
 pub mod config;
 pub mod control;
 pub mod demo;

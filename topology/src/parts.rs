@@ -48,11 +48,15 @@ impl Parts {
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
+        let defaults = EmbeddedLogConfig::default();
+        // Only the dataflow reads what has just been written.
+        let tail_cache_bytes_max = if config.role.works() { defaults.tail_cache_bytes_max } else { 0 };
         let log_config = EmbeddedLogConfig {
             partitions: config.partitions,
             segment_bytes: config.segment_bytes,
             max_bytes: config.log_bytes_max,
-            ..EmbeddedLogConfig::default()
+            tail_cache_bytes_max,
+            ..defaults
         };
         let log = EmbeddedLog::open(log_config, disk, Arc::clone(&clock), incarnation)?;
         if log.cut_bytes() > 0 {

@@ -15,12 +15,16 @@ use leadline_schemas::partitioning::Layout;
 use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
+use crate::appends::Appends;
+
 /// `settings` has one partition.
 const SETTINGS: Partition = Partition(0);
 /// Where the store keeps the rows of `settings`: beside the partitions of the dataflow, which end at 1,023.
 const SETTINGS_ROWS: Partition = Partition(u16::MAX);
 /// Records read at a time.
 const READ_BYTES: usize = 1 << 20;
+/// What an envelope adds to its body, and a little more: it is written without a second allocation.
+const ENVELOPE_BYTES: usize = 256;
 
 /// Why settings cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,7 @@ pub enum SettingsError {
 /// Reads `settings` and hands out snapshots of them; also the process's one way into `inbound`.
 pub struct SettingsService {
     log: Arc<dyn Log>,
+    appends: Appends,
     state: Arc<dyn State>,
     rows: Arc<dyn PartitionState>,
     layout: Layout,
@@ -89,6 +94,7 @@ impl SettingsService {
         settings.version = version;
         let current = RwLock::new(Arc::new(settings));
         let service = Arc::new(Self {
+            appends: Appends::new(Arc::clone(&log)),
             log,
             state,
             rows,
@@ -216,11 +222,11 @@ impl Intake for SettingsService {
 
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
         let partition = self.layout.partition(event.key_group);
-        let encoded = avro::encode(&event).map_err(|error| AppendError::Failed(error.to_string()));
+        let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
+        let encoded = avro::append(&event, &mut value);
         Box::pin(async move {
-            let value = Bytes::from(encoded?);
-            let offsets = self.log.append(vec![Append { topic: Topic::Inbound, partition, value }]).await?;
-            offsets.first().copied().ok_or_else(|| AppendError::Failed("the log named no offset".to_owned()))
+            encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
+            self.appends.append(partition, Bytes::from(value)).await
         })
     }
 }

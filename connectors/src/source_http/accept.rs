@@ -44,22 +44,23 @@ impl HttpSource {
         let (body, body_ref) = self.place_body(&judged).await?;
         let trace =
             headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| text.len() == 55);
-        let inbound = Inbound {
+        let received_at = self.parts.clock.wall();
+        let inbound = || Inbound {
             event_id,
             key_group: key.key_group,
             bucket: key.bucket,
-            tenant: key.tenant,
+            tenant: key.tenant.clone(),
             caller: judged.caller.to_owned(),
             origin: judged.origin,
             kind: judged.kind,
-            received_at: self.parts.clock.wall(),
+            received_at,
             settings_version: judged.settings.version,
             attempt: 0,
             key_id: None,
             trace: trace.map(str::to_owned),
-            content_type: judged.content_type,
-            body,
-            body_ref,
+            content_type: judged.content_type.clone(),
+            body: body.clone(),
+            body_ref: body_ref.clone(),
         };
         match self.append(inbound, deadline).await {
             Ok(_) => {
@@ -71,11 +72,14 @@ impl HttpSource {
     }
 
     /// A busy log is asked again until the deadline: CallRail does not send a refused webhook again.
-    async fn append(&self, event: Inbound, deadline: tokio::time::Instant) -> Result<Offset, AppendError> {
+    async fn append(
+        &self,
+        event: impl Fn() -> Inbound,
+        deadline: tokio::time::Instant,
+    ) -> Result<Offset, AppendError> {
         let mut pause = BUSY_PAUSE;
         loop {
-            // The copy costs two short strings; the body is shared.
-            match self.parts.intake.accept(event.clone()).await {
+            match self.parts.intake.accept(event()).await {
                 Err(AppendError::Busy { .. }) if tokio::time::Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;

@@ -3,20 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use leadline_schemas::TenantId;
 use leadline_schemas::settings::{Company, Settings};
-use ring::hmac;
 
+use super::signature::SigningKey;
 use crate::contract::secrets::Secrets;
 
-/// Bytes of an HMAC-SHA1, and of its base64 text.
-const MAC_BYTES: usize = 20;
-const MAC_TEXT_BYTES: usize = 28;
-
 /// Keys of one company: current, then previous.
-type Keys = Arc<Vec<hmac::Key>>;
+type Keys = Arc<Vec<SigningKey>>;
 
 /// Opened keys by company id.
 pub(super) struct KeyRing {
@@ -63,7 +57,7 @@ impl KeyRings {
                 let mut keys = Vec::new();
                 for sealed in sealed.into_iter().flatten() {
                     match self.secrets.open(&context, sealed) {
-                        Ok(key) => keys.push(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key)),
+                        Ok(key) => keys.extend(SigningKey::new(&key)),
                         Err(error) => {
                             tracing::error!(tenant = %tenant.tenant, %error, "a signing key cannot be opened")
                         }
@@ -95,42 +89,5 @@ impl KeyRing {
     /// The keys of all of a tenant's companies.
     pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Keys> {
         self.by_tenant.get(tenant)
-    }
-}
-
-/// Whether `signature` is the base64 HMAC-SHA1 of `body` under one of the keys; compared in constant time.
-pub(super) fn verifies(keys: &[hmac::Key], signature: &[u8], body: &[u8]) -> bool {
-    let mut mac = [0; MAC_BYTES + 1];
-    if signature.len() != MAC_TEXT_BYTES || STANDARD.decode_slice(signature, &mut mac) != Ok(MAC_BYTES) {
-        return false;
-    }
-    let Some(mac) = mac.get(..MAC_BYTES) else { return false };
-    keys.iter().any(|key| hmac::verify(key, body, mac).is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &[u8] = b"072e77e426f92738a72fe23c4d1953b4";
-    const SIGNATURE: &[u8] = b"UZAHbUdfm3GqL7qzilGozGzWV64=";
-
-    #[test]
-    fn the_published_example_verifies_and_no_flipped_bit_does() {
-        let body = include_bytes!("../../../tests/fixtures/callrail/webhook-vector.body.json");
-        let keys = [hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, KEY)];
-        assert!(verifies(&keys, SIGNATURE, body));
-        let mut flipped = body.to_vec();
-        for bit in 0..body.len() * 8 {
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(!verifies(&keys, SIGNATURE, &flipped), "bit {bit} of the body");
-            flipped[bit / 8] ^= 1 << (bit % 8);
-        }
-        let mut signature = SIGNATURE.to_vec();
-        for bit in 0..signature.len() * 8 {
-            signature[bit / 8] ^= 1 << (bit % 8);
-            assert!(!verifies(&keys, &signature, body), "bit {bit} of the signature");
-            signature[bit / 8] ^= 1 << (bit % 8);
-        }
     }
 }

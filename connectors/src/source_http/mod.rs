@@ -10,7 +10,9 @@ mod forms;
 mod keyring;
 pub mod limits;
 mod process;
+mod random;
 mod rate;
+mod signature;
 mod webhook;
 
 use std::sync::Arc;
@@ -21,10 +23,11 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use leadline_schemas::TenantId;
 use leadline_schemas::settings::Tenant;
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use keyring::signing_key_context;
+pub use signature::SigningKey;
 
 use self::keyring::KeyRings;
 use self::rate::Rates;
@@ -109,14 +112,10 @@ impl HttpSource {
         }
     }
 
-    /// 32 random hex digits.
+    /// What tells an event from all others.
     fn random_id(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        if self.random.fill(&mut bytes).is_err() {
-            // The system has no randomness: the clock still tells events of one process apart.
-            bytes = u128::from(self.parts.clock.boot_ms()).to_be_bytes();
-        }
-        bytes
+        // The system has no randomness: the clock still tells events of one process apart.
+        random::random_id(&self.random).unwrap_or_else(|| u128::from(self.parts.clock.boot_ms()).to_be_bytes())
     }
 
     /// The tenant of a path, if the bearer token is its own. A wrong token and an unknown tenant answer alike.

@@ -14,8 +14,9 @@ use leadline_schemas::{EventId, TenantId};
 
 use super::HttpSource;
 use super::accept::Judged;
-use super::keyring::{KeyRing, verifies};
+use super::keyring::KeyRing;
 use super::limits::{BAD_SIGNATURES_PER_S, SIGNED_BODY_BYTES_MAX};
+use super::signature::verifies;
 use crate::http_server::{Problem, json};
 
 /// `POST /v1/callrail/webhook`: kind from the shape, tenant from the company in the body.

@@ -1,0 +1,38 @@
+//! The arguments of a benchmark: `--name value` pairs with defaults.
+
+use anyhow::{Context as _, Result, ensure};
+
+/// Reads the whole numbers in `args`, with the defaults of `known`; refuses what is not known.
+pub(crate) fn numbers<const N: usize>(args: &[String], known: [(&str, u64); N]) -> Result<[u64; N]> {
+    let mut values = known.map(|(_, default)| default);
+    for pair in args.chunks(2) {
+        let [name, value] = pair else {
+            anyhow::bail!("{}: each argument is `--name NUMBER`", pair.concat());
+        };
+        let at = known.iter().position(|(known, _)| name.strip_prefix("--") == Some(known));
+        let names = known.map(|(known, default)| format!("--{known} {default}")).join(", ");
+        let at = at.with_context(|| format!("{name} is not an argument here; known are {names}"))?;
+        let number: u64 = value.parse().with_context(|| format!("{name} {value}: use a whole number"))?;
+        ensure!(number > 0, "{name} must be at least 1");
+        if let Some(place) = values.get_mut(at) {
+            *place = number;
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_is_taken_and_the_rest_keeps_its_default() {
+        let known = [("rounds", 5), ("seconds", 4)];
+        let given = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(numbers(&given("--seconds 9"), known).unwrap(), [5, 9]);
+        assert_eq!(numbers(&[], known).unwrap(), [5, 4]);
+        for wrong in ["--second 9", "--rounds", "--rounds x", "--rounds 0"] {
+            assert!(numbers(&given(wrong), known).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! ingest: signed webhooks at full speed, durable, beside a bare handler in the same run.
+//!
+//! Each round starts each receiver anew on an empty folder, so that no one pays for another's dirty pages for long, and
+//! a round's ratio compares what ran within the same half minute: on a shared machine only ratios mean something.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::arguments::numbers;
+use crate::bare::BareHandler;
+use crate::instance::{Instance, folder};
+use crate::load::{self, Answers, Plan};
+use crate::payload::{Events, Request, now};
+use crate::process::{cpu_s, memory};
+use crate::stats::{median, percentile, sorted};
+
+/// Bytes of a body.
+const BODY_BYTES: usize = 1_024;
+/// Tenants that the events belong to: enough to spread over all partitions.
+const TENANTS: usize = 64;
+/// Keep-alive connections.
+const CONNECTIONS: usize = 64;
+/// Before anything is measured: caches, connections and the log's first segments.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Events that are signed per second of a round: more than any receiver takes.
+const EVENTS_PER_S: u64 = 200_000;
+
+/// What is compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiver {
+    Bare,
+    Role(&'static str),
+}
+
+const RECEIVERS: [Receiver; 3] = [Receiver::Bare, Receiver::Role("webhook"), Receiver::Role("all")];
+
+impl Receiver {
+    fn name(self) -> String {
+        match self {
+            Self::Bare => "bare axum handler".to_owned(),
+            Self::Role(role) => format!("leadline --role {role}"),
+        }
+    }
+}
+
+/// One receiver in one round.
+struct Sample {
+    per_s: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    cpu_s_per_100k: f64,
+    client_s_per_100k: f64,
+    resident_mb: f64,
+}
+
+/// Runs it: `--rounds 5 --seconds 4 --receivers 3`, of the receivers the first so many.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let [rounds, seconds, receivers] = numbers(args, [("rounds", 5), ("seconds", 4), ("receivers", 3)])?;
+    let receivers = RECEIVERS.get(..receivers as usize).unwrap_or(&RECEIVERS);
+    let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
+    let count = (seconds + WARM_UP.as_secs()) * EVENTS_PER_S;
+    let events = Events::sign(&request, 0, count)?;
+    println!(
+        "{rounds} interleaved rounds of {seconds} s, {CONNECTIONS} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants"
+    );
+    let mut samples: Vec<Vec<Sample>> = receivers.iter().map(|_| Vec::new()).collect();
+    for round in 1..=rounds {
+        let mut line = format!("round {round}:");
+        for (receiver, samples) in receivers.iter().zip(&mut samples) {
+            let sample = measure(*receiver, &request, &events, Duration::from_secs(seconds))?;
+            line += &format!("  {} {:.0}/s", receiver.name(), sample.per_s);
+            samples.push(sample);
+        }
+        println!("{line}");
+    }
+    report(&samples);
+    Ok(())
+}
+
+fn measure(receiver: Receiver, request: &Request, events: &Events, time: Duration) -> Result<Sample> {
+    match receiver {
+        Receiver::Bare => {
+            let bare = BareHandler::start()?;
+            sample(bare.address, bare.pid(), request, events, time)
+        }
+        Receiver::Role(role) => {
+            let data = folder()?;
+            let instance = Instance::start(role, data.path())?;
+            instance.add_tenants(TENANTS, |_| {})?;
+            instance.settle()?;
+            sample(instance.address, instance.pid(), request, events, time)
+        }
+    }
+}
+
+fn sample(address: SocketAddr, pid: u32, request: &Request, events: &Events, time: Duration) -> Result<Sample> {
+    let me = std::process::id();
+    let mut before = (0.0, 0.0);
+    let mut begins = || {
+        before = (cpu_s(pid)?, cpu_s(me)?);
+        Ok(())
+    };
+    let plan = Plan { warm_up: WARM_UP, measure: Some(time), begins: &mut begins };
+    let answers = load::run(address, CONNECTIONS, request, events, plan)?;
+    let used = (cpu_s(pid)? - before.0, cpu_s(me)? - before.1);
+    check(&answers)?;
+    let latencies = sorted(answers.latencies_us.iter().map(|us| f64::from(*us) / 1e3));
+    let per_100k = 1e5 / latencies.len() as f64;
+    Ok(Sample {
+        per_s: latencies.len() as f64 / answers.measured.as_secs_f64(),
+        p50_ms: percentile(&latencies, 0.5),
+        p99_ms: percentile(&latencies, 0.99),
+        cpu_s_per_100k: used.0 * per_100k,
+        client_s_per_100k: used.1 * per_100k,
+        resident_mb: memory(pid)?.resident_mb,
+    })
+}
+
+fn check(answers: &Answers) -> Result<()> {
+    let refusal = answers.refusal.as_deref().unwrap_or_default();
+    ensure!(answers.refused == 0, "{} requests were refused: {refusal}", answers.refused);
+    Ok(())
+}
+
+/// The medians; a ratio is the median of the rounds' ratios.
+fn report(samples: &[Vec<Sample>]) {
+    println!(
+        "{:<24}{:>9}{:>9}{:>9}{:>9}{:>13}{:>13}{:>8}",
+        "receiver", "req/s", "of bare", "p50 ms", "p99 ms", "CPU s/100k", "client", "RSS MB"
+    );
+    let Some(bare) = samples.first() else { return };
+    for (receiver, samples) in RECEIVERS.iter().zip(samples) {
+        let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
+        let ratio = median(samples.iter().zip(bare).map(|(sample, bare)| sample.per_s / bare.per_s));
+        println!(
+            "{:<24}{:>9.0}{:>9.2}{:>9.2}{:>9.2}{:>13.2}{:>13.2}{:>8.0}",
+            receiver.name(),
+            of(|sample| sample.per_s),
+            ratio,
+            of(|sample| sample.p50_ms),
+            of(|sample| sample.p99_ms),
+            of(|sample| sample.cpu_s_per_100k),
+            of(|sample| sample.client_s_per_100k),
+            of(|sample| sample.resident_mb),
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The real binary on a temporary folder and a free port of the loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use leadline::admin::TenantSpec;
+use leadline::control::{Ask, ask_running};
+
+use crate::payload;
+use crate::process::cpu_s;
+
+/// A start that takes longer has failed.
+const START_MAX: Duration = Duration::from_secs(120);
+/// Between two looks whether it is ready: short beside what is measured, long enough to leave it the cores.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// A process that used at most one tick of CPU in so long has nothing left to do.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// A data folder on a real disk.
+pub(crate) fn folder() -> Result<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix("leadline-bench-").tempdir()?;
+    const TMPFS_MAGIC: i64 = 0x0102_1994; // linux/magic.h
+    let kind = rustix::fs::statfs(folder.path())?.f_type;
+    ensure!(
+        kind != TMPFS_MAGIC,
+        "{} lies in memory, where durable costs nothing: set TMPDIR to a folder on a disk",
+        folder.path().display()
+    );
+    Ok(folder)
+}
+
+/// A running leadline; killed when dropped.
+pub(crate) struct Instance {
+    process: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// From the start of its process until it takes events.
+    pub(crate) ready_after: Duration,
+    data: PathBuf,
+}
+
+impl Instance {
+    /// Starts the release binary in `role` on `data` and waits until it takes events.
+    pub(crate) fn start(role: &str, data: &Path) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let started = Instant::now();
+        let process = Command::new(binary()?)
+            .args(["run", "--role", role, "--listen", &address.to_string(), "--data"])
+            .arg(data)
+            .env("LOG_LEVEL", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut instance = Self { process, address, ready_after: Duration::ZERO, data: data.to_owned() };
+        while !instance.is_ready() {
+            ensure!(started.elapsed() < START_MAX, "leadline was not ready within {START_MAX:?}");
+            if let Some(status) = instance.process.try_wait()? {
+                bail!("leadline ended with {status} instead of starting");
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        instance.ready_after = started.elapsed();
+        Ok(instance)
+    }
+
+    fn is_ready(&self) -> bool {
+        get(self.address, "/ready", "").is_ok_and(|(status, _)| status == 200)
+    }
+
+    /// Adds tenants `bench-0` to `bench-N`, whose companies are those of [`payload::company`]; `edit` adds what else
+    /// they need. Answers the token of each.
+    pub(crate) fn add_tenants(&self, count: usize, edit: impl Fn(&mut TenantSpec)) -> Result<Vec<String>> {
+        (0..count)
+            .map(|index| {
+                let mut spec = TenantSpec {
+                    tenant: format!("bench-{index}"),
+                    name: Some(format!("Bench {index}")),
+                    company_ids: vec![payload::company(index)],
+                    signing_key: Some(payload::KEY.to_owned()),
+                    ..TenantSpec::default()
+                };
+                edit(&mut spec);
+                let socket = self.data.join("control.sock");
+                let answer = ask_running(&socket, &Ask::PutTenant { spec: Box::new(spec) })?
+                    .context("leadline has no control socket")?;
+                Ok(answer.get("api_token").and_then(|token| token.as_str()).unwrap_or_default().to_owned())
+            })
+            .collect()
+    }
+
+    /// Waits until it does nothing any more: a new log fills its spare segments with zeros, which would be charged
+    /// to whatever is measured first.
+    pub(crate) fn settle(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let before = cpu_s(self.pid())?;
+            std::thread::sleep(SETTLED);
+            if cpu_s(self.pid())? - before < 0.015 {
+                return Ok(());
+            }
+            ensure!(started.elapsed() < START_MAX, "leadline was still busy after {START_MAX:?}");
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The sum of a counter of `/metrics` over its labels; 0 before it was first counted.
+    pub(crate) fn counter(&self, name: &str) -> Result<f64> {
+        let (_, text) = get(self.address, "/metrics", "")?;
+        let samples = text.lines().filter_map(|line| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            let is_it = sample.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
+            is_it.then(|| value.parse::<f64>().ok())?
+        });
+        Ok(samples.sum())
+    }
+
+    /// SIGTERM; waits until it has ended.
+    pub(crate) fn terminate(mut self) -> Result<()> {
+        let pid = i32::try_from(self.process.id())?;
+        let pid = rustix::process::Pid::from_raw(pid).context("a process has an id")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let status = self.process.wait()?;
+        ensure!(status.success(), "leadline ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The binary beside this one, built by the same profile.
+fn binary() -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name("leadline");
+    ensure!(binary.exists(), "{} is missing: run `make bench`", binary.display());
+    Ok(binary)
+}
+
+/// One GET on a connection of its own: status and body.
+pub(crate) fn get(address: SocketAddr, path: &str, token: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let status = answer.get(9..12).context("an answer has a status")?.parse()?;
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+    Ok((status, body))
+}

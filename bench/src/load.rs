@@ -1,0 +1,186 @@
+//! A lean closed-loop client: one thread, non-blocking keep-alive connections over epoll, no pipelining.
+//!
+//! An answer costs one read and the next request one write; nothing is allocated. So what is compared is the servers.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{Timespec, epoll};
+
+use crate::payload::{Events, Request};
+
+/// An answer at most: heads and problems are far smaller.
+const ANSWER_BYTES_MAX: usize = 16 << 10;
+/// A server that says nothing for so long is broken.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// What was answered.
+#[derive(Default)]
+pub(crate) struct Answers {
+    /// When each answer of the measured time came, and how long it took, in µs.
+    pub(crate) latencies_us: Vec<u32>,
+    /// Answers other than 200, in all the time.
+    pub(crate) refused: u64,
+    /// The first of them.
+    pub(crate) refusal: Option<String>,
+    /// How long was measured.
+    pub(crate) measured: Duration,
+}
+
+/// How long a run is, and what happens when its measured part begins.
+pub(crate) struct Plan<'p> {
+    /// Before anything is measured.
+    pub(crate) warm_up: Duration,
+    /// How long answers are counted; none = until the events are used up.
+    pub(crate) measure: Option<Duration>,
+    /// Called when the measured part begins.
+    pub(crate) begins: &'p mut dyn FnMut() -> Result<()>,
+}
+
+/// An answer in the reading, in a buffer that is read anew for each.
+struct Answer {
+    bytes: Vec<u8>,
+    filled: usize,
+}
+
+impl Answer {
+    /// Status and whole text, once all of it is there.
+    fn whole(&self) -> Option<(&str, &str)> {
+        let text = std::str::from_utf8(self.bytes.get(..self.filled)?).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let length = head.split("\r\n").find_map(|line| {
+            let (name, value) = line.split_once(": ")?;
+            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+        });
+        (body.len() >= length.unwrap_or(0)).then(|| (head.get(9..12).unwrap_or_default(), text))
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    request: Request,
+    answer: Answer,
+    sent: Instant,
+}
+
+impl Connection {
+    fn open(address: SocketAddr, request: &Request) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let answer = Answer { bytes: vec![0; ANSWER_BYTES_MAX], filled: 0 };
+        Ok(Self { stream, request: request.clone(), answer, sent: Instant::now() })
+    }
+
+    /// Sends event `number`; a request is smaller than any socket's buffer, so it is one write.
+    fn send(&mut self, events: &Events, number: u64, now: Instant) -> Result<()> {
+        let bytes = self.request.of(events, number).context("the event is signed")?;
+        let written = self.stream.write(bytes).context("a request cannot be written")?;
+        ensure!(written == bytes.len(), "a request did not fit the socket's buffer");
+        (self.answer.filled, self.sent) = (0, now);
+        Ok(())
+    }
+
+    /// Reads what has come; true once the answer is whole.
+    fn read(&mut self) -> Result<bool> {
+        let room = self.answer.bytes.get_mut(self.answer.filled..).unwrap_or_default();
+        match self.stream.read(room) {
+            Ok(0) => bail!("the server closed a connection"),
+            Ok(read) => self.answer.filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error).context("an answer cannot be read"),
+        }
+        Ok(self.answer.whole().is_some())
+    }
+}
+
+/// Sends the events, one at a time on each of so many connections, until the plan's time is over or they are used up.
+pub(crate) fn run(
+    address: SocketAddr,
+    connections: usize,
+    request: &Request,
+    events: &Events,
+    plan: Plan<'_>,
+) -> Result<Answers> {
+    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut open = Vec::with_capacity(connections);
+    for index in 0..connections as u64 {
+        let connection = Connection::open(address, request)?;
+        epoll::add(&epoll, &connection.stream, epoll::EventData::new_u64(index), epoll::EventFlags::IN)?;
+        open.push(connection);
+    }
+    let mut numbers = events.numbers();
+    let started = Instant::now();
+    let mut waiting = 0_usize;
+    for connection in &mut open {
+        if let Some(number) = numbers.next() {
+            connection.send(events, number, started)?;
+            waiting += 1;
+        }
+    }
+    let (mut answers, mut ready) = (Answers::default(), Vec::with_capacity(connections));
+    let mut begun: Option<Instant> = None;
+    let silence = Timespec { tv_sec: SILENCE_MAX.as_secs() as i64, tv_nsec: 0 };
+    while waiting > 0 {
+        ready.clear();
+        epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut ready), Some(&silence))?;
+        ensure!(!ready.is_empty(), "no answer came for {SILENCE_MAX:?}");
+        for event in &ready {
+            let index = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
+            let Some(connection) = open.get_mut(index) else { continue };
+            if !connection.read()? {
+                continue;
+            }
+            let now = Instant::now();
+            note(&mut answers, connection, begun.map(|_| now));
+            waiting -= 1;
+            let is_over = matches!((begun, plan.measure), (Some(begun), Some(measure)) if now - begun >= measure);
+            if !is_over && let Some(number) = numbers.next() {
+                connection.send(events, number, now)?;
+                waiting += 1;
+            }
+        }
+        match begun {
+            None if started.elapsed() >= plan.warm_up => {
+                (plan.begins)()?;
+                begun = Some(Instant::now());
+            }
+            Some(begun) => answers.measured = begun.elapsed(),
+            None => {}
+        }
+    }
+    if let Some(measure) = plan.measure {
+        ensure!(answers.measured >= measure, "the signed events ran out: prepare more");
+    }
+    Ok(answers)
+}
+
+fn note(answers: &mut Answers, connection: &Connection, measured_at: Option<Instant>) {
+    if let Some((status, text)) = connection.answer.whole()
+        && status != "200"
+    {
+        answers.refused += 1;
+        answers.refusal.get_or_insert_with(|| text.to_owned());
+    }
+    if let Some(now) = measured_at {
+        let took = (now - connection.sent).as_micros();
+        answers.latencies_us.push(u32::try_from(took).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_its_body() {
+        let text = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
+        for filled in 0..text.len() {
+            assert!(Answer { bytes: text.to_vec(), filled }.whole().is_none(), "{filled}");
+        }
+        let whole = Answer { bytes: text.to_vec(), filled: text.len() };
+        assert_eq!(whole.whole().unwrap().0, "200");
+    }
+}
