@@ -32,7 +32,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One leadline on its own data folder.
+/// One leadline on its own data folder. A `leadline.toml` in the folder is its configuration.
 pub struct Instance {
     pub data: TempDir,
     pub port: u16,
@@ -45,8 +45,31 @@ impl Instance {
         Self { data: tempfile::tempdir().unwrap(), port: free_port(), process: None, env: Vec::new() }
     }
 
+    /// One with a configuration of its own.
+    pub fn configured(toml: &str) -> Self {
+        let instance = Self::new();
+        std::fs::write(instance.data.path().join("leadline.toml"), toml).unwrap();
+        instance
+    }
+
+    /// A stopped one on a copy of this data folder.
+    pub fn copy_of(folder: &Path) -> Self {
+        let instance = Self::new();
+        let from = format!("{}/.", folder.display());
+        let done = Command::new("cp").args(["-a", &from]).arg(instance.data.path()).status().unwrap();
+        assert!(done.success());
+        instance
+    }
+
+    fn config_args(&self) -> Vec<PathBuf> {
+        let config = self.data.path().join("leadline.toml");
+        if config.exists() { vec!["--config".into(), config] } else { Vec::new() }
+    }
+
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(binary()).args(args).arg("--data").arg(self.data.path()).output().unwrap()
+        let mut command = Command::new(binary());
+        command.args(args).arg("--data").arg(self.data.path()).args(self.config_args());
+        command.output().unwrap()
     }
 
     /// Adds a tenant; answers its token.
@@ -66,6 +89,7 @@ impl Instance {
         command
             .args(["run", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
             .arg(self.data.path())
+            .args(self.config_args())
             .env("LOG_LEVEL", "info")
             .envs(self.env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
