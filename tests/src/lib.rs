@@ -151,18 +151,39 @@ impl Instance {
 
     /// All items of a listing.
     pub fn listing(&self, tenant: &str, what: &str, token: &str) -> Vec<Value> {
+        self.try_listing(tenant, what, token).expect("an answer")
+    }
+
+    /// All items of a listing; none when nobody answered.
+    pub fn try_listing(&self, tenant: &str, what: &str, token: &str) -> Option<Vec<Value>> {
         let (mut items, mut cursor) = (Vec::new(), String::new());
         loop {
             let path = format!("/v1/tenants/{tenant}/{what}?limit=200{cursor}");
-            let (status, body) = get(self.port, &path, token).expect("an answer");
+            let (status, body) = get(self.port, &path, token)?;
             assert_eq!(status, 200, "{path}: {body}");
             let page: Value = serde_json::from_str(&body).unwrap();
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return items,
+                None => return Some(items),
             }
         }
+    }
+
+    /// A value of `/metrics`, 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let Some((_, text)) = get(self.port, "/metrics", "") else { return 0.0 };
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value).unwrap_or(0.0)
+    }
+
+    /// What a supervisor does: starts it again when it has ended. Answers whether it had.
+    pub fn supervise(&mut self) -> bool {
+        let running = self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none());
+        if !running {
+            self.process = Some(self.command().spawn().unwrap());
+        }
+        !running
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use leadline_connectors::contract::blob::Blob;
@@ -47,7 +47,12 @@ impl Snapshots {
     pub(super) fn run(mut self, stop: &Receiver<()>) {
         self.turn();
         while stop.recv_timeout(self.wait()) == Err(RecvTimeoutError::Timeout) {
-            while self.turn() && stop.try_recv().is_err() {}
+            while self.turn() {
+                // The word to stop comes once: it must not be heard here and forgotten.
+                if stop.try_recv() != Err(TryRecvError::Empty) {
+                    return;
+                }
+            }
         }
     }
 
