@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use leadline_connectors::contract::state::{Change, PartitionState, State, StateError, StateView, Visit};
+use leadline_connectors::disk_room::{DiskRoom, Purpose};
 use leadline_schemas::{CommitNumber, Partition};
 
 /// The mark's name in the data folder.
@@ -20,6 +21,7 @@ type Fatal = Arc<dyn Fn(String) + Send + Sync>;
 /// What all handles of one store share.
 struct Watch {
     mark: PathBuf,
+    room: DiskRoom,
     fatal: OnceLock<Fatal>,
 }
 
@@ -45,7 +47,8 @@ pub fn unmark(data: &Path) -> std::io::Result<()> {
 impl GuardedState {
     /// Guards `inner`, which lies in this data folder.
     pub fn new(inner: Arc<dyn State>, data: &Path) -> Self {
-        Self { inner, watch: Arc::new(Watch { mark: data.join(MARK), fatal: OnceLock::new() }) }
+        let watch = Watch { mark: data.join(MARK), room: DiskRoom::of(data), fatal: OnceLock::new() };
+        Self { inner, watch: Arc::new(watch) }
     }
 
     /// Says who ends the process; what was found before is still in the error that it caused, and in the mark.
@@ -118,6 +121,8 @@ impl PartitionState for Guarded<Arc<dyn PartitionState>> {
     }
 
     fn apply(&self, changes: &[Change], applied: CommitNumber) -> Result<(), StateError> {
+        // fjall closes itself after a write for which there was no room, so it is not asked for one.
+        self.watch.room.check(Purpose::Ends).map_err(|error| StateError::Full(error.to_string()))?;
         self.watch.over(|| self.inner.apply(changes, applied))
     }
 

@@ -82,8 +82,15 @@ fn run_on(
     let (stop_sender, stop) = watch::channel(None::<String>);
     let fatal_sender = stop_sender.clone();
     let fatal: Arc<dyn Fn(String) + Send + Sync> = Arc::new(move |why| {
-        tracing::error!(why, "leadline must stop");
-        fatal_sender.send_replace(Some(why));
+        // The first word counts: what follows are its consequences.
+        fatal_sender.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                tracing::error!(why, "leadline must stop");
+                *stop = Some(why);
+            }
+            first
+        });
     });
     parts.state.on_end(Arc::clone(&fatal));
     let (writer, reader) = open_records(config)?;

@@ -121,8 +121,10 @@ impl Writer {
         let parts = commit.frame.len().div_ceil(PART_BYTES_MAX).max(1);
         let bytes = commit.frame.len() + parts * FRAME_HEADER_BYTES;
         if !self.has_room(bytes as u64) && !self.roll(bytes as u64, For::Commits)? {
-            let why = "the disk has no room for a commit, and the reserve is used up";
-            return Err(Broken(why.to_owned()));
+            // Nothing of it was written, so it may be made again: when there is room, or by the next process.
+            let why = "the disk has no room for a commit, and the reserve is used up: free disk space";
+            done(CommitAnswer::Aborted(why.to_owned()));
+            return Ok(());
         }
         let count = u16::try_from(parts).unwrap_or(u16::MAX);
         for part in 0..parts {
@@ -307,14 +309,18 @@ impl Writer {
         }
     }
 
-    /// Drops the oldest segments that nobody needs: below every floor, and past their time or the log's size.
+    /// Drops the oldest segments that nobody needs: below every floor, and past their time or the log's size. On a full
+    /// disk one more a round: the history of what was done is worth less than the next event.
     pub(crate) fn drop_old(&self) {
         let (now, mut dropped) = (self.clock.wall(), Vec::new());
         {
             let mut state = self.shared.write_state();
             while let Some(oldest) = state.sealed.front() {
                 let next = state.sealed.get(1).map_or(&state.active.header, |segment| &segment.header);
-                let due = self.is_past(&oldest.header, next, now) || state.disk_bytes > self.config.max_bytes;
+                let makes_room = dropped.is_empty() && self.shared.full.load(Relaxed);
+                let due = makes_room
+                    || self.is_past(&oldest.header, next, now)
+                    || state.disk_bytes > self.config.max_bytes;
                 if !due || !is_below_floors(&oldest.header, next, &state.floors) {
                     break;
                 }

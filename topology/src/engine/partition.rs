@@ -648,6 +648,8 @@ impl Partition {
                     "commit aborted; running again"
                 );
                 self.restart(worker);
+                // What aborts a commit (no room for it) seldom passes at once.
+                self.retry_boot_ms = Some(self.around.clock.boot_ms() + STUMBLE_PAUSE_MS);
             }
             CommitAnswer::Fenced(why) | CommitAnswer::Unknown(why) => {
                 self.lost = true;
