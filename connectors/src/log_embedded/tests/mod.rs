@@ -272,7 +272,7 @@ fn a_full_disk_ends_no_log_and_what_nobody_needs_makes_room() {
     disk.set_capacity(Some(2 << 20));
     let (log, mut steps) =
         EmbeddedLog::open_stepped(config(), Arc::new(disk.clone()), clock.clone(), || 7).unwrap();
-    let mut append = |steps: &mut LogSteps| {
+    let append = |steps: &mut LogSteps| {
         let mut answer = polled(log.append(vec![record(Topic::Inbound, 0, "x".repeat(50_000))]));
         while steps.turn() {}
         answer().unwrap()
@@ -282,7 +282,7 @@ fn a_full_disk_ends_no_log_and_what_nobody_needs_makes_room() {
         appended += offsets.len() as u64;
     }
     assert!(appended > 10 && log.health().full);
-    let mut commit = |steps: &mut LogSteps, number| {
+    let commit = |steps: &mut LogSteps, number| {
         let (sender, receiver) = mpsc::channel();
         let commit = Commit {
             partition: Partition(0),
@@ -301,7 +301,9 @@ fn a_full_disk_ends_no_log_and_what_nobody_needs_makes_room() {
         number += 1;
     }
     assert!(number > 4, "the reserve is for commits");
-    assert!(matches!(commit(&mut steps, number), CommitAnswer::Aborted(why) if why.contains("free disk space")));
+    assert!(
+        matches!(commit(&mut steps, number), CommitAnswer::Aborted(why) if why.contains("free disk space"))
+    );
     assert_eq!(log.health().failed, None);
 
     log.set_floor(Topic::Inbound, Partition(0), Offset(appended));
