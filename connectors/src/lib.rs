@@ -9,6 +9,7 @@ pub mod blob_folder;
 pub mod clock_system;
 pub mod contract;
 pub mod disk_folder;
+pub mod disk_room;
 #[cfg(feature = "simulation")]
 pub mod disk_simulated;
 pub mod http_client;

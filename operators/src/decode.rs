@@ -12,7 +12,7 @@ use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Tabl
 /// Event time is not believed to lie further than this in the future of its receipt.
 const FUTURE_MS_MAX: i64 = Millis::MINUTE;
 /// What is older than this at receipt never alerts or notifies.
-const BACKFILL_AGE_MS: i64 = Millis::DAY;
+pub(crate) const BACKFILL_AGE_MS: i64 = Millis::DAY;
 
 /// Reads bodies. Keeps nothing.
 #[derive(Clone, Copy, Debug, Default)]

@@ -17,6 +17,8 @@ use crate::stage::{WAIT_TTL_MS, ai_gate, is_over, resume, wait};
 
 /// The provider that needs nobody: the rules in this crate.
 pub const RULES: &str = "rules";
+/// The kind of a job that asks for a score.
+pub(crate) const JOB: &str = "score";
 
 /// Contacts whose score is being asked for.
 pub const WAITING: Table<Contact> = Table::new(1, "waiting", Some(WAIT_TTL_MS));
@@ -36,20 +38,13 @@ impl Operator for ScoreContact {
     }
 
     fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Contact) -> OperatorResult {
-        if !is_scored(&contact) {
-            cx.emit(ContactOut::Contact(Box::new(contact)));
-            return Ok(());
-        }
-        let input = input_of(&contact, cx.tenant().map(|tenant| &**tenant));
-        let target = cx.tenant().map_or(RULES, |tenant| tenant.policy.score_provider.as_str()).to_owned();
-        if target == RULES {
-            contact.score = Some(by_rules(&input, None)?);
-        } else if let Some(why) = ai_gate(cx, &contact) {
-            contact.score = Some(by_rules(&input, Some(why.to_owned()))?);
-        } else {
-            let payload = serde_json::to_vec(&input).map_err(|error| Fault::poison(error.to_string()))?;
-            wait(cx, &WAITING, contact, "score", &target, payload);
-            return Ok(());
+        match judge(cx, &contact)? {
+            Verdict::NotScored => {}
+            Verdict::Scored(score) => contact.score = Some(score),
+            Verdict::Ask { target, payload } => {
+                wait(cx, &WAITING, contact, JOB, &target, payload);
+                return Ok(());
+            }
         }
         cx.emit(ContactOut::Contact(Box::new(contact)));
         Ok(())
@@ -62,19 +57,54 @@ impl Operator for ScoreContact {
         answer: Result<Answered, JobFailed>,
     ) -> OperatorResult {
         let mut contact = resume(cx, &WAITING, job_id)?;
-        let tenant = cx.tenant().map(|tenant| &**tenant);
-        let input = input_of(&contact, tenant);
-        let provider = tenant.map_or(RULES, |tenant| tenant.policy.score_provider.as_str());
-        let score = match answer {
-            Ok(answered) => match checked(&answered, &input) {
-                Ok(output) => score_of(&output, provider, answered.cost_micros, None)?,
-                Err(why) => by_rules(&input, Some(format!("the answer of {provider} is not valid: {why}")))?,
-            },
-            Err(failed) => by_rules(&input, Some(format!("{provider} failed: {}", failed.why)))?,
-        };
-        contact.score = Some(score);
+        contact.score = Some(heard(cx, &contact, answer)?);
         cx.emit(ContactOut::Contact(Box::new(contact)));
         Ok(())
+    }
+}
+
+/// What is to be done about a contact.
+pub(crate) enum Verdict {
+    /// It gets no score.
+    NotScored,
+    /// The rules have scored it.
+    Scored(Score),
+    /// A provider has to be asked, by a job of kind [`JOB`].
+    Ask { target: String, payload: Vec<u8> },
+}
+
+/// Who scores the contact.
+pub(crate) fn judge<Out>(cx: &Context<'_, Out>, contact: &Contact) -> OperatorResult<Verdict> {
+    if !is_scored(contact) {
+        return Ok(Verdict::NotScored);
+    }
+    let input = input_of(contact, cx.tenant().map(|tenant| &**tenant));
+    let target = cx.tenant().map_or(RULES, |tenant| tenant.policy.score_provider.as_str()).to_owned();
+    if target == RULES {
+        return Ok(Verdict::Scored(by_rules(&input, None)?));
+    }
+    if let Some(why) = ai_gate(cx, contact) {
+        return Ok(Verdict::Scored(by_rules(&input, Some(why.to_owned()))?));
+    }
+    let payload = serde_json::to_vec(&input).map_err(|error| Fault::poison(error.to_string()))?;
+    Ok(Verdict::Ask { target, payload })
+}
+
+/// The provider's score, or that of the rules where it gave none that holds together.
+pub(crate) fn heard<Out>(
+    cx: &Context<'_, Out>,
+    contact: &Contact,
+    answer: Result<Answered, JobFailed>,
+) -> OperatorResult<Score> {
+    let tenant = cx.tenant().map(|tenant| &**tenant);
+    let input = input_of(contact, tenant);
+    let provider = tenant.map_or(RULES, |tenant| tenant.policy.score_provider.as_str());
+    match answer {
+        Ok(answered) => match checked(&answered, &input) {
+            Ok(output) => score_of(&output, provider, answered.cost_micros, None),
+            Err(why) => by_rules(&input, Some(format!("the answer of {provider} is not valid: {why}"))),
+        },
+        Err(failed) => by_rules(&input, Some(format!("{provider} failed: {}", failed.why))),
     }
 }
 

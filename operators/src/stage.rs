@@ -60,7 +60,7 @@ pub(crate) fn was_heard(call: &CallEvent) -> bool {
 }
 
 /// Why the words of this contact must not leave for an AI service; none when they may.
-pub(crate) fn ai_gate(cx: &Context<'_, ContactOut>, contact: &Contact) -> Option<&'static str> {
+pub(crate) fn ai_gate<Out>(cx: &Context<'_, Out>, contact: &Contact) -> Option<&'static str> {
     let policy = &cx.tenant()?.policy;
     if policy.no_ai_processing {
         return Some("the tenant has switched off AI processing");

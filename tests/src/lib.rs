@@ -32,7 +32,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One leadline on its own data folder.
+/// One leadline on its own data folder. A `leadline.toml` in the folder is its configuration.
 pub struct Instance {
     pub data: TempDir,
     pub port: u16,
@@ -45,8 +45,31 @@ impl Instance {
         Self { data: tempfile::tempdir().unwrap(), port: free_port(), process: None, env: Vec::new() }
     }
 
+    /// One with a configuration of its own.
+    pub fn configured(toml: &str) -> Self {
+        let instance = Self::new();
+        std::fs::write(instance.data.path().join("leadline.toml"), toml).unwrap();
+        instance
+    }
+
+    /// A stopped one on a copy of this data folder.
+    pub fn copy_of(folder: &Path) -> Self {
+        let instance = Self::new();
+        let from = format!("{}/.", folder.display());
+        let done = Command::new("cp").args(["-a", &from]).arg(instance.data.path()).status().unwrap();
+        assert!(done.success());
+        instance
+    }
+
+    fn config_args(&self) -> Vec<PathBuf> {
+        let config = self.data.path().join("leadline.toml");
+        if config.exists() { vec!["--config".into(), config] } else { Vec::new() }
+    }
+
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(binary()).args(args).arg("--data").arg(self.data.path()).output().unwrap()
+        let mut command = Command::new(binary());
+        command.args(args).arg("--data").arg(self.data.path()).args(self.config_args());
+        command.output().unwrap()
     }
 
     /// Adds a tenant; answers its token.
@@ -66,6 +89,7 @@ impl Instance {
         command
             .args(["run", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
             .arg(self.data.path())
+            .args(self.config_args())
             .env("LOG_LEVEL", "info")
             .envs(self.env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
@@ -127,18 +151,39 @@ impl Instance {
 
     /// All items of a listing.
     pub fn listing(&self, tenant: &str, what: &str, token: &str) -> Vec<Value> {
+        self.try_listing(tenant, what, token).expect("an answer")
+    }
+
+    /// All items of a listing; none when nobody answered.
+    pub fn try_listing(&self, tenant: &str, what: &str, token: &str) -> Option<Vec<Value>> {
         let (mut items, mut cursor) = (Vec::new(), String::new());
         loop {
             let path = format!("/v1/tenants/{tenant}/{what}?limit=200{cursor}");
-            let (status, body) = get(self.port, &path, token).expect("an answer");
+            let (status, body) = get(self.port, &path, token)?;
             assert_eq!(status, 200, "{path}: {body}");
             let page: Value = serde_json::from_str(&body).unwrap();
             items.extend(page["items"].as_array().unwrap().iter().cloned());
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return items,
+                None => return Some(items),
             }
         }
+    }
+
+    /// A value of `/metrics`, 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let Some((_, text)) = get(self.port, "/metrics", "") else { return 0.0 };
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value).unwrap_or(0.0)
+    }
+
+    /// What a supervisor does: starts it again when it has ended. Answers whether it had.
+    pub fn supervise(&mut self) -> bool {
+        let running = self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_none());
+        if !running {
+            self.process = Some(self.command().spawn().unwrap());
+        }
+        !running
     }
 }
 

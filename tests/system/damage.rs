@@ -1,4 +1,4 @@
-//! Torn tails are cut, damage is refused with its place, lost stores are rebuilt.
+//! Torn tails are cut, a damaged log is refused with its place.
 
 use std::time::Duration;
 

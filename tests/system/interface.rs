@@ -1,9 +1,9 @@
 //! Names and shapes that scripts rely on.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use leadline_tests::{COMPANY, Instance, binary, get, post, until};
+use leadline_tests::{COMPANY, Instance, Receiver, binary, get, post, until};
 use serde_json::Value;
 
 #[test]
@@ -83,6 +83,70 @@ fn process_answers_with_the_score_and_direct_events_keep_their_key() {
     let (status, health) = get(leadline.port, "/health", "").unwrap();
     assert_eq!(status, 200, "{health}");
     assert!(health.contains("\"version\"") && health.contains("\"timestamp\""), "{health}");
+}
+
+#[test]
+fn process_scores_a_known_call_again_by_any_of_its_ids() {
+    let mut leadline = Instance::new();
+    let token = leadline.tenant("summit", COMPANY, &[]);
+    leadline.start();
+    let mut body: Value = serde_json::from_str(&leadline_tests::call(COMPANY, 7)).unwrap();
+    body["id"] = 766_970_532.into();
+    assert_eq!(leadline.hook(&body.to_string()), Some(200));
+    let id = format!("CAL{:032x}", 7);
+    let path = format!("/v1/tenants/summit/calls/{id}");
+    let stored = || get(leadline.port, &path, &token).filter(|(status, _)| *status == 200);
+    until("the record", Duration::from_secs(10), || stored().is_some());
+    let before: Value = serde_json::from_str(&stored().unwrap().1).unwrap();
+    let bearer = format!("Bearer {token}");
+    let process = |body: &str| {
+        let headers = [("Authorization", bearer.as_str())];
+        let (status, answer) = post(leadline.port, "/v1/tenants/summit/process", &headers, body).unwrap();
+        (status, serde_json::from_str::<Value>(&answer).unwrap())
+    };
+    // Other services are offered now, so the same words are worth something else.
+    leadline.tenant("summit", COMPANY, &["--min-budget", "900000"]);
+    let mut revision = before["revision"].as_i64().unwrap();
+    for known in [id.as_str(), "766970532"] {
+        let (status, answer) = process(&format!("{{\"call_id\":\"{known}\"}}"));
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(answer["request"]["status"], "done", "{answer}");
+        revision += 1;
+        assert_eq!(
+            (&answer["call"]["call_id"], answer["call"]["revision"].as_i64()),
+            (&id.as_str().into(), Some(revision))
+        );
+        assert!(answer["call"]["score"]["score"].as_i64() < before["score"]["score"].as_i64(), "{answer}");
+        assert_eq!(answer["call"]["transcript"], before["transcript"]);
+    }
+    let (status, answer) = process("{\"call_id\":\"CAL0\"}");
+    assert_eq!((status, answer["detail"].as_str().unwrap().contains("CAL0")), (404, true), "{answer}");
+    assert_eq!(leadline.listing("summit", "leads", &token).len(), 1);
+}
+
+#[test]
+fn process_waits_no_longer_than_it_is_told_and_says_where_the_result_will_be() {
+    let provider = Receiver::start(true);
+    let mut leadline = Instance::new();
+    leadline.env.push(("AI_MODEL_ENDPOINT", provider.address.clone()));
+    leadline.env.push(("WEBHOOK_TIMEOUT_SECONDS", "1".to_owned()));
+    let token = leadline.tenant("summit", COMPANY, &["--score-provider", "http"]);
+    leadline.start();
+    let bearer = format!("Bearer {token}");
+    let started = Instant::now();
+    let (status, answer) = post(
+        leadline.port,
+        "/v1/tenants/summit/process",
+        &[("Authorization", &bearer)],
+        r#"{"transcript": "Caller: We need a new kitchen."}"#,
+    )
+    .unwrap();
+    assert_eq!(status, 202, "{answer}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let (status, request) = get(leadline.port, answer["location"].as_str().unwrap(), &token).unwrap();
+    assert_eq!(status, 200, "{request}");
+    assert!(request.contains("\"processing\""), "{request}");
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod damage;
 mod interface;
 mod isolation;
 mod kills;
+mod rebuild;
 mod stops;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod engine;
+pub mod guard;
 pub mod parts;
 pub mod pipeline;
 pub mod plan;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use leadline_connectors::blob_folder::FolderBlob;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::clock::Clock;
-use leadline_connectors::contract::state::{State, StateError};
+use leadline_connectors::contract::state::StateError;
 use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use leadline_connectors::secrets_file::FileSecrets;
@@ -16,6 +16,7 @@ use leadline_schemas::partitioning::Layout;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
+use crate::guard::{self, GuardedState};
 use crate::settings::SettingsService;
 
 /// The generation of the embedded layout; it changes with `layout apply`, which comes with Kafka.
@@ -26,7 +27,7 @@ pub struct Parts {
     /// The log; it owns the data folder.
     pub log: Arc<EmbeddedLog>,
     /// The state store.
-    pub state: Arc<dyn State>,
+    pub state: Arc<GuardedState>,
     /// The blob store.
     pub blob: Arc<FolderBlob>,
     /// Seals and opens keys.
@@ -70,34 +71,36 @@ impl Parts {
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
         let layout = Layout { generation: GENERATION, partitions: config.partitions };
-        let settings = SettingsService::open(
-            log.clone(),
-            Arc::clone(&state),
-            layout,
-            config.data.join("settings.avro"),
-        )?;
+        let settings =
+            SettingsService::open(log.clone(), state.clone(), layout, config.data.join("settings.avro"))?;
         Ok(Self { log, state, blob, secrets, clock, settings })
     }
 }
 
-/// A state store that cannot be read is moved aside: it is rebuilt from snapshots and the log.
-fn open_state(config: &Config, clock: &dyn Clock) -> anyhow::Result<Arc<dyn State>> {
+/// A state store that cannot be read, now or by the process before, is moved aside: it is rebuilt from snapshots and
+/// the log.
+fn open_state(config: &Config, clock: &dyn Clock) -> anyhow::Result<Arc<GuardedState>> {
     let folder = config.state_folder();
     let mut fjall = FjallConfig::new(&folder);
     fjall.cache_bytes = config.state_cache_bytes;
-    match FjallState::open(&fjall) {
-        Ok(state) => Ok(Arc::new(state)),
-        Err(StateError::Damaged(why)) => {
-            let aside = set_aside(&folder, clock)?;
-            tracing::error!(
-                why,
-                aside,
-                "the state store cannot be read; it was moved aside and is being rebuilt"
-            );
-            Ok(Arc::new(FjallState::open(&fjall)?))
-        }
-        Err(error) => Err(error.into()),
+    if guard::is_marked(&config.data) {
+        rebuild(config, clock, "an earlier process found it damaged")?;
     }
+    let state = match FjallState::open(&fjall) {
+        Err(StateError::Damaged(why)) => {
+            rebuild(config, clock, &why)?;
+            FjallState::open(&fjall)?
+        }
+        other => other?,
+    };
+    Ok(Arc::new(GuardedState::new(Arc::new(state), &config.data)))
+}
+
+fn rebuild(config: &Config, clock: &dyn Clock, why: &str) -> anyhow::Result<()> {
+    let aside = set_aside(&config.state_folder(), clock)?;
+    guard::unmark(&config.data)?;
+    tracing::error!(why, aside, "the state store cannot be read; it was moved aside and is being rebuilt");
+    Ok(())
 }
 
 /// Moves a store's folder aside; answers where it went.

@@ -10,7 +10,7 @@ use leadline_operators::alert::{Alert, AlertOut};
 use leadline_operators::decode::{Decode, Decoded};
 use leadline_operators::dedupe::{ContactOut, Dedupe};
 use leadline_operators::deliveries::{Deliveries, DeliveryIn};
-use leadline_operators::leads::{Leads, LeadsOut};
+use leadline_operators::leads::{Leads, LeadsIn, LeadsOut};
 use leadline_operators::publish::Publish;
 use leadline_operators::recording::FetchRecording;
 use leadline_operators::route::Route;
@@ -44,8 +44,10 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
     let scored = transcribed.take(ContactOut::contact).operator(ScoreContact);
     scored.publish(Publish::publish);
 
-    // One lead per caller.
-    let leads = scored.take(ContactOut::contact).operator(Leads);
+    // One lead per caller; a known call that is to be scored again is known here.
+    let known = commands.pick(|command| LeadsIn::command(command.clone()));
+    let settled = scored.take(ContactOut::contact).take(|contact| Some(LeadsIn::from(contact)));
+    let leads = settled.and(known).operator(Leads);
     leads.publish(Publish::publish);
 
     // What is counted, and who is told.

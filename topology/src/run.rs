@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::control;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
+use crate::guard;
 use crate::parts::{GENERATION, Parts};
 use crate::pipeline;
 
@@ -50,47 +51,70 @@ pub struct RunOptions {
 pub fn run(options: RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
-    let result = run_on(&runtime, options, metrics);
+    let RunOptions { config, stored, ready } = options;
+    let mut opening = Some(Opening { listener: listener(&config.listen)?, ready });
+    let mut result = run_on(&runtime, &config, &stored, &mut opening, &metrics);
+    if result.is_err() && opening.is_some() && guard::is_marked(&config.data) {
+        // The damage was found while starting: the second start moves the store aside. Connections wait meanwhile.
+        result = run_on(&runtime, &config, &stored, &mut opening, &metrics);
+    }
     // Calls that still run are left: their jobs are started again by the next process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }
 
+/// What a start needs once everything else is up.
+struct Opening {
+    listener: TcpListener,
+    ready: Ready,
+}
+
 fn run_on(
     runtime: &tokio::runtime::Runtime,
-    options: RunOptions,
-    metrics: PrometheusHandle,
+    config: &Config,
+    stored: &Stored,
+    opening: &mut Option<Opening>,
+    metrics: &PrometheusHandle,
 ) -> anyhow::Result<()> {
-    let config = &options.config;
-    let listener = listener(&config.listen)?;
-    let address = listener.local_addr()?;
     let parts = Parts::open(config)?;
     crate::plan::refuse_incompatible(&config.data)?;
     let running = Running::mark(config)?;
     let (stop_sender, stop) = watch::channel(None::<String>);
     let fatal_sender = stop_sender.clone();
     let fatal: Arc<dyn Fn(String) + Send + Sync> = Arc::new(move |why| {
-        tracing::error!(why, "leadline must stop");
-        fatal_sender.send_replace(Some(why));
+        // The first word counts: what follows are its consequences.
+        fatal_sender.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                tracing::error!(why, "leadline must stop");
+                *stop = Some(why);
+            }
+            first
+        });
     });
+    parts.state.on_end(Arc::clone(&fatal));
     let (writer, reader) = open_records(config)?;
     let engine = match config.role.works() {
         true => {
-            Some(start_engine(&parts, config, runtime, writer, options.stored, &fatal, running.after_abort)?)
+            let stored = Arc::clone(stored);
+            Some(start_engine(&parts, config, runtime, writer, stored, &fatal, running.after_abort)?)
         }
         false => None,
     };
     let ready = Arc::new(AtomicBool::new(false));
     follow_settings(&parts, engine.as_ref());
-    let router = router(&parts, config, reader.clone(), metrics, Arc::clone(&ready), engine.is_some());
+    let router =
+        router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), engine.is_some());
     let control = control::serve(runtime, config.control_socket(), &parts)?;
 
     let http_stop = wait_for_stop(stop.clone());
+    let Opening { listener, ready: tell_ready } = opening.take().context("it was started already")?;
+    let address = listener.local_addr()?;
     let serving = runtime.spawn(serve(listener, router, ServerLimits::default(), Box::pin(http_stop)));
     watch_log(runtime, &parts, fatal);
     ready.store(true, Ordering::Release);
     tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
-    (options.ready)(address, &parts);
+    tell_ready(address, &parts);
 
     runtime.block_on(wait_for_signal(&stop_sender, stop.clone()));
     ready.store(false, Ordering::Release);
@@ -162,7 +186,7 @@ fn start_engine(
         generation: GENERATION,
         workers: config.workers,
         log: parts.log.clone(),
-        state: Arc::clone(&parts.state),
+        state: parts.state.clone(),
         blob: parts.blob.clone(),
         clock: Arc::clone(&parts.clock),
         settings: Arc::new(move || settings.current()),

@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::Trouble;
 use super::name::{is_ours, witness};
 use crate::contract::blob::Created;
+use crate::disk_room::{DiskRoom, Purpose};
 
 /// How often a read starts again because the object was replaced under it.
 const READS_MAX: u32 = 8;
@@ -21,12 +22,13 @@ pub(super) struct Folder {
     lock: PathBuf,
     new: PathBuf,
     written: AtomicU64,
+    room: DiskRoom,
 }
 
 impl Folder {
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
-        let folder =
-            Self { lock: root.join("~lock"), new: root.join("~new"), written: AtomicU64::new(0), root };
+        let (lock, new, room) = (root.join("~lock"), root.join("~new"), DiskRoom::of(&root));
+        let folder = Self { root, lock, new, written: AtomicU64::new(0), room };
         folder.make_folders(&folder.new)?;
         // Who writes holds the lock shared; so when it can be had alone, what lies in `~new` is left from a crash.
         let lock = folder.lock_file()?;
@@ -172,6 +174,8 @@ impl Folder {
 
     /// Writes content to a file of its own, synced.
     fn write_new(&self, content: &[u8]) -> io::Result<PathBuf> {
+        // A snapshot lets the log drop what it holds, so it is not new work.
+        self.room.check(Purpose::Ends)?;
         loop {
             let number = self.written.fetch_add(1, Ordering::Relaxed);
             let path = self.new.join(format!("{}-{number}", std::process::id()));

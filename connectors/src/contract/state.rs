@@ -64,9 +64,12 @@ pub enum StateError {
     /// The files are damaged or of an unknown format; they are moved aside and rebuilt from snapshot and log.
     #[error("the state store cannot be read: {0}")]
     Damaged(String),
-    /// The disk is full.
+    /// The disk is full. The same call may be made again.
     #[error("the state store has no room: {0}")]
     Full(String),
+    /// An earlier write or sync failed, and the store takes nothing more until it is opened again.
+    #[error("the state store has closed itself: {0}")]
+    Closed(String),
     /// Anything else.
     #[error("the state store failed: {0}")]
     Failed(String),

@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::contract::disk::{Disk, DiskFile};
+use crate::disk_room::{DiskRoom, Purpose};
 
 /// A folder that this process owns for as long as the value lives.
 #[derive(Debug)]
 pub struct FolderDisk {
     root: PathBuf,
+    room: DiskRoom,
     folder: File,
     _lock: File,
 }
@@ -62,12 +64,13 @@ impl FolderDisk {
         lock.set_len(0).map_err(failed)?;
         lock.write_all_at(std::process::id().to_string().as_bytes(), 0).map_err(failed)?;
         let folder = File::open(root).map_err(failed)?;
-        Ok(Self { root: root.to_owned(), folder, _lock: lock })
+        Ok(Self { root: root.to_owned(), room: DiskRoom::of(root), folder, _lock: lock })
     }
 }
 
 impl Disk for FolderDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.room.check(Purpose::Work)?;
         let file = OpenOptions::new().create_new(true).read(true).write(true).open(self.root.join(name))?;
         Ok(Box::new(FolderFile(file)))
     }

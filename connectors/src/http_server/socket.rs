@@ -23,6 +23,8 @@ pub(super) struct Progress {
     busy: AtomicBool,
     /// Requests so far.
     count: AtomicU64,
+    /// The server is stopping: the next answer is this connection's last.
+    stopping: AtomicBool,
 }
 
 impl Progress {
@@ -33,6 +35,14 @@ impl Progress {
 
     pub(super) fn end(&self) {
         self.busy.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 

@@ -118,7 +118,9 @@ impl UpkeepSteps {
         let is_due = |state: &State| {
             let oldest = &state.sealed.front()?.header;
             let next = state.sealed.get(1).map_or(&state.active.header, |segment| &segment.header);
-            let due = self.spares.is_bounded() || self.is_past(oldest, next, now);
+            // On a full disk the history of what was done is worth less than the next event.
+            let full = self.spares.is_bounded() || self.shared.full.load(Relaxed);
+            let due = full || self.is_past(oldest, next, now);
             (due && is_below_floors(oldest, next, &state.floors)).then_some(())
         };
         // Looked at without keeping readers out; nobody else takes from the front.

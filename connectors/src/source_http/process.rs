@@ -47,8 +47,8 @@ pub(super) async fn process(
             (caller, Origin::Process, EventKind::PostCall, content)
         }
         Process::Known(call_id) => {
-            let caller = caller_of(&source, &tenant, call_id.as_str()).await?;
-            let command = Command::ProcessCall { call_id: call_id.0.clone() };
+            let (caller, call_id) = known_call(&source, &tenant, call_id.as_str()).await?;
+            let command = Command::ProcessCall { call_id };
             let command =
                 serde_json::to_vec(&command).map_err(|error| Problem::bad_request(error.to_string()))?;
             (caller, Origin::Command, EventKind::Command, Bytes::from(command))
@@ -70,8 +70,12 @@ pub(super) async fn process(
     Ok(wait(&source, &tenant, id).await)
 }
 
-/// The caller of a known call, which says in which partition it lies.
-async fn caller_of(source: &HttpSource, tenant: &Tenant, call_id: &str) -> Result<String, Problem> {
+/// The caller of a known call, which says in which partition it lies, and the id that it goes by.
+async fn known_call(
+    source: &HttpSource,
+    tenant: &Tenant,
+    call_id: &str,
+) -> Result<(String, String), Problem> {
     let Some(records) = source.parts.records.clone() else {
         return Err(Problem::unavailable(
             "this process has no record store; ask one with role api or all",
@@ -80,7 +84,9 @@ async fn caller_of(source: &HttpSource, tenant: &Tenant, call_id: &str) -> Resul
     };
     let (tenant, id) = (tenant.tenant.clone(), call_id.to_owned());
     let found = look(move || records.call(&tenant, &id)).await?;
-    found.map(|call| call.caller).ok_or_else(|| Problem::not_found(format!("there is no call {call_id:?}")))
+    found
+        .map(|call| (call.caller, call.call_id))
+        .ok_or_else(|| Problem::not_found(format!("there is no call {call_id:?}")))
 }
 
 async fn look<T: Send + 'static>(

@@ -35,9 +35,7 @@ fn at(place: &str, error: fjall::Error) -> StateError {
         };
     }
     match error {
-        fjall::Error::Poisoned => StateError::Failed(format!(
-            "{place}an earlier write or sync failed (see the log above); restart the process"
-        )),
+        fjall::Error::Poisoned => StateError::Closed(format!("{place}an earlier write or sync failed")),
         fjall::Error::Locked | fjall::Error::KeyspaceDeleted => StateError::Failed(format!("{place}{error}")),
         other => StateError::Damaged(format!("{place}{other}")),
     }

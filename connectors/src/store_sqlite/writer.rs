@@ -1,6 +1,7 @@
 //! The writing side: whole commits in one transaction, progress with them.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro;
@@ -19,6 +20,7 @@ use super::connection;
 use super::ddl::NO_TENANT;
 use super::error::{failed, unreadable};
 use crate::contract::store::{Batch, RecordWriter, StoreError};
+use crate::disk_room::{DiskRoom, Purpose};
 
 /// Rows that one sweep deletes at most, so that it is never felt.
 const SWEEP_ROWS_MAX: i64 = 2_000;
@@ -29,6 +31,7 @@ const SWEEP_EVERY: u64 = 256;
 pub struct SqliteWriter {
     connection: Connection,
     config: SqliteConfig,
+    room: DiskRoom,
     /// Numbers of tenants that are committed.
     tenants: HashMap<String, i64>,
     batches: u64,
@@ -40,7 +43,9 @@ impl SqliteWriter {
     /// Opens or makes the file.
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
         let connection = connection::writer(&config)?;
-        Ok(Self { connection, config, tenants: HashMap::new(), batches: 0, newest: Millis(0) })
+        let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let room = DiskRoom::of(folder.unwrap_or(Path::new(".")));
+        Ok(Self { connection, config, room, tenants: HashMap::new(), batches: 0, newest: Millis(0) })
     }
 
     /// Deletes a bounded piece of what retention no longer keeps.
@@ -73,6 +78,7 @@ impl RecordWriter for SqliteWriter {
     }
 
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        self.room.check(Purpose::Ends).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let mut rows = Rows {

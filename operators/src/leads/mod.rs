@@ -5,20 +5,24 @@
 
 mod contacts;
 mod merge;
+mod process;
 
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::call::{CallRecord, CallStage, Channel};
+use leadline_schemas::command::Command;
 use leadline_schemas::contact::Contact;
 use leadline_schemas::event::Direction;
 use leadline_schemas::frame::Output;
 use leadline_schemas::lead::{Lead, LeadEvent};
+use leadline_schemas::reply::{Answered, JobFailed};
 use leadline_schemas::request::{Request, RequestStatus};
-use leadline_schemas::{EventId, LeadId, Millis};
+use leadline_schemas::{EventId, JobId, LeadId, Millis};
 
 use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::request_of;
 use crate::publish::Publish;
+use crate::stage::WAIT_TTL_MS;
 
 /// CallRail's own limit; a call is not changed after it.
 const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
@@ -29,11 +33,38 @@ const CONTACTS_MAX: usize = 50;
 pub const CALLS: Table<CallRecord> = Table::new(1, "calls", Some(CALL_TTL_MS));
 /// Each caller's newest lead.
 pub const LEADS: Table<Lead> = Table::new(2, "leads", Some(CALL_TTL_MS));
-const TABLES: &[TableSpec] = &[CALLS.spec, LEADS.spec];
+/// Known contacts whose new score is being asked for, by job.
+pub const PROCESSING: Table<Contact> = Table::new(3, "processing", Some(WAIT_TTL_MS));
+const TABLES: &[TableSpec] = &[CALLS.spec, LEADS.spec, PROCESSING.spec];
 
 /// Merges.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Leads;
+
+/// What comes in.
+#[derive(Clone, Debug)]
+pub enum LeadsIn {
+    /// A contact with all that was found out about it.
+    Contact(Box<Contact>),
+    /// The id of a known call, text or form that is to be scored once more, as it stands.
+    Process(String),
+}
+
+impl From<Contact> for LeadsIn {
+    fn from(contact: Contact) -> Self {
+        Self::Contact(Box::new(contact))
+    }
+}
+
+impl LeadsIn {
+    /// What a command asks of this operator, if it is for it.
+    pub fn command(command: Command) -> Option<Self> {
+        match command {
+            Command::ProcessCall { call_id } => Some(Self::Process(call_id)),
+            _ => None,
+        }
+    }
+}
 
 /// What leads emits.
 #[derive(Clone, Debug)]
@@ -168,14 +199,33 @@ impl Publish for LeadsOut {
 
 impl Operator for Leads {
     const ID: OperatorId = OperatorId { number: 6, name: "leads" };
-    type In = Contact;
+    type In = LeadsIn;
     type Out = LeadsOut;
 
     fn tables() -> &'static [TableSpec] {
         TABLES
     }
 
-    fn on_record(&mut self, cx: &mut Context<'_, LeadsOut>, contact: Contact) -> OperatorResult {
+    fn on_record(&mut self, cx: &mut Context<'_, LeadsOut>, record: LeadsIn) -> OperatorResult {
+        match record {
+            LeadsIn::Contact(contact) => self.settle(cx, *contact),
+            LeadsIn::Process(call_id) => self.process(cx, &call_id),
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        cx: &mut Context<'_, LeadsOut>,
+        job_id: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> OperatorResult {
+        self.processed(cx, job_id, answer)
+    }
+}
+
+impl Leads {
+    /// Takes a contact into its record and its caller's lead.
+    fn settle(&mut self, cx: &mut Context<'_, LeadsOut>, contact: Contact) -> OperatorResult {
         let subject_id = contact.event.subject_id().to_owned();
         let before = cx.get(&CALLS, subject_id.as_bytes())?.cloned();
         let mut call = contacts::merged(before.as_ref(), &contact, cx.now);
@@ -194,9 +244,7 @@ impl Operator for Leads {
         }
         Ok(())
     }
-}
 
-impl Leads {
     /// The lead that the contact opens or joins, changed by it; none when it concerns no lead.
     fn lead_of(
         &mut self,

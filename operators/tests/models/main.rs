@@ -9,6 +9,7 @@ mod decode;
 mod dedupe;
 mod deliveries;
 mod leads;
+mod process;
 mod route;
 mod stages;
 mod window;

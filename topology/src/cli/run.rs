@@ -1,5 +1,6 @@
 //! `leadline run`.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use clap::Args;
@@ -75,7 +76,9 @@ fn print_lead(output: &Output, record: &Record) {
 fn start_logging(config: &Config) {
     let filter = tracing_subscriber::EnvFilter::try_new(&config.log_level)
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(coloured).with_writer(std::io::stderr);
     let started =
         if config.log_format == "json" { logs.json().try_init() } else { logs.compact().try_init() };
     if started.is_ok() {

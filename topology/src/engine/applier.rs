@@ -49,7 +49,10 @@ impl Retention {
 
     /// The state store would survive a crash of the machine up to here.
     pub(super) fn durable(&self, partition: Partition, number: CommitNumber) {
-        lock(&self.marks).entry(partition).or_default().durable = number;
+        let mut marks = lock(&self.marks);
+        let mark = &mut marks.entry(partition).or_default().durable;
+        // Two threads sync the store; the later word may be of an earlier commit.
+        *mark = number.max(*mark);
     }
 
     /// The record store holds everything up to here.

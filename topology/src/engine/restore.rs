@@ -23,7 +23,7 @@ pub enum RestoreError {
     /// The log no longer has the frames that the store lacks.
     #[error(
         "partition {partition}: the state store is at commit {store}, the log starts behind commit {log_from}, and no \
-         verified snapshot lies between; restore the data folder from a backup, or add --accept-state-loss to start empty"
+         verified snapshot lies between; restore the data folder from a backup, or begin a new one with another --data"
     )]
     Gap {
         /// Partition.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use leadline_connectors::contract::blob::Blob;
@@ -36,6 +36,8 @@ pub(super) struct Round {
     newest: BTreeMap<Partition, CommitNumber>,
     /// Partitions that this round still has to look at.
     left: Vec<Partition>,
+    /// What each partition had applied when this round looked at it: durable with the round's sync.
+    seen: BTreeMap<Partition, CommitNumber>,
     /// When the next round begins; none before the first turn.
     next_boot_ms: Option<u64>,
 }
@@ -45,7 +47,12 @@ impl Snapshots {
     pub(super) fn run(mut self, stop: &Receiver<()>) {
         self.turn();
         while stop.recv_timeout(self.wait()) == Err(RecvTimeoutError::Timeout) {
-            while self.turn() && stop.try_recv().is_err() {}
+            while self.turn() {
+                // The word to stop comes once: it must not be heard here and forgotten.
+                if stop.try_recv() != Err(TryRecvError::Empty) {
+                    return;
+                }
+            }
         }
     }
 
@@ -68,6 +75,9 @@ impl Snapshots {
             self.take(partition);
         }
         if self.round.left.is_empty() && self.state.sync().is_ok() {
+            for (partition, applied) in std::mem::take(&mut self.round.seen) {
+                self.retention.durable(partition, applied);
+            }
             self.retention.publish(&*self.log);
         }
         true
@@ -97,6 +107,7 @@ impl Snapshots {
     fn take(&mut self, partition: Partition) {
         let Some(store) = self.states.get(&partition) else { return };
         let applied = store.applied().unwrap_or_default();
+        self.round.seen.insert(partition, applied);
         if self.round.newest.get(&partition) == Some(&applied) || applied == CommitNumber(0) {
             return;
         }

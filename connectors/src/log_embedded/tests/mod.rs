@@ -270,6 +270,58 @@ fn without_threads_nothing_happens_between_turns_and_time_decides_what_is_due() 
     assert_eq!(steps.wake_at_ms(), None);
 }
 
+#[test]
+fn a_full_disk_ends_no_log_and_what_nobody_needs_makes_room() {
+    let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
+    disk.set_capacity(Some(2 << 20));
+    let (log, mut steps) =
+        EmbeddedLog::open_stepped(config(), Arc::new(disk.clone()), clock.clone(), || 7).unwrap();
+    let append = |steps: &mut LogSteps| {
+        let mut answer = polled(log.append(vec![record(Topic::Inbound, 0, "x".repeat(50_000))]));
+        while steps.turn() {}
+        answer().unwrap()
+    };
+    let mut appended = 0;
+    while let Ok(offsets) = append(&mut steps) {
+        appended += offsets.len() as u64;
+    }
+    assert!(appended > 10 && log.health().full);
+    let commit = |steps: &mut LogSteps, number| {
+        let (sender, receiver) = mpsc::channel();
+        let commit = Commit {
+            partition: Partition(0),
+            number: CommitNumber(number),
+            inbound_next: Offset(0),
+            replies_next: Offset(0),
+            outputs: Arc::default(),
+            frame: Bytes::from(vec![7; 60_000]),
+        };
+        log.commit(commit, Box::new(move |answer| sender.send(answer).unwrap()));
+        while steps.turn() {}
+        receiver.try_recv().unwrap()
+    };
+    let mut number = 1;
+    while commit(&mut steps, number) == CommitAnswer::Committed {
+        number += 1;
+    }
+    assert!(number > 4, "the reserve is for commits");
+    assert!(
+        matches!(commit(&mut steps, number), CommitAnswer::Aborted(why) if why.contains("free disk space"))
+    );
+    assert_eq!(log.health().failed, None);
+
+    log.set_floor(Topic::Inbound, Partition(0), Offset(appended));
+    for _ in 0..5 {
+        clock.0.fetch_add(1_000, Relaxed);
+        while steps.turn() {}
+    }
+    assert_eq!(commit(&mut steps, number), CommitAnswer::Committed, "the same number again");
+    assert_eq!(append(&mut steps).unwrap(), vec![Offset(appended)]);
+    let (first, end) = log.range(Topic::Inbound, Partition(0)).unwrap();
+    assert!(first.0 > 0 && end.0 == appended + 1);
+    assert_eq!(log.range(Topic::State, Partition(0)).unwrap(), (Offset(0), Offset(number)), "kept: no floor");
+}
+
 /// Polls a future each time it is called.
 fn polled<T>(mut future: BoxFuture<'static, T>) -> impl FnMut() -> Option<T> {
     let mut context = Context::from_waker(Waker::noop());
