@@ -71,7 +71,8 @@ impl Operator for Transcribe {
         match answer {
             Ok(answered) => match serde_json::from_slice::<Transcribed>(&answered.body) {
                 Ok(done) => {
-                    let provider = "provider".to_owned();
+                    let provider = cx.tenant().and_then(|tenant| tenant.policy.transcribe_provider.clone());
+                    let provider = provider.unwrap_or_else(|| "a provider since removed".to_owned());
                     let cost_micros = answered.cost_micros;
                     contact.transcript = Some(Transcript { turns: done.turns, provider, cost_micros });
                 }

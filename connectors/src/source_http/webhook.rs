@@ -85,7 +85,7 @@ async fn judge_and_accept(
     owner: Option<&TenantId>,
 ) -> Result<Response, Problem> {
     // Nothing is believed of a body before its signature has been checked; its company only says by which key.
-    let peek = callrail::peek(body);
+    let peek = callrail::peek(kind, body);
     let signature = headers.get("signature").map(|value| value.as_bytes()).unwrap_or_default();
     let mut settings = source.parts.intake.settings();
     let mut tenant = check(source, &settings, peek.as_ref().ok(), signature, body, owner);
@@ -97,14 +97,13 @@ async fn judge_and_accept(
     let tenant = tenant?;
     let peek = peek
         .map_err(|error| Problem::bad_request(format!("the body is signed, but cannot be used: {error}")))?;
-    let kind = kind.unwrap_or(peek.kind);
     let judged = Judged {
         event_id: EventId(uuid::Uuid::from_bytes(source.random_id())),
         tenant: &tenant,
         settings: &settings,
         caller: peek.caller_or_subject(),
         origin: Origin::CallrailWebhook,
-        kind,
+        kind: peek.kind,
         content_type: "application/json".to_owned(),
         body: body.clone(),
     };

@@ -47,14 +47,13 @@ pub(super) fn new_lead(lead_id: LeadId, contact: &Contact, call: &CallRecord) ->
     }
 }
 
-/// Makes the lead anew from its contacts: the best of them gives the score, the newest word wins for a fact.
-pub(super) fn rebuild(lead: &mut Lead, calls: &[CallRecord]) {
-    let mut by_time: Vec<&CallRecord> = calls.iter().collect();
-    by_time.sort_by_key(|call| (call.started_at, call.call_id.clone()));
+/// Makes the lead anew from its contacts, oldest first: the best of them gives the score, the newest word wins for a
+/// fact.
+pub(super) fn rebuild(lead: &mut Lead, by_time: &[CallRecord]) {
     if let Some(first) = by_time.first() {
         lead.opened_at = lead.opened_at.min(first.started_at);
     }
-    for call in &by_time {
+    for call in by_time {
         lead.last_contact_at = lead.last_contact_at.max(call.started_at);
         if is_talk(call) {
             lead.contacted = true;
@@ -64,7 +63,7 @@ pub(super) fn rebuild(lead: &mut Lead, calls: &[CallRecord]) {
         // Caller ID is better than nothing; what was said replaces it below.
         lead.name = lead.name.take().or_else(|| call.caller_name.clone());
     }
-    let scored = by_time.iter().filter_map(|call| Some((*call, call.score.as_ref()?)));
+    let scored = by_time.iter().filter_map(|call| Some((call, call.score.as_ref()?)));
     let best =
         scored.clone().max_by_key(|(call, score)| (score.class == "lead", score.score, call.started_at));
     for (_, score) in scored {

@@ -31,7 +31,7 @@ const CONTACTS_MAX: usize = 50;
 
 /// Calls, texts and forms as last known.
 pub const CALLS: Table<CallRecord> = Table::new(1, "calls", Some(CALL_TTL_MS));
-/// Each caller's newest lead.
+/// Leads: each caller's newest under the caller, older ones under their ids, for calls that change late.
 pub const LEADS: Table<Lead> = Table::new(2, "leads", Some(CALL_TTL_MS));
 /// Known contacts whose new score is being asked for, by job.
 pub const PROCESSING: Table<Contact> = Table::new(3, "processing", Some(WAIT_TTL_MS));
@@ -252,51 +252,75 @@ impl Leads {
         contact: &Contact,
         call: &mut CallRecord,
     ) -> OperatorResult<Option<LeadChanged>> {
-        let window_days = cx.tenant().map_or(30, |tenant| i64::from(tenant.policy.lead_window_days));
-        let known = cx.get(&LEADS, contact.caller.as_bytes())?.cloned();
-        let current = known.filter(|lead| {
-            lead.contact_ids.contains(&call.call_id)
-                || call.started_at.since(lead.last_contact_at).abs() <= window_days * Millis::DAY
-        });
-        if current.is_none() && !merge::opens_lead(call) {
-            return Ok(None);
-        }
-        let tenant = contact.tenant.clone();
-        let is_new = current.is_none();
-        let mut lead = match current {
-            Some(lead) => lead,
-            None => {
-                let parts = [tenant.as_str().as_bytes(), contact.caller.as_bytes(), call.call_id.as_bytes()];
-                merge::new_lead(LeadId::of(&parts), contact, call)
-            }
-        };
-        let before = lead.clone();
+        let Some((mut lead, place)) = self.current(cx, contact, call)? else { return Ok(None) };
+        let (is_new, before) = (lead.revision == 0, lead.clone());
         call.lead_id = Some(lead.lead_id);
-        if !lead.contact_ids.contains(&call.call_id) {
-            lead.contact_ids.push(call.call_id.clone());
-            if lead.contact_ids.len() > CONTACTS_MAX {
-                lead.contact_ids.remove(0);
-            }
+        let mut calls = vec![call.clone()];
+        for id in lead.contact_ids.iter().filter(|id| **id != call.call_id) {
+            calls.extend(cx.get(&CALLS, id.as_bytes())?.cloned());
         }
-        let mut calls = Vec::with_capacity(lead.contact_ids.len());
-        for id in &lead.contact_ids {
-            if *id == call.call_id {
-                calls.push(call.clone());
-            } else if let Some(other) = cx.get(&CALLS, id.as_bytes())? {
-                calls.push(other.clone());
-            }
-        }
+        calls.sort_by(|one, other| (one.started_at, &one.call_id).cmp(&(other.started_at, &other.call_id)));
+        let too_many = calls.len().saturating_sub(CONTACTS_MAX);
+        calls.drain(..too_many);
+        lead.contact_ids = calls.iter().map(|call| call.call_id.clone()).collect();
         merge::rebuild(&mut lead, &calls);
         if !is_new && lead == before {
             return Ok(None);
         }
         lead.revision += 1;
         lead.updated_at = cx.now;
-        cx.put(&LEADS, contact.caller.as_bytes(), lead.clone());
+        cx.put(&LEADS, &place, lead.clone());
         let why = merge::why(is_new, &before, &lead, call);
         let (backfill, deliver_backfill) = (contact.backfill, contact.deliver_backfill);
         Ok(Some(LeadChanged { lead, why, backfill, deliver_backfill }))
     }
+
+    /// The lead that a contact belongs to, as it was before or new, and the key of its row.
+    fn current(
+        &mut self,
+        cx: &mut Context<'_, LeadsOut>,
+        contact: &Contact,
+        call: &CallRecord,
+    ) -> OperatorResult<Option<(Lead, Vec<u8>)>> {
+        let caller = contact.caller.as_bytes().to_vec();
+        let newest = cx.get(&LEADS, &caller)?.cloned();
+        if let Some(lead_id) = call.lead_id {
+            // A call stays with its lead, whatever leads the caller has opened since.
+            return match newest.filter(|lead| lead.lead_id == lead_id) {
+                Some(lead) => Ok(Some((lead, caller))),
+                None => {
+                    let place = older(lead_id);
+                    Ok(cx.get(&LEADS, &place)?.cloned().map(|lead| (lead, place)))
+                }
+            };
+        }
+        let window_days = cx.tenant().map_or(30, |tenant| i64::from(tenant.policy.lead_window_days));
+        let since = newest.as_ref().map(|lead| call.started_at.since(lead.last_contact_at));
+        let joins = since.is_some_and(|since_ms| since_ms.abs() <= window_days * Millis::DAY);
+        if let Some(lead) = newest.clone().filter(|_| joins) {
+            return Ok(Some((lead, caller)));
+        }
+        if !merge::opens_lead(call) {
+            return Ok(None);
+        }
+        let parts = [contact.tenant.as_str().as_bytes(), &caller, call.call_id.as_bytes()];
+        let lead = merge::new_lead(LeadId::of(&parts), contact, call);
+        if since.is_some_and(|since_ms| since_ms < 0) {
+            let place = older(lead.lead_id); // It came late: the newest lead stays the newest.
+            return Ok(Some((lead, place)));
+        }
+        if let Some(newest) = newest {
+            cx.put(&LEADS, &older(newest.lead_id), newest);
+        }
+        Ok(Some((lead, caller)))
+    }
+}
+
+/// Where a lead lies that is not its caller's newest. No caller's text starts with this byte.
+fn older(lead_id: LeadId) -> Vec<u8> {
+    let mut key = vec![0xFF];
+    key.extend_from_slice(lead_id.as_bytes());
+    key
 }
 
 fn history_line(changed: &LeadChanged, contact: &Contact, now: Millis) -> LeadEvent {

@@ -34,17 +34,17 @@ struct State {
 /// A job as an operator asked for it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Job {
-    pub id: JobId,
-    pub request: JobRequest,
+    pub(crate) id: JobId,
+    pub(crate) request: JobRequest,
 }
 
 /// What one input did.
 #[derive(Debug)]
 pub(crate) struct Done<Out> {
-    pub out: Vec<Out>,
-    pub jobs: Vec<Job>,
+    pub(crate) out: Vec<Out>,
+    pub(crate) jobs: Vec<Job>,
     /// The event time that records emitted carry on.
-    pub event_time: Millis,
+    pub(crate) event_time: Millis,
 }
 
 /// One operator with its state, for one caller of one tenant.
@@ -52,8 +52,8 @@ pub(crate) struct Driver<O: Operator> {
     operator: O,
     state: State,
     key: Key,
-    pub settings: Arc<Settings>,
-    pub now: Millis,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) now: Millis,
     fired: u64,
 }
 
@@ -71,25 +71,25 @@ where
     O::Out: Debug,
 {
     /// A driver for the first caller of `tenant`, at `now`.
-    pub fn new(tenant: Tenant, now: Millis) -> Self {
+    pub(crate) fn new(tenant: Tenant, now: Millis) -> Self {
         let key = Key::new(tenant.tenant.clone(), "+13035550142", tenant.policy.spread);
         let settings = Arc::new(Settings::default().with(tenant, 1));
         Self { operator: O::default(), state: State::default(), key, settings, now, fired: 0 }
     }
 
     /// Replaces the tenant's settings.
-    pub fn set_tenant(&mut self, tenant: Tenant) {
+    pub(crate) fn set_tenant(&mut self, tenant: Tenant) {
         self.settings = Arc::new(self.settings.with(tenant, self.settings.version + 1));
     }
 
     /// Feeds a record of this event.
-    pub fn record(&mut self, event_id: EventId, record: O::In) -> OperatorResult<Done<O::Out>> {
+    pub(crate) fn record(&mut self, event_id: EventId, record: O::In) -> OperatorResult<Done<O::Out>> {
         let now = self.now;
         self.feed(Cause::Event(event_id), now, Input::Record(record))
     }
 
     /// Feeds a reply as it comes out of the log: what is pending no longer was answered before, and is dropped.
-    pub fn reply(
+    pub(crate) fn reply(
         &mut self,
         job_id: JobId,
         answer: Result<Answered, JobFailed>,
@@ -100,7 +100,7 @@ where
     }
 
     /// Lets time pass, and fires the timers that fall due, in their order.
-    pub fn advance(&mut self, by_ms: i64) -> Vec<Done<O::Out>> {
+    pub(crate) fn advance(&mut self, by_ms: i64) -> Vec<Done<O::Out>> {
         let until = self.now.plus(by_ms);
         let mut done = Vec::new();
         while let Some((at, name)) = self.next_timer().filter(|(at, _)| *at <= until) {
@@ -117,23 +117,23 @@ where
     }
 
     /// Fires a timer of this name now, whether one was set or not.
-    pub fn timer(&mut self, name: &[u8]) -> OperatorResult<Done<O::Out>> {
+    pub(crate) fn timer(&mut self, name: &[u8]) -> OperatorResult<Done<O::Out>> {
         let (now, cause) = (self.now, Cause::Timer(EventId::of(&[name])));
         self.feed(cause, now, Input::Timer(TimerKind::Now, name.to_vec(), now))
     }
 
     /// When the next timer is due.
-    pub fn next_timer(&self) -> Option<(Millis, (TimerKind, Vec<u8>))> {
+    pub(crate) fn next_timer(&self) -> Option<(Millis, (TimerKind, Vec<u8>))> {
         self.state.timers.iter().map(|(name, at)| (*at, name.clone())).min()
     }
 
     /// The jobs that nobody has answered.
-    pub fn pending(&self) -> Vec<Job> {
+    pub(crate) fn pending(&self) -> Vec<Job> {
         self.state.pending.iter().map(|(id, request)| Job { id: *id, request: request.clone() }).collect()
     }
 
     /// How many rows a table holds, expired ones not counted.
-    pub fn rows<T: AvroRecord + 'static>(&self, table: &Table<T>) -> usize {
+    pub(crate) fn rows<T: AvroRecord + 'static>(&self, table: &Table<T>) -> usize {
         let live = |expires: &Option<i64>| expires.is_none_or(|at| at > self.now.0);
         let of_table = |(place, (_, _, expires)): &(&Place, &(u8, Vec<u8>, Option<i64>))| {
             place.0 == table.spec.number && live(expires)
@@ -142,7 +142,7 @@ where
     }
 
     /// Puts a row there as another part of leadline would have.
-    pub fn seed<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8], row: &T) {
+    pub(crate) fn seed<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8], row: &T) {
         let mut datum = Vec::new();
         avro::append_datum(row, &mut datum).unwrap();
         let expires = table.spec.ttl_ms.map(|ttl| self.now.0 + ttl);

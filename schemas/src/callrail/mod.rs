@@ -13,7 +13,7 @@
 //! use leadline_schemas::inbound::EventKind;
 //! let body = br#"{"id":766970532,"company_id":155920786,"call_type":"voicemail","answered":false,
 //!     "customer_phone_number":"214-865-4559","duration":"13"}"#;
-//! let peek = callrail::peek(body)?;
+//! let peek = callrail::peek(None, body)?;
 //! assert_eq!(peek.caller.as_deref(), Some("+12148654559"));
 //! assert_eq!(peek.subject_id, "766970532");
 //! let (kind, event) = callrail::decode(None, body)?;

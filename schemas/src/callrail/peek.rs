@@ -18,7 +18,7 @@ pub struct Peek<'a> {
     pub caller: Option<Cow<'a, str>>,
     /// The id of the call, text or form.
     pub subject_id: Cow<'a, str>,
-    /// The kind by the shape of the body; a path that says better is for the source to prefer.
+    /// The kind, as `decode` settles it.
     pub kind: EventKind,
 }
 
@@ -45,17 +45,18 @@ impl Peek<'_> {
     }
 }
 
-/// Finds company, caller, subject and kind in one pass that builds nothing else.
-pub fn peek(body: &[u8]) -> Result<Peek<'_>, DecodeError> {
+/// Finds company, caller, subject and kind in one pass that builds nothing else. `kind` is what the path says, as for
+/// `decode`: which of a text's numbers is the customer's may depend on it.
+pub fn peek(kind: Option<EventKind>, body: &[u8]) -> Result<Peek<'_>, DecodeError> {
     match text_of(body) {
-        Cow::Borrowed(body) => peek_text(body),
-        Cow::Owned(body) => peek_text(&body).map(Peek::into_owned),
+        Cow::Borrowed(body) => peek_text(kind, body),
+        Cow::Owned(body) => peek_text(kind, &body).map(Peek::into_owned),
     }
 }
 
-fn peek_text(body: &str) -> Result<Peek<'_>, DecodeError> {
+fn peek_text(kind: Option<EventKind>, body: &str) -> Result<Peek<'_>, DecodeError> {
     let fields = Fields::parse_known(body)?;
-    let kind = kind::settle(None, &fields);
+    let kind = kind::settle(kind, &fields);
     let caller = match kind::family(kind) {
         Family::Form => form::caller(&fields).map(Cow::Owned),
         Family::Call | Family::Text => ids::customer_number(&fields, kind),

@@ -39,7 +39,10 @@ fn the_id_is_the_newest_one_that_a_payload_has() {
         br#"{"id":123456789012345678901234567890123456789012,"company_id":98765432109876543210987654321}"#;
     let (_, event) = decode(None, body).unwrap();
     assert_eq!(event.subject_id(), "123456789012345678901234567890123456789012");
-    assert_eq!(peek(body).unwrap().company_ids().collect::<Vec<_>>(), ["98765432109876543210987654321"]);
+    assert_eq!(
+        peek(None, body).unwrap().company_ids().collect::<Vec<_>>(),
+        ["98765432109876543210987654321"]
+    );
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn what_is_no_event_is_refused_in_one_line() {
         (b"id=1&callernum=2", "the body is not JSON: expected value at line 1 column 1"),
     ] {
         assert_eq!(decode(None, body).unwrap_err().to_string(), reason);
-        assert_eq!(peek(body).unwrap_err().to_string(), reason);
+        assert_eq!(peek(None, body).unwrap_err().to_string(), reason);
     }
 }
 
@@ -96,7 +99,7 @@ fn the_shape_tells_the_kind() {
     ] {
         let bytes = body.to_string().into_bytes();
         assert_eq!(decode(None, &bytes).unwrap().0, kind, "{body}");
-        assert_eq!(peek(&bytes).unwrap().kind, kind, "{body}");
+        assert_eq!(peek(None, &bytes).unwrap().kind, kind, "{body}");
     }
 }
 
@@ -111,6 +114,18 @@ fn the_path_tells_the_kind_unless_the_shape_is_plainly_another() {
     assert_eq!(kind_of(EventKind::PostCall, text.clone()), EventKind::TextReceived);
     assert_eq!(kind_of(EventKind::TextSent, text), EventKind::TextSent);
     assert_eq!(kind_of(EventKind::TextReceived, call), EventKind::PostCall);
+}
+
+/// A text that nobody of the company wrote has no agent; only the path says that it was sent, and so which number is
+/// the customer's.
+#[test]
+fn the_path_tells_whose_number_is_whose() {
+    let body = br#"{"id":1,"message_type":"sms","source_number":"770-555-5555","destination_number":"770-234-5678"}"#;
+    for (path, customer) in [(None, "+17705555555"), (Some(EventKind::TextSent), "+17702345678")] {
+        let (_, event) = decode(path, body).unwrap();
+        assert_eq!(event.caller(), Some(customer));
+        assert_eq!(peek(path, body).unwrap().caller.as_deref(), Some(customer));
+    }
 }
 
 #[test]
@@ -229,7 +244,7 @@ fn escapes_and_broken_texts_are_no_reason_to_lose_a_call() {
     let latin1 = b"{\"id\":1,\"note\":\"caf\xE9\",\"customer_phone_number\":\"+13035550142\"}";
     let (_, event) = decode(None, latin1).unwrap();
     assert_eq!(event.caller(), Some("+13035550142"));
-    assert_eq!(peek(latin1).unwrap().caller.as_deref(), event.caller());
+    assert_eq!(peek(None, latin1).unwrap().caller.as_deref(), event.caller());
 }
 
 /// Values as CallRail might send them in any field.
@@ -265,9 +280,11 @@ fn any_body() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn peek_and_decode_agree(body in any_body()) {
+    fn peek_and_decode_agree(
+        body in any_body(), path in prop::option::of(prop::sample::select(EventKind::CALLRAIL.to_vec()))
+    ) {
         let bytes = serde_json::to_vec(&body).unwrap();
-        match (peek(&bytes), decode(None, &bytes)) {
+        match (peek(path, &bytes), decode(path, &bytes)) {
             (Ok(peek), Ok((kind, event))) => {
                 prop_assert_eq!(peek.caller.as_deref(), event.caller());
                 prop_assert_eq!(&*peek.subject_id, event.subject_id());
@@ -322,6 +339,6 @@ proptest! {
     #[test]
     fn bytes_of_any_kind_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = decode(None, &bytes);
-        let _ = peek(&bytes);
+        let _ = peek(None, &bytes);
     }
 }
