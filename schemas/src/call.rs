@@ -108,7 +108,7 @@ pub struct CallRecord {
     pub extra: String,
     /// Grows by one with each change.
     pub revision: i64,
-    /// The newest content in it: an older one, whose answer came late, only fills gaps.
+    /// The newest content of its stage: an older one, whose answer came late, only fills gaps.
     pub content: i64,
 }
 

@@ -47,7 +47,9 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
     record.received_at = record.received_at.min(contact.received_at);
     record.updated_at = now;
     record.event_id = contact.event_id;
-    record.content = record.content.max(contact.content);
+    if wins {
+        record.content = contact.content;
+    }
     record.revision += 1;
     record
 }
