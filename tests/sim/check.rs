@@ -32,6 +32,9 @@ pub fn check(world: &World) -> Found {
     let model = Model::of(&accepted, &world.sent);
     let contents = world.store.contents();
     let calm = world.trace.iter().all(|line| !line.contains("weather"));
+    if let Some(why) = world.published.lock().unwrap().wrong.clone() {
+        return Err(why);
+    }
     requests(world, &model, &contents)?;
     dead_letters(&model, &contents)?;
     calls(&model, &contents)?;
@@ -163,7 +166,9 @@ fn costs(model: &Model, contents: &Contents) -> Found {
 
 fn windows(model: &Model, contents: &Contents) -> Found {
     let mut found: BTreeMap<(String, &'static str, Millis), Counts> = BTreeMap::new();
+    let mut revisions: BTreeMap<(String, &'static str, Millis), i64> = BTreeMap::new();
     for row in &contents.windows {
+        *revisions.entry((row.tenant.to_string(), row.window.name(), row.start)).or_default() += row.revision;
         let counts = found.entry((row.tenant.to_string(), row.window.name(), row.start)).or_default();
         let add = [
             row.calls,
@@ -182,6 +187,14 @@ fn windows(model: &Model, contents: &Contents) -> Found {
             "{} latencies of {} scored contacts in {row:?}",
             row.score_latency_ms.count,
             row.scored
+        );
+    }
+    let changes = model.changes();
+    for (key, revisions) in revisions {
+        let at_most = changes.get(&key).copied().unwrap_or(0);
+        ensure!(
+            revisions <= at_most,
+            "window {key:?} was published {revisions} times after {at_most} changes"
         );
     }
     found.retain(|_, counts| counts.iter().any(|count| *count != 0));

@@ -51,6 +51,14 @@ pub struct Model {
 /// Counts of one window, summed over its slots, in the order of `COUNTS`.
 pub type Counts = [i64; 9];
 
+/// The windows by name, and how far apart they start.
+const STEPS: [(&str, i64); 4] = [
+    ("minute", Millis::MINUTE),
+    ("hour", Millis::HOUR),
+    ("day", Millis::DAY),
+    ("sliding_2h", 10 * Millis::MINUTE),
+];
+
 /// What the numbers in [`Counts`] are.
 pub const COUNTS: [&str; 9] =
     ["calls", "answered", "missed", "texts", "forms", "leads", "hot_or_warm", "scored", "score_sum"];
@@ -98,13 +106,7 @@ impl Model {
         for subject in self.subjects.values() {
             // Three days old: the windows that are kept for two are closed for good.
             let old = subject.started_at < crate::clock::BEGIN.plus(-2 * Millis::DAY - Millis::HOUR);
-            let steps = [
-                ("minute", Millis::MINUTE),
-                ("hour", Millis::HOUR),
-                ("day", Millis::DAY),
-                ("sliding_2h", 600_000),
-            ];
-            for (kind, step) in steps {
+            for (kind, step) in STEPS {
                 if old && matches!(kind, "minute" | "sliding_2h") {
                     continue;
                 }
@@ -115,6 +117,19 @@ impl Model {
         }
         windows.retain(|_, counts| counts.iter().any(|count| *count != 0));
         windows
+    }
+
+    /// How often each window can have changed at most: once for each content of each subject in it.
+    pub fn changes(&self) -> BTreeMap<(String, &'static str, Millis), i64> {
+        let mut changes: BTreeMap<_, i64> = BTreeMap::new();
+        for subject in self.subjects.values() {
+            for (kind, step) in STEPS {
+                let start = Millis(subject.started_at.0.div_euclid(step) * step);
+                *changes.entry((subject.tenant.to_owned(), kind, start)).or_default() +=
+                    subject.contents.len() as i64;
+            }
+        }
+        changes
     }
 
     /// Subjects by tenant and caller.

@@ -297,8 +297,11 @@ impl Run {
         let failed = self.world.life.as_ref().and_then(|life| life.log.inner_failed());
         let fatal = self.world.fatal.lock().unwrap().clone().or(failed);
         if let Some(why) = fatal {
-            self.world.note(format!("the process ends: {why}"));
-            self.world.crash(false);
+            // A process may end because its machine does.
+            let machine = self.active.contains(&Fault::CrashMachine) && self.world.chance.happens(400);
+            self.world
+                .note(format!("the process ends{}: {why}", if machine { " with its machine" } else { "" }));
+            self.world.crash(machine);
         }
         if self.world.life.is_none() {
             self.restart()?;

@@ -16,10 +16,12 @@ use leadline_connectors::disk_simulated::SimulatedDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, LogSteps, Retention};
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
+use leadline_schemas::frame::Output;
 use leadline_schemas::inbound::{Inbound, Origin};
 use leadline_schemas::partitioning::{Key, Layout};
 use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
 use leadline_schemas::settings::{Form, Integration, Policy, Profile, Settings, Tenant};
+use leadline_schemas::window::WindowMetrics;
 use leadline_schemas::{EventId, Millis, Offset, Partition, TenantId, Topic, avro};
 
 use crate::blob::SimBlob;
@@ -54,6 +56,29 @@ pub struct Sent {
     pub planned: Planned,
 }
 
+/// The windows that were published: what a consumer of the topic, who keeps the highest revision, has of them.
+#[derive(Default)]
+pub struct Published {
+    windows: BTreeMap<Bytes, WindowMetrics>,
+    /// The first that says something else under a revision that was used before.
+    pub wrong: Option<String>,
+}
+
+impl Published {
+    fn take(&mut self, outputs: &[Output]) {
+        for output in outputs.iter().filter(|output| output.topic == Topic::Metrics) {
+            let window: WindowMetrics = avro::decode(&output.value).unwrap();
+            let known = self.windows.entry(output.key.clone()).or_insert_with(|| window.clone());
+            if known.revision == window.revision && *known != window && self.wrong.is_none() {
+                self.wrong = Some(format!("two windows of one revision: {known:?}, {window:?}"));
+            }
+            if known.revision < window.revision {
+                *known = window;
+            }
+        }
+    }
+}
+
 /// The machine and what is around it.
 pub struct World {
     pub chance: Seeded,
@@ -69,6 +94,7 @@ pub struct World {
     /// Events that were answered 2xx.
     pub acknowledged: Arc<Mutex<Vec<EventId>>>,
     pub fatal: Arc<Mutex<Option<String>>>,
+    pub published: Arc<Mutex<Published>>,
     pub life: Option<Life>,
     pub lives: u32,
     pub trace: Vec<String>,
@@ -94,6 +120,7 @@ impl World {
             sent: BTreeMap::new(),
             acknowledged: Arc::default(),
             fatal: Arc::default(),
+            published: Arc::default(),
             life: None,
             lives: 0,
             trace: Vec::new(),
@@ -139,6 +166,7 @@ impl World {
             .build()
             .map_err(|error| error.to_string())?;
         let (settings, fatal) = (Arc::clone(&self.settings), Arc::clone(&self.fatal));
+        let published = Arc::clone(&self.published);
         let engine = SteppedEngine::start(EngineParts {
             pipeline: pipeline::pipeline,
             pipeline_name: pipeline::NAME,
@@ -151,7 +179,7 @@ impl World {
             settings: Arc::new(move || Arc::clone(&settings.lock().unwrap())),
             responders: responders(&self.outside),
             writer: Some(Box::new(self.store.clone())),
-            stored: Arc::new(|_| {}),
+            stored: Arc::new(move |outputs| published.lock().unwrap().take(outputs)),
             runtime: runtime.handle().clone(),
             suspects: None,
             snapshot_interval: SNAPSHOT_INTERVAL,
