@@ -28,6 +28,11 @@ impl<'b> Fields<'b> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// A number that counts what the log has written; none is so large that adding to it could overflow.
+    pub(crate) fn count(&mut self) -> Option<u64> {
+        self.u64().filter(|count| *count < 1 << 62)
+    }
+
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }

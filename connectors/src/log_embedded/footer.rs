@@ -7,6 +7,8 @@
 //! slot with records its number and count, then position and length of each.
 
 use super::codec::Fields;
+use super::frame::FRAME_HEADER_BYTES;
+use super::header::frames_at;
 use super::index::{Entry, Index};
 use crate::contract::disk::DiskFile;
 
@@ -67,8 +69,17 @@ pub(crate) fn read(file: &dyn DiskFile, end: u64, incarnation: u64, slots: usize
     let mut fields = Fields(&body);
     while !fields.0.is_empty() {
         let slot = fields.u32()? as usize;
+        let mut from = frames_at(slots);
         for _ in 0..fields.u32()? {
-            index.push(slot, Entry { position: fields.u32()?, bytes: fields.u32()? });
+            let entry = Entry { position: fields.u32()?, bytes: fields.u32()? };
+            let (position, bytes) = (u64::from(entry.position), u64::from(entry.bytes));
+            // A reader relies on it: frames of one slot follow each other, before the segment's end.
+            if slot >= slots || position < from || bytes < FRAME_HEADER_BYTES as u64 || position + bytes > end
+            {
+                return None;
+            }
+            from = position + bytes;
+            index.push(slot, entry);
         }
     }
     Some(index)

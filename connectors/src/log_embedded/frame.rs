@@ -80,10 +80,10 @@ impl FrameHeader {
         let crc = fields.u32()?;
         let header = Self {
             value_bytes: fields.u32()?,
-            sequence: fields.u64()?,
+            sequence: fields.count()?,
             incarnation: fields.u64()?,
-            synced: fields.u64()?,
-            place: fields.u64()?,
+            synced: fields.count()?,
+            place: fields.count()?,
             kind: match fields.u8()? {
                 1 => Kind::Record,
                 2 => Kind::CommitPart,

@@ -73,15 +73,15 @@ impl SegmentHeader {
     }
 
     fn decode(mut fields: Fields<'_>) -> Option<Self> {
-        let number = fields.u64()?;
+        let number = fields.count()?;
         let incarnation = fields.u64()?;
-        let first_sequence = fields.u64()?;
-        let file_bytes = fields.u64()?;
+        let first_sequence = fields.count()?;
+        let file_bytes = fields.count()?;
         let created_at = Millis(fields.array().map(i64::from_le_bytes)?);
-        let before = Predecessor { incarnation: fields.u64()?, end: fields.u64()? };
+        let before = Predecessor { incarnation: fields.u64()?, end: fields.count()? };
         let partitions = fields.u16()?;
         let slots = Slots { partitions }.count();
-        let base = (0..slots).map(|_| fields.u64()).collect::<Option<Vec<_>>>()?;
+        let base = (0..slots).map(|_| fields.count()).collect::<Option<Vec<_>>>()?;
         Some(Self {
             number,
             incarnation,

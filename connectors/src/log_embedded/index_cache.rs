@@ -67,3 +67,33 @@ impl IndexCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::index::Entry;
+    use super::*;
+
+    fn index(entries: u32) -> Arc<Index> {
+        let mut index = Index::new(1);
+        (0..entries).for_each(|n| index.push(0, Entry { position: n, bytes: 48 }));
+        Arc::new(index)
+    }
+
+    #[test]
+    fn it_stays_within_its_bound_and_keeps_the_newest() {
+        let cache = IndexCache::new(10_000);
+        for number in 1..=100 {
+            cache.keep(number, index(256));
+        }
+        let loaded = cache.loaded();
+        let bytes: usize = loaded.indexes.iter().map(|(_, index)| index.memory_bytes()).sum();
+        assert!(bytes <= 10_000 && bytes == loaded.bytes);
+        let numbers: Vec<u64> = loaded.indexes.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [97, 98, 99, 100]);
+        drop(loaded);
+        cache.keep(101, index(5_000));
+        assert_eq!(cache.loaded().indexes.len(), 1, "one is kept whatever its size");
+        cache.forget(101);
+        assert_eq!(cache.loaded().bytes, 0);
+    }
+}

@@ -52,3 +52,25 @@ impl Tail {
         Some(taken)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_within_its_bound_however_small_the_records_are() {
+        let mut tail = Tail::new(2, 10_000);
+        for n in 0..10_000_u32 {
+            tail.push((n % 2) as usize, Bytes::from(n.to_le_bytes().to_vec()));
+        }
+        let records: usize = tail.slots.iter().map(VecDeque::len).sum();
+        assert!(records <= 100, "{records} records of 4 bytes and their handles");
+        assert_eq!(tail.order.len(), records);
+        assert!(tail.read(0, 0, 5_000, 100).is_none(), "the oldest are gone");
+        let newest = tail.read(0, 4_998, 5_000, 100).unwrap();
+        assert_eq!(newest[1].value[..], 9_998_u32.to_le_bytes());
+        tail.push(0, Bytes::from(vec![0; 20_000]));
+        assert!(tail.order.is_empty() && tail.bytes == 0, "a record above the bound is not kept");
+        assert!(tail.read(0, 5_000, 5_001, 100).is_none());
+    }
+}

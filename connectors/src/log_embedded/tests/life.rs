@@ -20,7 +20,7 @@ pub(super) fn config() -> EmbeddedLogConfig {
     }
 }
 
-const PLACES: [Place; 5] = [
+pub(super) const PLACES: [Place; 5] = [
     (Topic::Inbound, Partition(0)),
     (Topic::Inbound, Partition(1)),
     (Topic::Replies, Partition(0)),

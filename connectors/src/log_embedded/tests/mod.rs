@@ -1,6 +1,10 @@
 //! What only this log does; the suite and its crashes have files of their own.
 
 mod crash;
+mod damage;
+mod disk_full;
+mod failure;
+mod hostile;
 mod life;
 mod model;
 mod suite;

@@ -57,6 +57,10 @@ impl Model {
         self.sent.iter().filter(|sent| sent.place == place).count() as u64
     }
 
+    pub(super) fn values(&self, place: Place) -> Vec<Bytes> {
+        self.sent.iter().filter(|sent| sent.place == place).map(|sent| sent.value.clone()).collect()
+    }
+
     pub(super) fn acknowledged(&self, place: Place) -> u64 {
         self.sent.iter().filter(|sent| sent.place == place && sent.acknowledged).count() as u64
     }
