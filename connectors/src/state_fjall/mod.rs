@@ -1,13 +1,16 @@
-//! State on fjall: a log-structured tree per partition, all in one folder with one journal.
+//! State on fjall: a log-structured tree per partition, all in one folder, behind a buffer in memory (`buffer.rs`).
 //!
-//! It is a cache of what the log says that happens to be on disk: `apply` does not sync, so the newest applies may
-//! be gone after a crash of the machine, but rows and marker of a partition go together, because they lie in one
-//! tree and one journal batch. It is not a place to put anything that the log does not have.
+//! It is a cache of what the log says that happens to be on disk. There is no second journal: `apply` puts rows into
+//! the buffer, which becomes a sorted file of the tree when it is full or `sync` is called. So the newest applies are
+//! gone after a crash and come again from the log, but rows and marker of a partition go together, because they are
+//! written in one file. It is not a place to put anything that the log does not have.
 
+mod buffer;
 mod config;
 mod error;
 mod folder;
 mod partition;
+mod run;
 #[cfg(test)]
 mod tests;
 
@@ -110,6 +113,10 @@ impl State for FjallState {
     }
 
     fn sync(&self) -> Result<(), StateError> {
+        let open: Vec<_> =
+            self.open.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        // fjall syncs each file, and the list of files, before it makes them part of a tree.
+        open.iter().try_for_each(|partition| partition.write_out())?;
         self.database.persist(PersistMode::SyncAll).map_err(error::running)
     }
 

@@ -1,15 +1,20 @@
-//! One partition: a tree that holds its rows and its applied marker.
+//! One partition: a tree that holds its rows and its applied marker, and a buffer in front of it.
 
+use std::cmp::Ordering;
+use std::hash::BuildHasher as _;
 use std::ops::{Bound, ControlFlow};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering as Atomic};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use bytes::Bytes;
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode, Readable, Snapshot};
+use fjall::{Database, Keyspace, Readable, Snapshot};
+use hashbrown::DefaultHashBuilder;
 use leadline_schemas::CommitNumber;
 
+use super::buffer::Buffer;
 use super::config::FjallConfig;
 use super::error::running;
+use super::run::{Merge, Run};
 use crate::contract::state::{Change, PartitionState, StateError, StateView, Visit};
 
 /// The key of the applied marker. It sorts behind every row: keys that start with it are refused, and no key of
@@ -19,15 +24,16 @@ pub(super) const MARKER: &[u8] = &[0xFF; 32];
 /// The longest key that fjall takes.
 const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
-/// What a row takes in a memtable besides its bytes: a node of the skip list, two `Bytes`, two allocations.
-/// Measured as resident memory per row of 40 + 16 bytes.
-const ROW_OVERHEAD_BYTES: u64 = 160;
-
 pub(super) struct FjallPartition {
     database: Database,
     keyspace: Keyspace,
     memory: Arc<Memory>,
-    /// Estimated bytes in the memtable.
+    hasher: DefaultHashBuilder,
+    /// What the tree does not hold yet. Held only to look or to replace, never over a copy or a write.
+    buffer: RwLock<Buffer>,
+    /// Whoever changes the buffer holds this over all of the change.
+    changing: Mutex<()>,
+    /// Bytes in the buffer.
     buffered: AtomicU64,
     /// Set when the partition was cleared: this handle's tree is no longer the partition's.
     retired: AtomicBool,
@@ -35,111 +41,170 @@ pub(super) struct FjallPartition {
 
 impl FjallPartition {
     pub(super) fn new(database: Database, keyspace: Keyspace, memory: Arc<Memory>) -> Self {
-        Self { database, keyspace, memory, buffered: AtomicU64::new(0), retired: AtomicBool::new(false) }
+        Self {
+            database,
+            keyspace,
+            memory,
+            hasher: DefaultHashBuilder::default(),
+            buffer: RwLock::default(),
+            changing: Mutex::default(),
+            buffered: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.retired.store(true, Atomic::Release);
     }
 
     fn check_current(&self) -> Result<(), StateError> {
-        if self.retired.load(Ordering::Acquire) {
+        if self.retired.load(Atomic::Acquire) {
             return Err(StateError::Failed("the partition was cleared; open it again".to_owned()));
         }
         Ok(())
     }
 
-    fn write_out(&self) -> Result<(), StateError> {
-        self.buffered.store(0, Ordering::Relaxed);
-        self.keyspace.rotate_memtable().map(|_| ()).map_err(running)
+    fn buffer(&self) -> RwLockReadGuard<'_, Buffer> {
+        self.buffer.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn buffer_mut(&self) -> RwLockWriteGuard<'_, Buffer> {
+        self.buffer.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Buffer and tree as of one instant.
+    fn snapshot(&self) -> FjallView {
+        let buffer = self.buffer();
+        FjallView {
+            buffer: buffer.clone(),
+            snapshot: self.database.snapshot(),
+            keyspace: self.keyspace.clone(),
+        }
+    }
+
+    /// Writes the buffer as a sorted file of the tree, rows and marker together.
+    pub(super) fn write_out(&self) -> Result<(), StateError> {
+        let _changing = self.changing();
+        if self.retired.load(Atomic::Acquire) {
+            return Ok(());
+        }
+        let Buffer { runs, applied } = self.buffer().clone();
+        let Some(applied) = applied else { return Ok(()) };
+        let mut file = self.keyspace.start_ingestion().map_err(running)?;
+        for (key, value) in Merge::new(&runs, None) {
+            match value {
+                Some(value) => file.write(key, value),
+                None => file.write_tombstone(key),
+            }
+            .map_err(running)?;
+        }
+        file.write(MARKER, applied.0.to_be_bytes()).map_err(running)?;
+        file.finish().map_err(running)?;
+        *self.buffer_mut() = Buffer::default();
+        self.buffered.store(0, Atomic::Relaxed);
+        Ok(())
     }
 }
 
 impl PartitionState for FjallPartition {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
         self.check_current()?;
+        if let Some(value) = self.buffer().get(self.hasher.hash_one(key), key) {
+            return Ok(value.map(Bytes::copy_from_slice));
+        }
         Ok(self.keyspace.get(key).map_err(running)?.map(Bytes::from))
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), StateError> {
         self.check_current()?;
-        scan(&self.database.snapshot(), &self.keyspace, from, to, visit)
+        self.snapshot().scan(from, to, visit)
     }
 
     fn apply(&self, changes: &[Change], applied: CommitNumber) -> Result<(), StateError> {
-        self.check_current()?;
-        let mut batch =
-            OwnedWriteBatch::with_capacity(self.database.clone(), changes.len().saturating_add(1))
-                // To the kernel, not to the disk: a crash of the process alone loses nothing.
-                .durability(Some(PersistMode::Buffer));
-        let mut bytes = 0_u64;
-        for change in last_of_each_key(changes).iter() {
+        for change in changes {
             check_key(&change.key)?;
-            // Copied: a key or value that is a slice of a commit frame would keep the whole frame in memory.
-            let key: &[u8] = &change.key;
-            let length = match &change.value {
-                Some(value) => {
-                    let value: &[u8] = value;
-                    batch.insert(&self.keyspace, key, value);
-                    value.len()
-                }
-                None => {
-                    batch.remove(&self.keyspace, key);
-                    0
-                }
-            };
-            bytes = bytes.saturating_add((key.len() + length) as u64 + ROW_OVERHEAD_BYTES);
         }
-        batch.insert(&self.keyspace, MARKER, applied.0.to_be_bytes());
-        batch.commit().map_err(running)?;
-        self.buffered.fetch_add(bytes + ROW_OVERHEAD_BYTES, Ordering::Relaxed);
+        let run = Run::of_changes(changes, &self.hasher)?;
+        let changing = self.changing();
+        self.check_current()?;
+        let mut next = self.buffer().clone();
+        next.push(run, applied);
+        while let Some(place) = next.crowded_from() {
+            let merged = next.merged_from(place, &self.hasher)?;
+            next.runs.truncate(place);
+            next.runs.push(merged);
+        }
+        self.buffered.store(next.memory_bytes(), Atomic::Relaxed);
+        *self.buffer_mut() = next;
+        drop(changing);
         self.memory.settle()
     }
 
     fn applied(&self) -> Result<CommitNumber, StateError> {
         self.check_current()?;
-        marker(self.keyspace.get(MARKER))
+        match self.buffer().applied {
+            Some(applied) => Ok(applied),
+            None => marker(self.keyspace.get(MARKER)),
+        }
     }
 
     fn view(&self) -> Result<Box<dyn StateView>, StateError> {
         self.check_current()?;
-        Ok(Box::new(FjallView { snapshot: self.database.snapshot(), keyspace: self.keyspace.clone() }))
+        Ok(Box::new(self.snapshot()))
     }
 }
 
 struct FjallView {
+    buffer: Buffer,
     snapshot: Snapshot,
     keyspace: Keyspace,
 }
 
 impl StateView for FjallView {
     fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), StateError> {
-        scan(&self.snapshot, &self.keyspace, from, to, visit)
+        let to = to.map_or(MARKER, |to| to.min(MARKER));
+        if from >= to {
+            return Ok(());
+        }
+        let mut newer = Merge::new(&self.buffer.runs, Some((from, to))).peekable();
+        let mut older =
+            self.snapshot.range::<&[u8], _>(&self.keyspace, (Bound::Included(from), Bound::Excluded(to)));
+        let mut next = || older.next().map(|row| row.into_inner().map_err(running)).transpose();
+        let mut old = next()?;
+        loop {
+            let order = match (newer.peek(), &old) {
+                (None, None) => return Ok(()),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some((new, _)), Some((old, _))) => (*new).cmp(&**old),
+            };
+            let shown = if order == Ordering::Greater {
+                old.as_ref().map_or(ControlFlow::Continue(()), |(key, value)| visit(key, value))
+            } else {
+                match newer.next() {
+                    Some((key, Some(value))) => visit(key, value),
+                    _ => ControlFlow::Continue(()),
+                }
+            };
+            if shown.is_break() {
+                return Ok(());
+            }
+            if order != Ordering::Less {
+                old = next()?;
+            }
+        }
     }
 
     fn applied(&self) -> Result<CommitNumber, StateError> {
-        marker(self.snapshot.get(&self.keyspace, MARKER))
-    }
-}
-
-fn scan(
-    snapshot: &Snapshot,
-    keyspace: &Keyspace,
-    from: &[u8],
-    to: Option<&[u8]>,
-    visit: Visit<'_>,
-) -> Result<(), StateError> {
-    let to = to.map_or(MARKER, |to| to.min(MARKER));
-    if from >= to {
-        return Ok(());
-    }
-    for row in snapshot.range::<&[u8], _>(keyspace, (Bound::Included(from), Bound::Excluded(to))) {
-        let (key, value) = row.into_inner().map_err(running)?;
-        if let ControlFlow::Break(()) = visit(&key, &value) {
-            break;
+        match self.buffer.applied {
+            Some(applied) => Ok(applied),
+            None => marker(self.snapshot.get(&self.keyspace, MARKER)),
         }
     }
-    Ok(())
 }
 
 fn marker(read: fjall::Result<Option<fjall::UserValue>>) -> Result<CommitNumber, StateError> {
@@ -161,21 +226,7 @@ pub(crate) fn check_key(key: &[u8]) -> Result<(), StateError> {
     Ok(())
 }
 
-/// The changes with only the last of each key: a batch has one sequence number, under which a tree keeps one
-/// entry per key in no promised order. Frames come sorted and without repeats, so this is a look, not a copy.
-fn last_of_each_key(changes: &[Change]) -> std::borrow::Cow<'_, [Change]> {
-    if changes.is_sorted_by(|left, right| left.key < right.key) {
-        return changes.into();
-    }
-    let by_key: std::collections::BTreeMap<&Bytes, &Change> =
-        changes.iter().map(|change| (&change.key, change)).collect();
-    by_key.into_values().cloned().collect::<Vec<_>>().into()
-}
-
-/// The memtables of all partitions together, kept within bounds.
-///
-/// fjall bounds each tree's memtable only, with a figure fixed when the tree is created; many lightly used
-/// partitions would add up. So the bounds are kept here, and fjall's own (64 MiB a tree) is a second net.
+/// The buffers of all partitions together, kept within bounds: many lightly used partitions would add up.
 pub(super) struct Memory {
     partition_bytes_max: u64,
     total_bytes_max: u64,
@@ -197,27 +248,27 @@ impl Memory {
         partitions.push(Arc::downgrade(partition));
     }
 
-    /// Writes out the fullest memtable while it, or all together, are over their bound.
+    /// Writes out the fullest buffer while it, or all together, are over their bound.
     fn settle(&self) -> Result<(), StateError> {
+        while let Some(fullest) = self.over() {
+            fullest.write_out()?;
+        }
+        Ok(())
+    }
+
+    /// The fullest buffer, if something is over its bound.
+    fn over(&self) -> Option<Arc<FjallPartition>> {
         let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let mut total = 0_u64;
-            let mut fullest: Option<(u64, Arc<FjallPartition>)> = None;
-            for partition in partitions.iter().filter_map(Weak::upgrade) {
-                let bytes = partition.buffered.load(Ordering::Relaxed);
-                total = total.saturating_add(bytes);
-                if fullest.as_ref().is_none_or(|(most, _)| bytes > *most) {
-                    fullest = Some((bytes, partition));
-                }
-            }
-            match fullest {
-                Some((bytes, partition))
-                    if bytes >= self.partition_bytes_max || total >= self.total_bytes_max =>
-                {
-                    partition.write_out()?;
-                }
-                _ => return Ok(()),
+        let mut total = 0_u64;
+        let mut fullest: Option<(u64, Arc<FjallPartition>)> = None;
+        for partition in partitions.iter().filter_map(Weak::upgrade) {
+            let bytes = partition.buffered.load(Atomic::Relaxed);
+            total = total.saturating_add(bytes);
+            if fullest.as_ref().is_none_or(|(most, _)| bytes > *most) {
+                fullest = Some((bytes, partition));
             }
         }
+        let (bytes, partition) = fullest?;
+        (bytes >= self.partition_bytes_max || total >= self.total_bytes_max).then_some(partition)
     }
 }
