@@ -6,6 +6,7 @@ pub mod admin;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod descriptors;
 pub mod engine;
 pub mod guard;
 pub mod parts;
