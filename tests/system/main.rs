@@ -1,7 +1,9 @@
 //! The promises, on the real binary. Each test is named after the promise it guards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod clock;
 mod damage;
+mod faults;
 mod interface;
 mod isolation;
 mod kills;

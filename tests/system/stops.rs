@@ -49,23 +49,6 @@ fn sigterm_ends_within_five_seconds_under_load_and_nothing_accepted_is_lost() {
 }
 
 #[test]
-fn a_process_that_was_stopped_and_continued_has_lost_nothing() {
-    let mut leadline = Instance::new();
-    let token = leadline.tenant("summit", COMPANY, &[]);
-    leadline.start();
-    for n in 0..20 {
-        assert_eq!(leadline.hook(&call(COMPANY, n)), Some(200));
-    }
-    leadline.signal("-STOP");
-    std::thread::sleep(Duration::from_secs(3)); // The pause is what is tested.
-    leadline.signal("-CONT");
-    for n in 20..40 {
-        assert_eq!(leadline.hook(&call(COMPANY, n)), Some(200));
-    }
-    until("all are there", Duration::from_secs(20), || count(&leadline, &token) == 40);
-}
-
-#[test]
 fn a_restart_behind_a_handed_in_socket_refuses_no_connection() {
     let mut leadline = Instance::new();
     let token = leadline.tenant("summit", COMPANY, &[]);

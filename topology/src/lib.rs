@@ -7,6 +7,7 @@ mod appends;
 pub mod config;
 pub mod control;
 pub mod demo;
+pub mod descriptors;
 pub mod engine;
 pub mod guard;
 pub mod parts;

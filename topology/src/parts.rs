@@ -16,6 +16,7 @@ use leadline_schemas::partitioning::Layout;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
+use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::settings::SettingsService;
 
@@ -83,6 +84,7 @@ fn open_state(config: &Config, clock: &dyn Clock) -> anyhow::Result<Arc<GuardedS
     let folder = config.state_folder();
     let mut fjall = FjallConfig::new(&folder);
     fjall.cache_bytes = config.state_cache_bytes;
+    fjall.open_files_max = descriptors::state_files_max();
     if guard::is_marked(&config.data) {
         rebuild(config, clock, "an earlier process found it damaged")?;
     }

@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::control;
+use crate::descriptors;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
 use crate::guard;
 use crate::parts::{GENERATION, Parts};
@@ -33,6 +34,9 @@ use crate::pipeline;
 
 /// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
 pub const HTTP_PROVIDER: &str = "http";
+
+/// Connections that the kernel keeps while they wait to be accepted; Linux caps it at `net.core.somaxconn`, 4,096.
+const BACKLOG: i32 = 4_096;
 
 /// Who is told of the address, once.
 pub type Ready = Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>;
@@ -52,7 +56,9 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
     let RunOptions { config, stored, ready } = options;
-    let mut opening = Some(Opening { listener: listener(&config.listen)?, ready });
+    let descriptors = descriptors::take(&config)?;
+    let limits = ServerLimits { connections_max: descriptors.connections_max, ..ServerLimits::default() };
+    let mut opening = Some(Opening { listener: listener(&config.listen)?, limits, ready });
     let mut result = run_on(&runtime, &config, &stored, &mut opening, &metrics);
     if result.is_err() && opening.is_some() && guard::is_marked(&config.data) {
         // The damage was found while starting: the second start moves the store aside. Connections wait meanwhile.
@@ -66,6 +72,7 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
 /// What a start needs once everything else is up.
 struct Opening {
     listener: TcpListener,
+    limits: ServerLimits,
     ready: Ready,
 }
 
@@ -108,9 +115,9 @@ fn run_on(
     let control = control::serve(runtime, config.control_socket(), &parts)?;
 
     let http_stop = wait_for_stop(stop.clone());
-    let Opening { listener, ready: tell_ready } = opening.take().context("it was started already")?;
+    let Opening { listener, limits, ready: tell_ready } = opening.take().context("it was started already")?;
     let address = listener.local_addr()?;
-    let serving = runtime.spawn(serve(listener, router, ServerLimits::default(), Box::pin(http_stop)));
+    let serving = runtime.spawn(serve(listener, router, limits, Box::pin(http_stop)));
     watch_log(runtime, &parts, fatal);
     ready.store(true, Ordering::Release);
     tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
@@ -139,9 +146,12 @@ fn listener(listen: &str) -> anyhow::Result<TcpListener> {
         let fd: i32 = fd.parse().with_context(|| format!("--listen {listen}: use fd:3"))?;
         return inherited(fd);
     }
-    TcpListener::bind(listen).with_context(|| {
+    let listener = TcpListener::bind(listen).with_context(|| {
         format!("{listen} cannot be listened on; is another process there? choose another --listen")
-    })
+    })?;
+    // The standard library asks for 128: a burst of webhooks would wait a second for its second SYN.
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
 }
 
 /// A socket that systemd (or a test) has bound: it keeps connections queued while leadline restarts.

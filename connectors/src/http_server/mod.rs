@@ -59,6 +59,9 @@ impl Default for ServerLimits {
     }
 }
 
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
 /// Serves `router` until `stop` resolves, then lets open requests finish.
 pub async fn serve(
     listener: std::net::TcpListener,
@@ -73,7 +76,7 @@ pub async fn serve(
     // Every connection holds a receiver: the channel is closed when the last has ended.
     let (stop_sender, stopping) = watch::channel(false);
     let room = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
-    let mut stop = stop;
+    let (mut stop, mut failing) = (stop, false);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -82,12 +85,20 @@ pub async fn serve(
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, or a client that went away: the next accept may succeed.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                // Out of file descriptors, or a client that went away: the next accept may succeed. Those who wait stay
+                // in the kernel's queue. Said once: it comes fifty times a second.
+                if !failing {
+                    tracing::warn!(%error, "connections cannot be accepted; they wait");
+                }
+                failing = true;
+                metrics::counter!("leadline_accept_errors_total").increment(1);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
+        if std::mem::take(&mut failing) {
+            tracing::info!("connections are accepted again");
+        }
         let _ = stream.set_nodelay(true); // Only a matter of speed.
         let progress = Arc::new(Progress::default());
         let socket = TokioIo::new(Socket::new(stream, Arc::clone(&progress), &limits));

@@ -11,12 +11,14 @@ use super::limits::{WATERMARK_BACKFILL_MS, WATERMARK_IDLE_MS, WATERMARK_LATENESS
 pub(super) struct EpochClock {
     last: Millis,
     last_boot_ms: u64,
+    /// Whether the wall clock was behind when last looked at.
+    behind: bool,
 }
 
 impl EpochClock {
     /// `committed` is the `now` of the last commit, from this process or another.
     pub(super) fn new(committed: Millis, clock: &dyn Clock) -> Self {
-        Self { last: committed, last_boot_ms: clock.boot_ms() }
+        Self { last: committed, last_boot_ms: clock.boot_ms(), behind: false }
     }
 
     /// The next epoch's `now`: the wall clock; while that is behind, half the speed of the boot-time clock, so
@@ -25,11 +27,7 @@ impl EpochClock {
         let (wall, boot_ms) = (clock.wall(), clock.boot_ms());
         let passed_ms = boot_ms.saturating_sub(self.last_boot_ms);
         let behind = wall < self.last;
-        metrics::gauge!("leadline_clock_behind_ms").set(if behind {
-            self.last.since(wall) as f64
-        } else {
-            0.0
-        });
+        self.tell(behind, wall);
         if behind && sabotage::on(Bug::ClockGoesBack) {
             self.last = wall;
         } else if behind {
@@ -44,6 +42,22 @@ impl EpochClock {
             self.last_boot_ms = boot_ms;
         }
         self.last
+    }
+
+    /// Only a clock that is or was behind speaks: partitions that have nothing to compare with know nothing.
+    fn tell(&mut self, behind: bool, wall: Millis) {
+        if behind && !self.behind {
+            let behind_ms = self.last.since(wall);
+            tracing::warn!(
+                behind_ms,
+                "the wall clock was set back; time goes on at half speed until it has caught up"
+            );
+        }
+        if behind || self.behind {
+            let behind_ms = if behind { self.last.since(wall) } else { 0 };
+            metrics::gauge!("leadline_clock_behind_ms").set(behind_ms as f64);
+        }
+        self.behind = behind;
     }
 }
 
