@@ -2,9 +2,16 @@
 
 use super::cue::Cue;
 use super::fact::Fact;
+use super::fields::Field;
+use super::places::{is_known, is_state, named_places};
+use super::postcode::{postcode, serves_code, shares_prefix};
+use super::roles::STREETS;
 use super::tokens::normal;
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::ServiceArea;
+
+/// Rank from which a place outside the area is the property's, and no other place that was mentioned.
+const FIRM_RANK_MIN: i32 = 2;
 
 /// What is known about the place.
 #[derive(Debug)]
@@ -24,120 +31,26 @@ pub(super) enum Fit {
     Unknown,
 }
 
-/// Words in front of a place name.
-const LEADS: &[&str] = &["in", "en", "from", "near", "de", "por", "around", "at", "outside", "over"];
-/// Capitalised words that are no place.
-const NOT_PLACES: &[&str] = &[
-    "i",
-    "im",
-    "yes",
-    "yeah",
-    "no",
-    "ok",
-    "okay",
-    "the",
-    "my",
-    "our",
-    "a",
-    "we",
-    "were",
-    "hi",
-    "hello",
-    "it",
-    "its",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-    "christmas",
-    "indeed",
-    "google",
-    "facebook",
-    "english",
-    "spanish",
-    "march",
-    "spring",
-    "summer",
-    "fall",
-    "winter",
-    "thanksgiving",
-    "about",
-    "that",
-    "there",
-    "here",
-    "total",
-    "general",
-    "fact",
-    "advance",
-    "cash",
-    "person",
-    "mind",
-    "touch",
-    "charge",
-    "town",
-    "case",
-    "order",
-    "sure",
-    "well",
-    "um",
-    "mr",
-    "mrs",
-    "ms",
-    "dr",
-    "la",
-    "el",
-    "sala",
-    "not",
-    "just",
-    "maybe",
-    "this",
-    "next",
-    "and",
-    "so",
-    "yep",
-    "home",
-    "house",
-    "correct",
-    "right",
-    "thanks",
-    "aqui",
-    "casa",
-    "si",
-];
-
 pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
     let postcode = postcode(talk, service);
-    let city = city(talk, service);
+    let ranked = city(talk, service);
     let limited = !service.cities.is_empty() || !service.postcodes.is_empty();
     let served_code = postcode.as_ref().map(|fact| serves_code(service, &fact.value));
+    let near_code = postcode.as_ref().is_some_and(|fact| shares_prefix(service, &fact.value));
     let served_city =
-        city.as_ref().map(|fact| service.cities.iter().any(|name| same_city(name, &fact.value)));
-    let agent_refuses = talk.agent().any(|(_, line)| line.has(Cue::AreaRefusal));
+        ranked.as_ref().map(|(_, fact)| service.cities.iter().any(|name| same_city(name, &fact.value)));
+    let firm = ranked.as_ref().is_some_and(|(rank, _)| *rank >= FIRM_RANK_MIN);
+    let refused = talk.agent().any(|(_, line)| line.has(Cue::AreaRefusal));
     let fit = match (limited, served_city, served_code) {
-        _ if agent_refuses && served_city != Some(true) && served_code != Some(true) => Fit::Outside,
+        _ if refused && served_city != Some(true) && served_code != Some(true) => Fit::Outside,
         (false, _, _) => Fit::Anywhere,
         (_, Some(true), _) | (_, _, Some(true)) => Fit::Inside,
         (_, Some(false), Some(false)) => Fit::Outside,
-        (_, Some(false), None) if !service.cities.is_empty() => Fit::Outside,
-        (_, None, Some(false)) if !service.postcodes.is_empty() => Fit::Outside,
+        (_, Some(false), None) if !service.cities.is_empty() && firm => Fit::Outside,
+        (_, None, Some(false)) if !service.postcodes.is_empty() && !near_code => Fit::Outside,
         _ => Fit::Unknown,
     };
-    Area { city, postcode, fit }
+    Area { city: ranked.map(|(_, fact)| fact), postcode, fit }
 }
 
 fn same_city(a: &str, b: &str) -> bool {
@@ -148,14 +61,6 @@ fn same_city(a: &str, b: &str) -> bool {
     a == b || bare(&a) == bare(&b)
 }
 
-/// Codes may be listed as prefixes.
-fn serves_code(service: &ServiceArea, code: &str) -> bool {
-    service.postcodes.iter().any(|served| {
-        let served = served.trim().trim_end_matches(['*', 'x', 'X']);
-        !served.is_empty() && code.starts_with(served)
-    })
-}
-
 /// How sure it is that a place is the property's.
 fn rank(line: &Line, at: usize, base: i32) -> i32 {
     let sentence = line.tokens.sentence(at);
@@ -163,35 +68,34 @@ fn rank(line: &Line, at: usize, base: i32) -> i32 {
         line.cues(cue)
             .any(|hit| line.tokens.sentence(hit.from) == sentence && hit.to <= at + 1 && at <= hit.to + words)
     };
-    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Elsewhere, 1) { 1 } else { 0 }
+    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Elsewhere, 2) { 2 } else { 0 }
 }
 
-fn city(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
+/// The served cities in the spellings that people use, with their names.
+fn spellings(service: &ServiceArea) -> Vec<(String, String)> {
+    let both = |name: &String| {
+        let plain = normal(name);
+        let long = plain.replace("st ", "saint ").replace("ft ", "fort ").replace("mt ", "mount ");
+        [(plain, name.clone()), (long, name.clone())]
+    };
+    service.cities.iter().flat_map(both).filter(|(plain, _)| !plain.is_empty()).collect()
+}
+
+fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>)> {
     let mut best: Option<(i32, Fact<String>)> = None;
     let mut consider = |rank: i32, fact: Fact<String>| {
         if best.as_ref().is_none_or(|(other, _)| rank >= *other) {
             best = Some((rank, fact));
         }
     };
-    let served: Vec<(String, String)> = service
-        .cities
-        .iter()
-        .flat_map(|name| {
-            let plain = normal(name);
-            let long = plain.replace("st ", "saint ").replace("ft ", "fort ").replace("mt ", "mount ");
-            [(plain, name.clone()), (long, name.clone())]
-        })
-        .filter(|(plain, _)| !plain.is_empty())
-        .collect();
+    let served = spellings(service);
     for (index, line) in talk.caller() {
-        if let Some(label) = line.label.as_deref()
-            && ["city", "town", "ciudad", "location"].iter().any(|name| label.contains(name))
-            && line.word_count() <= 5
-        {
-            let end = (0..line.word_count())
-                .find(|at| line.tokens.list.get(*at).is_some_and(|t| t.comma))
-                .map_or(line.word_count(), |at| at + 1);
-            consider(6, Fact::at(text(line, 0..end), index, 0..end));
+        if line.field == Some(Field::City) && line.word_count() <= 5 && line.numbers.is_empty() {
+            let end = city_end(line);
+            consider(6, Fact::at(line.quote(0..end).unwrap_or("").to_owned(), index, 0..end));
+            continue;
+        }
+        if !line.is_free() && line.field != Some(Field::Address) {
             continue;
         }
         for (plain, name) in &served {
@@ -203,55 +107,49 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
             }
         }
         for (base, span) in named_places(talk, index, line) {
-            let name = title(&text(line, span.clone()));
-            if !served.iter().any(|(plain, _)| normal(&name).contains(plain.as_str())) {
+            let name = title(line.quote(span.clone()).unwrap_or(""));
+            let within = served.iter().any(|(plain, _)| normal(&name).contains(plain.as_str()));
+            if !within && !is_street_or_name(line, span.start, span.len()) {
                 consider(rank(line, span.start, base), Fact::at(name, index, span));
             }
         }
     }
-    best.map(|(_, fact)| fact).or_else(|| confirmed_city(talk, &served))
+    best.or_else(|| Some((6, confirmed_city(talk, &served)?)))
+}
+
+/// "Denver, CO" names Denver.
+fn city_end(line: &Line) -> usize {
+    let count = line.word_count();
+    (1..=count).find(|at| line.pauses_after(at - 1) || *at < count && is_state(line.tokens.word(*at))).unwrap_or(count)
 }
 
 /// "Are you in Columbus?" "Yes."
 fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fact<String>> {
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
-        let yes =
-            answer.cues(Cue::Yes).any(|hit| hit.from == 0) && line.tokens.questions.last() == Some(&true);
+        let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0)
+            || answer.words().starts_with("same") || answer.words().starts_with("still");
+        let asks = line.asks() || line.has(Cue::CityQuestion);
         let (at, plain, name) = served
             .iter()
             .find_map(|(plain, name)| Some((places_of(line, plain).first().copied()?, plain, name)))?;
-        (yes && !line.has(Cue::Greeting))
+        (yes && asks && !line.has(Cue::Greeting))
             .then(|| Fact::at(name.clone(), index, at..at + plain.split(' ').count()))
     })
 }
 
-/// "Columbus Avenue" is a street, "Mr. Allen" a person.
+/// "Columbus Avenue" is a street, "Mr. Allen" a person, "Charlotte Pipe Supply" a firm.
 fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
-    const AFTER: &[&str] = &[
-        "street",
-        "st",
-        "avenue",
-        "ave",
-        "road",
-        "rd",
-        "drive",
-        "dr",
-        "lane",
-        "ln",
-        "boulevard",
-        "blvd",
-        "court",
-        "ct",
-        "way",
-        "plumbing",
-        "pizza",
-    ];
-    const BEFORE: &[&str] = &["mr", "mrs", "ms", "this is", "name is", "im allen", "not", "used to live in"];
+    const AFTER: &[&str] = &["plumbing", "pizza", "supply", "roofing", "construction", "company", "bank", "builders", "remodeling", "electric"];
+    const BEFORE: &[&str] = &["mr", "mrs", "ms", "this is", "name is", "not", "used to live in", "city of", "moved from", "grew up in", "names"];
     let before = line.tokens.words(at.saturating_sub(4)..at);
-    AFTER.contains(&line.tokens.word(at + width))
-        && line.tokens.sentence(at) == line.tokens.sentence(at + width)
-        || BEFORE.iter().any(|lead| before.ends_with(lead))
+    let after = line.tokens.word(at + width);
+    let joined = line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
+    let street = STREETS.contains(&after) && joined && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
+    street && line.numbers.iter().any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
+        || street && matches!(after, "street" | "avenue" | "ave" | "road" | "rd" | "drive" | "boulevard" | "blvd" | "lane" | "court" | "parkway" | "highway")
+        || AFTER.contains(&after) && joined
+        || BEFORE.iter().any(|lead| before == *lead || before.ends_with(&format!(" {lead}")))
 }
 
 fn places_of(line: &Line, plain: &str) -> Vec<usize> {
@@ -261,141 +159,11 @@ fn places_of(line: &Line, plain: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Capitalised words after "in", and short answers to "what city?".
-fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, std::ops::Range<usize>)> {
-    let mut found = Vec::new();
-    let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::CityQuestion));
-    if asked && line.word_count() <= 4 && !line.has(Cue::No) {
-        let start = (0..line.word_count())
-            .find(|at| !is_common(line.tokens.word(*at)) && !LEADS.contains(&line.tokens.word(*at)));
-        if let Some(start) = start {
-            let end = place_end(line, start, false);
-            if end > start {
-                found.push((3, start..end));
-            }
-        }
-    }
-    for at in 1..line.word_count() {
-        let lead = line.tokens.word(at - 1);
-        let start_of_answer = asked
-            && line
-                .tokens
-                .list
-                .get(at - 1)
-                .is_some_and(|token| token.comma || line.tokens.sentence(at) != token.sentence);
-        if (LEADS.contains(&lead) && line.tokens.sentence(at - 1) == line.tokens.sentence(at)
-            || start_of_answer)
-            && is_capital(line, at)
-        {
-            let end = place_end(line, at, true);
-            if end > at && !is_street_or_name(line, at, end - at) {
-                let base = match lead {
-                    "in" | "en" => 2,
-                    _ if start_of_answer => 1,
-                    _ if asked => 1,
-                    _ => continue,
-                };
-                found.push((base, at..end));
-            }
-        }
-    }
-    found
-}
-
-fn place_end(line: &Line, start: usize, capital: bool) -> usize {
-    let mut end = start;
-    while end < line.word_count()
-        && end < start + 3
-        && line.tokens.sentence(end) == line.tokens.sentence(start)
-        && (!capital || is_capital(line, end))
-        && !is_common(line.tokens.word(end))
-        && line.tokens.word(end).chars().all(char::is_alphabetic)
-    {
-        end += 1;
-        if line.tokens.list.get(end - 1).is_some_and(|token| token.comma) {
-            break;
-        }
-    }
-    end
-}
-
-fn is_common(word: &str) -> bool {
-    NOT_PLACES.contains(&word) || super::numbers::digit(word).is_some()
-}
-
-fn is_capital(line: &Line, at: usize) -> bool {
-    line.tokens
-        .list
-        .get(at)
-        .and_then(|token| line.raw.get(token.raw.clone()))
-        .is_some_and(|word| word.starts_with(char::is_uppercase) && !is_common(&normal(word)))
-}
-
-fn text(line: &Line, span: std::ops::Range<usize>) -> String {
-    line.tokens.raw_range(span).and_then(|range| line.raw.get(range)).unwrap_or("").to_owned()
-}
-
 /// "grove city" as people write it.
 fn title(name: &str) -> String {
-    name.split(' ')
-        .map(|word| {
-            let mut chars = word.chars();
-            chars
-                .next()
-                .map(|first| first.to_uppercase().chain(chars).collect::<String>())
-                .unwrap_or_default()
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fact<String>> {
-    let mut best: Option<(i32, Fact<String>)> = None;
-    for (index, line) in talk.caller() {
-        let field = line.label.as_deref().is_some_and(|label| {
-            ["zip", "postal", "postcode", "post code"].iter().any(|name| label.contains(name))
-        });
-        let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::CityQuestion));
-        for at in 0..line.word_count() {
-            let Some((code, end)) = code_at(line, at) else { continue };
-            let before = line.tokens.words(at.saturating_sub(3)..at);
-            let cued = ["zip", "codigo postal", "postal"].iter().any(|lead| before.contains(lead));
-            let served = serves_code(service, &code);
-            // Five digits at the start of an address are the house, not the code.
-            let alone = asked && (at > 0 || end == line.word_count());
-            let after_place = at > 0
-                && (is_capital(line, at - 1)
-                    || line.tokens.list.get(at - 1).is_some_and(|token| token.comma));
-            let points = match () {
-                () if field || cued => 4,
-                () if served => 3,
-                () if alone && !followed_by_street(line, end) => 2,
-                () if after_place && !followed_by_street(line, end) && line.label.is_some() => 1,
-                () => continue,
-            };
-            if best.as_ref().is_none_or(|(other, _)| points >= *other) {
-                best = Some((points, Fact::at(code, index, at..end)));
-            }
-        }
-    }
-    best.map(|(_, fact)| fact)
-}
-
-fn followed_by_street(line: &Line, end: usize) -> bool {
-    (end < line.word_count()) && is_capital(line, end)
-}
-
-/// Five digits in one word, or spelled out.
-fn code_at(line: &Line, at: usize) -> Option<(String, usize)> {
-    let word = line.tokens.word(at);
-    if word.len() == 5
-        && word.chars().all(|c| c.is_ascii_digit())
-        && at.checked_sub(1).is_none_or(|b| line.tokens.word(b) != "$")
-    {
-        return Some((word.to_owned(), at + 1));
-    }
-    let spelled: String = (at..at + 5).map_while(|at| super::numbers::digit(line.tokens.word(at))).collect();
-    let alone = super::numbers::digit(line.tokens.word(at + 5)).is_none()
-        && at.checked_sub(1).is_none_or(|before| super::numbers::digit(line.tokens.word(before)).is_none());
-    (spelled.len() == 5 && alone).then_some((spelled, at + 5))
+    let upper = |word: &str| {
+        let mut chars = word.chars();
+        chars.next().map(|first| first.to_uppercase().chain(chars).collect::<String>()).unwrap_or_default()
+    };
+    name.split_whitespace().map(upper).collect::<Vec<_>>().join(" ")
 }

@@ -2,11 +2,19 @@
 
 use super::cue::Cue;
 use super::fact::{Fact, Place};
+use super::fields::Field;
+use super::lexicon::Tag;
 use super::money::{Amount, amounts};
 use super::turns::{Conversation, Line};
 
 /// Words within which a phrase makes an amount something else ("a deductible of ...").
-const EXCLUDING_WORDS: usize = 6;
+const EXCLUDING_WORDS: usize = 7;
+/// Words within which a phrase makes an amount the caller's own ("we have ... set aside").
+const OWNING_WORDS: usize = 9;
+/// Smallest sum that is a budget without being called one.
+const UNASKED_MIN: f64 = 500.0;
+/// Smallest sum that a bare number means without being asked for.
+const BARE_UNASKED_MIN: f64 = 3_000.0;
 
 /// How the caller stands to money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub(super) enum Stance {
     Insured,
     /// Wants to pay monthly, has another firm's quote, or an open claim.
     Vague,
+    /// Has no money for it now.
+    Lacking,
 }
 
 #[derive(Debug)]
@@ -50,6 +60,8 @@ pub(super) fn budget(talk: &Conversation) -> Budget {
         (if accepted { Stance::Accepted } else { Stance::Refused }, Some(place))
     } else if let Some(place) = first(Cue::InsuranceApproved) {
         (Stance::Insured, Some(place))
+    } else if let Some(place) = first(Cue::NoMoney) {
+        (Stance::Lacking, Some(place))
     } else if let Some(place) = first(Cue::MoneyNoObject) {
         (Stance::Ample, Some(place))
     } else if let Some(place) = withheld(talk) {
@@ -101,7 +113,9 @@ fn own_amount(talk: &Conversation) -> Option<Fact<Amount>> {
     for (index, line) in talk.caller() {
         for (rank, amount) in ranked(talk, index, line) {
             let place = Place::new(index, &amount.span);
-            if best.as_ref().is_none_or(|(other, _)| rank >= *other) {
+            // "Fifty thousand for the kitchen. The powder room maybe another eight."
+            let addition = best.as_ref().is_some_and(|_| is_addition(line, &amount));
+            if best.as_ref().is_none_or(|(other, _)| rank >= *other) && !addition {
                 best = Some((rank, Fact { value: amount, place }));
             }
         }
@@ -109,132 +123,80 @@ fn own_amount(talk: &Conversation) -> Option<Fact<Amount>> {
     best.map(|(_, fact)| fact)
 }
 
+fn is_addition(line: &Line, amount: &Amount) -> bool {
+    let lead = line.tokens.words(amount.span.start.saturating_sub(2)..amount.span.start);
+    lead.split(' ').any(|word| matches!(word, "another" | "additional" | "extra" | "otros" | "otras"))
+}
+
 fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
-    let before = talk.asked_before(index);
-    let label = line.label.as_deref();
-    let budget_field = label.is_some_and(|label| {
-        ["budget", "investment", "spend", "price", "presupuesto", "cost"]
-            .iter()
-            .any(|word| label.contains(word))
-    });
-    if label.is_some() && !budget_field && !is_message_field(label) {
+    let budget_field = line.field == Some(Field::Budget);
+    if !budget_field && !line.is_free() {
         return Vec::new();
     }
-    let asked = budget_field
-        || before.is_some_and(|line| line.has(Cue::BudgetQuestion) && !other_question_last(line));
+    let before = talk.asked_before(index);
+    let asked = budget_field || before.is_some_and(asks_for_money);
     let confirming = before.is_some_and(|line| !amounts(line).is_empty());
+    let named = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
     amounts(line)
         .into_iter()
-        .filter_map(|amount| {
-            if is_excluded(line, &amount) {
-                return None;
-            }
-            let cued = line.in_sentence(Cue::BudgetWord, amount.span.start);
-            let corrected = line.in_sentence(Cue::Correction, amount.span.start);
-            let rank = match () {
-                () if asked || cued && amount.explicit => 3,
-                () if corrected && (amount.explicit || confirming) => 3,
-                () if cued
-                    && line.near(Cue::BudgetWord, &amount.span, 4)
-                    && amount.top() >= 5_000.0
-                    && plausible_bare(line, &amount) =>
-                {
-                    2
-                }
-                () if amount.explicit
-                    && amount.top() >= 500.0
-                    && line.hits.iter().any(|hit| matches!(hit.tag, super::lexicon::Tag::Project(..))) =>
-                {
-                    2
-                }
-                () if amount.explicit && amount.top() >= 500.0 && !confirming => 1,
-                () => return None,
-            };
-            Some((rank, amount))
-        })
+        .filter_map(|amount| Some((rank(line, &amount, asked, confirming, named)?, amount)))
         .collect()
 }
 
-/// A question about something else after the one about money is what gets answered.
-fn other_question_last(line: &Line) -> bool {
+/// How surely an amount is the caller's budget.
+fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool) -> Option<u8> {
+    if is_excluded(line, amount) {
+        return None;
+    }
+    let owned = line.near(Cue::BudgetWord, &amount.span, OWNING_WORDS) || amount.bounded;
+    let corrected = line.in_sentence(Cue::Correction, amount.span.start);
+    if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
+        return Some(3);
+    }
+    let bare = owned && line.near(Cue::BudgetWord, &amount.span, 4) || amount.bounded;
+    if !amount.explicit {
+        return (bare && amount.top() >= BARE_UNASKED_MIN).then_some(2);
+    }
+    if amount.top() < UNASKED_MIN {
+        return None;
+    }
+    match (named, confirming) {
+        (true, _) => Some(2),
+        (false, false) => Some(1),
+        (false, true) => None,
+    }
+}
+
+/// Whether the last thing a line asks for is money.
+fn asks_for_money(line: &Line) -> bool {
     let last = |cue| line.cues(cue).map(|hit| hit.to).max().unwrap_or(0);
     let money = last(Cue::BudgetQuestion);
-    [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion]
-        .iter()
-        .any(|cue| last(*cue) > money + 4)
-}
-
-/// A bare number near a budget phrase is money unless it looks like a time, a size or a postcode.
-fn plausible_bare(line: &Line, amount: &Amount) -> bool {
-    amount.explicit || !line.tokens.words(amount.span.clone()).contains(':')
-}
-
-pub(super) fn is_message_field(label: Option<&str>) -> bool {
-    const NAMES: &[&str] = &[
-        "message",
-        "msg",
-        "comment",
-        "detail",
-        "description",
-        "describe",
-        "note",
-        "tell us",
-        "help",
-        "project",
-        "question",
-        "mensaje",
-        "comentario",
-        "looking for",
-        "inquiry",
-        "about",
-        "describa",
-        "descripcion",
-        "scope",
-        "request",
-        "body",
-        "text",
-        "info",
-    ];
-    label.is_some_and(|label| NAMES.iter().any(|name| label.contains(name)))
+    let others = [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion];
+    money > 0 && !others.iter().any(|cue| last(*cue) > money + 4)
 }
 
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
 fn is_excluded(line: &Line, amount: &Amount) -> bool {
-    if amount.min.is_none() && amount.max.is_none() {
+    // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
+    let own = line.distance(Cue::BudgetWord, &amount.span);
+    let other = line.distance(Cue::NotBudget, &amount.span);
+    if other.is_some_and(|words| words <= EXCLUDING_WORDS && own.is_none_or(|own| own >= words)) {
         return true;
     }
-    let sentence = line.tokens.sentence(amount.span.start);
-    // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
-    let distance = |cue: Cue| {
-        line.cues(cue)
-            .filter(|hit| line.tokens.sentence(hit.from) == sentence)
-            .map(|hit| {
-                if hit.to <= amount.span.start {
-                    amount.span.start - hit.to
-                } else {
-                    hit.from.saturating_sub(amount.span.end)
-                }
-            })
-            .min()
-    };
-    let own = distance(Cue::BudgetWord);
-    let refused = line.in_sentence(Cue::PriceRefused, amount.span.start)
-        && !line.in_sentence(Cue::CeilingBefore, amount.span.start)
-        && own.is_none_or(|words| words > 3);
-    match distance(Cue::NotBudget) {
-        Some(words) if words <= EXCLUDING_WORDS => own.is_none_or(|own| own >= words),
-        _ => refused,
-    }
+    // "Twenty is too much" is turned down; "no more than twenty" is a ceiling.
+    line.near(Cue::PriceRefused, &amount.span, EXCLUDING_WORDS)
+        && !amount.bounded
+        && own.is_none_or(|words| words > 3)
 }
 
 /// Whether the caller took (true) or refused (false) a price that the company named; the last word counts.
 fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
     talk.agent()
-        .filter(|(_, line)| amounts(line).iter().any(|amount| amount.explicit || line.has(Cue::AgentOther)))
+        .filter(|(_, line)| names_price(line))
         .filter_map(|(index, agent)| {
             let (at, answer) = talk.answer_after(index)?;
-            let refusal = answer.first_of(&[Cue::PriceRefused]);
-            let acceptance = answer.first_of(&[Cue::PriceAccepted]);
+            let refusal = answer.affirmed(Cue::PriceRefused).next();
+            let acceptance = answer.affirmed(Cue::PriceAccepted).next();
             let (accepted, hit) = match (refusal, acceptance) {
                 (_, Some(taken)) if refusal.is_none_or(|no| no.from < taken.from) => (true, taken),
                 (Some(no), _) => (false, no),
@@ -248,7 +210,12 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
         .or_else(|| {
             let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
             talk.asked_before(index)
-                .filter(|line| !amounts(line).is_empty())
+                .filter(|line| names_price(line))
                 .map(|_| (false, Place::from((index, hit))))
         })
+}
+
+/// Whether the company says what something costs.
+fn names_price(line: &Line) -> bool {
+    amounts(line).iter().any(|amount| amount.explicit || line.has(Cue::PriceStatement))
 }

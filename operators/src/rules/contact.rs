@@ -1,167 +1,17 @@
-//! Name, phone, email and street address as said or written by the caller.
+//! Phone, email and street address as said or written by the caller; the name is in `names`.
 
 use super::cue::Cue;
 use super::fact::Fact;
-use super::numbers::digit;
+use super::fields::Field;
+use super::names;
+use super::roles::{COMPASS, Role, STREETS, street_end};
 use super::turns::{Conversation, Line};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::OnceLock;
 
-/// Digits of a US number, without and with the country code.
-const PHONE_DIGITS: usize = 10;
-/// Words of a name.
-const NAME_WORDS_MAX: usize = 3;
-
-/// Words that follow "this is" or "I'm" and are no name.
-const NOT_NAMES: &[&str] = &[
-    "a",
-    "an",
-    "the",
-    "in",
-    "at",
-    "on",
-    "not",
-    "just",
-    "looking",
-    "calling",
-    "interested",
-    "trying",
-    "with",
-    "from",
-    "my",
-    "your",
-    "it",
-    "about",
-    "for",
-    "going",
-    "so",
-    "very",
-    "really",
-    "and",
-    "regarding",
-    "here",
-    "there",
-    "still",
-    "actually",
-    "also",
-    "thinking",
-    "wondering",
-    "hoping",
-    "sorry",
-    "sure",
-    "fine",
-    "good",
-    "great",
-    "okay",
-    "ok",
-    "is",
-    "to",
-    "yes",
-    "no",
-    "home",
-    "free",
-    "available",
-    "ready",
-    "retired",
-    "flexible",
-    "buying",
-    "moving",
-    "getting",
-    "wanting",
-    "needing",
-    "having",
-    "doing",
-    "gonna",
-    "the",
-    "all",
-    "right",
-    "out",
-    "up",
-    "off",
-    "over",
-    "one",
-    "two",
-    "again",
-    "what",
-    "how",
-    "when",
-    "where",
-    "who",
-    "buckeye",
-    "urgent",
-    "important",
-    "kind",
-    "like",
-    "renting",
-    "open",
-    "only",
-    "down",
-    "located",
-    "near",
-    "el",
-    "la",
-    "los",
-    "un",
-    "una",
-    "de",
-    "dueno",
-    "duena",
-    "para",
-    "interesado",
-    "interesada",
-    "buscando",
-    "llamando",
-    "en",
-    "por",
-    "mi",
-    "su",
-    "tuesday",
-    "monday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "i",
-    "im",
-    "we",
-    "were",
-    "our",
-    "been",
-    "probably",
-    "around",
-    "done",
-    "next",
-    "than",
-    "that",
-    "this",
-    "more",
-    "now",
-    "new",
-    "as",
-    "by",
-    "because",
-    "but",
-    "or",
-    "if",
-    "whatever",
-    "homeowner",
-    "owner",
-    "both",
-    "too",
-    "he",
-    "she",
-    "they",
-    "you",
-];
-/// Words that end a name.
-const NAME_ENDS: &[&str] = &[
-    "calling", "and", "from", "with", "i", "im", "we", "at", "here", "over", "in", "on", "uh", "my", "is",
-    "the", "we're", "were", "ive", "weve", "id", "out", "again", "speaking", "number", "live", "y", "estoy",
-    "de", "para", "wanting", "looking", "about", "a", "your", "you", "hi", "hey", "who", "so", "phone",
-    "yes", "yeah", "just", "filled", "spoke", "but", "zip", "email", "it", "its", "que", "vivo", "tengo",
-];
+/// Words of a street's name without its kind: "2260 east hale".
+const BARE_STREET_WORDS_MAX: usize = 2;
 
 /// The ways to reach the caller.
 #[derive(Debug)]
@@ -174,231 +24,22 @@ pub(super) struct Contact {
 
 pub(super) fn contact(talk: &Conversation) -> Contact {
     let last = |find: &dyn Fn(usize, &Line) -> Option<Fact<String>>| {
-        talk.caller().filter_map(|(index, line)| find(index, line)).last()
+        talk.caller().rev().find_map(|(index, line)| find(index, line))
     };
     Contact {
-        name: name(talk),
-        phone: last(&|index, line| phone(talk, index, line)),
+        name: names::name(talk),
+        phone: last(&phone),
         email: last(&email),
         address: last(&|index, line| address(talk, index, line)),
     }
 }
 
-fn name(talk: &Conversation) -> Option<Fact<String>> {
-    form_name(talk).or_else(|| {
-        let said: Vec<Fact<String>> =
-            talk.caller().filter_map(|(index, line)| said_name(talk, index, line)).collect();
-        // "Rachel" at first and "Rachel Kim" later are one person: the fuller name is the name.
-        said.into_iter().fold(None, |best: Option<Fact<String>>, fact| match best {
-            Some(best) if best.value.split(' ').count() >= fact.value.split(' ').count() => Some(best),
-            _ => Some(fact),
-        })
-    })
-}
-
-fn form_name(talk: &Conversation) -> Option<Fact<String>> {
-    let field = |wanted: &dyn Fn(&str) -> bool| {
-        talk.caller().find(|(_, line)| {
-            line.label.as_deref().is_some_and(wanted)
-                && line.word_count() <= 5
-                && line.numbers.iter().all(|n| n.value < 2.0)
-        })
-    };
-    let whole = |line: &Line| line.raw.trim().to_owned();
-    let first = field(&|label| {
-        label.contains("first") && label.contains("name") || label == "fname" || label == "nombre"
-    });
-    let last = field(&|label| {
-        label.contains("last") && label.contains("name")
-            || label.contains("surname")
-            || label.contains("apellido")
-            || label == "lname"
-    });
-    if let (Some((index, first)), Some((_, last))) = (first, last) {
-        return Some(Fact::at(format!("{} {}", whole(first), whole(last)), index, 0..first.word_count()));
-    }
-    let any = field(&|label| {
-        (label.contains("name") || label.contains("nombre"))
-            && !["company", "business", "street", "user", "form", "campaign", "project", "city", "file"]
-                .iter()
-                .any(|no| label.contains(no))
-    });
-    let (index, line) = any?;
-    let text = whole(line);
-    let plausible = text.contains(' ') || text.starts_with(char::is_uppercase);
-    (plausible && !text.to_lowercase().contains("test")).then(|| Fact::at(text, index, 0..line.word_count()))
-}
-
-fn said_name(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String>> {
-    if line.label.is_some() && !super::budget::is_message_field(line.label.as_deref()) {
+fn phone(index: usize, line: &Line) -> Option<Fact<String>> {
+    if line.field.is_some_and(|field| !field.is_free() && field != Field::Phone) {
         return None;
     }
-    let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::NameQuestion));
-    let introduced = line.cues(Cue::NameIntro).find_map(|hit| {
-        let lead = line.tokens.words(hit.from..hit.to);
-        let firm = matches!(
-            lead,
-            "my name is" | "my names" | "name is" | "me llamo" | "mi nombre es" | "the names" | "names"
-        );
-        let weak = matches!(lead, "im" | "its" | "soy" | "name" | "call me");
-        match lead {
-            "here" | "speaking" => before_here(line, hit.from),
-            _ => {
-                let span = name_span(line, hit.to, firm)?;
-                let capital = is_capitalised(line, span.start);
-                let opening = hit.from <= 6 || asked;
-                let believed =
-                    firm || capital && (opening || !weak) || lead == "this is" && opening && lower_case(line);
-                let place = weak && line.tokens.words(span.end..span.end + 1) == "here";
-                (believed && !place).then_some(span)
-            }
-        }
-    });
-    let answered = || {
-        let start = (0..line.word_count()).find(|at| {
-            !matches!(
-                line.tokens.word(*at),
-                "sure"
-                    | "yes"
-                    | "yeah"
-                    | "ok"
-                    | "okay"
-                    | "its"
-                    | "the"
-                    | "my"
-                    | "name"
-                    | "is"
-                    | "im"
-                    | "so"
-                    | "this"
-            )
-        })?;
-
-        name_span(line, start, true).filter(|span| {
-            asked
-                && (is_capitalised(line, span.start) || lower_case(line) && span.len() >= 2)
-                && !line.has(Cue::CallerOpening)
-        })
-    };
-    let signed = || {
-        let at = line.word_count().checked_sub(1)?;
-        let text_end =
-            (0..line.word_count()).rev().find(|at| line.tokens.word(*at).chars().all(char::is_alphabetic))?;
-        let single_sentence = line.tokens.sentence_range(line.tokens.sentence(text_end)).len();
-        let mut span =
-            name_span(line, line.tokens.sentence_range(line.tokens.sentence(text_end)).start, true)?;
-        let reach = phone(talk, index, line).is_some();
-        let short = single_sentence <= 2 || reach && span.start + 2 >= at;
-        span.end = span.end.min(text_end + 1);
-        (short && reach && is_capitalised(line, span.start) || reach && first_or_pair(line, &span))
-            .then_some(span)
-    };
-    let span = introduced.or_else(answered).or_else(|| {
-        if asked
-            || talk.channel == leadline_schemas::score::Channel::Text
-            || talk.channel == leadline_schemas::score::Channel::Call
-        {
-            signed()
-        } else {
-            None
-        }
-    })?;
-    let text = line.raw.get(line.tokens.raw_range(span.clone())?)?.trim_end_matches("'s").to_owned();
-    // "Whitfield. Aaron Whitfield."
-    let next = name_span(line, span.end, true).filter(|next| {
-        span.len() == 1 && next.len() == 2 && line.tokens.word(next.end - 1) == line.tokens.word(span.start)
-    });
-    if let Some(next) = next {
-        let text = line.raw.get(line.tokens.raw_range(next.clone())?)?.to_owned();
-        return Some(Fact::at(text, index, next));
-    }
-    Some(Fact::at(text, index, span))
-}
-
-/// A name that opens an answer that also has the number: "Katie Olson, 612 ..."
-fn first_or_pair(line: &Line, span: &Range<usize>) -> bool {
-    span.end <= 4
-        && is_capitalised(line, span.start)
-        && line.tokens.list.get(span.end - 1).is_some_and(|token| token.comma)
-}
-
-/// "Lisa here"
-fn before_here(line: &Line, at: usize) -> Option<Range<usize>> {
-    let start = at.checked_sub(1)?;
-    let first = at <= 4 && is_capitalised(line, start) && !NOT_NAMES.contains(&line.tokens.word(start));
-    (first && line.tokens.sentence(start) == line.tokens.sentence(at)).then_some(start..at)
-}
-
-fn lower_case(line: &Line) -> bool {
-    !line.raw.contains(char::is_uppercase)
-}
-
-fn is_capitalised(line: &Line, at: usize) -> bool {
-    let raw = line.tokens.list.get(at).and_then(|token| line.raw.get(token.raw.clone()));
-    raw.is_some_and(|word| word.starts_with(char::is_uppercase))
-}
-
-fn name_span(line: &Line, start: usize, firm: bool) -> Option<Range<usize>> {
-    let capital = is_capitalised(line, start);
-    let sentence = line.tokens.sentence(start);
-    let mut end = start;
-    while end < start + NAME_WORDS_MAX && end < line.word_count() && line.tokens.sentence(end) == sentence {
-        let word = line.tokens.word(end);
-        let fits = word.chars().all(char::is_alphabetic)
-            && !NAME_ENDS.contains(&word)
-            && digit(word).is_none()
-            && (end > start || !NOT_NAMES.contains(&word))
-            && (!capital || is_capitalised(line, end));
-        if !fits || end > start && NOT_NAMES.contains(&word) {
-            break;
-        }
-        end += 1;
-        if line.tokens.list.get(end - 1).is_some_and(|token| token.comma) {
-            break;
-        }
-    }
-    // Without capitals a name is at most two words.
-    let end = if capital { end } else { end.min(start + 2) };
-    (end > start && (capital || firm || lower_case(line))).then_some(start..end)
-}
-
-fn phone(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String>> {
-    let tokens = &line.tokens;
-    let mut at = 0;
-    let mut found = None;
-    while at < line.word_count() {
-        let start = at;
-        let mut digits = String::new();
-        while let Some(more) = figures(tokens.word(at)).filter(|_| at < line.word_count()) {
-            digits.push_str(&more);
-            at += 1;
-        }
-        let trimmed = if digits.len() == PHONE_DIGITS + 1 {
-            digits.strip_prefix('1').unwrap_or(&digits)
-        } else {
-            &digits
-        };
-        if trimmed.len() == PHONE_DIGITS && !trimmed.starts_with(['0', '1']) {
-            found = Some(Fact::at(trimmed.to_owned(), index, start..at));
-        }
-        at = at.max(start + 1);
-    }
-    let field = line.label.as_deref().is_none_or(|label| !label.contains("email") && !label.contains("zip"));
-    let _ = talk;
-    found.filter(|_| field)
-}
-
-/// The digits of a word of a phone number, in figures or spelled ("oh" is zero).
-fn figures(word: &str) -> Option<String> {
-    if word == "-" || word == "plus" {
-        return Some(String::new());
-    }
-    if let Some(digit) = digit(word) {
-        return Some(digit.to_string());
-    }
-    let plain = word.starts_with(|c: char| c.is_ascii_digit())
-        && word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-'));
-    plain.then(|| word.chars().filter(char::is_ascii_digit).collect())
+    let (digits, span) = line.runs.iter().flat_map(|run| run.phones()).last()?;
+    Some(Fact::at(digits, index, span))
 }
 
 fn email(index: usize, line: &Line) -> Option<Fact<String>> {
@@ -413,147 +54,156 @@ fn email(index: usize, line: &Line) -> Option<Fact<String>> {
     spoken_email(index, line)
 }
 
+/// Ends of a mail host as they are said.
+const ENDINGS: &[&str] = &["com", "net", "org", "edu", "gov", "us", "biz", "info", "io", "co", "mx", "es"];
+/// Hosts that are said without "dot com".
+const HOSTS: &[&str] = &["gmail", "yahoo", "hotmail", "outlook", "aol", "icloud", "comcast"];
+/// Words before an address that are none of it.
+const BEFORE_EMAIL: &[&str] = &[
+    "is", "its", "email", "info", "es", "a", "to", "me", "at", "my", "that", "thats", "the", "and", "correo", "address",
+    "send", "just", "its", "yeah", "yes", "sure", "ok", "okay", "mail", "mi", "on", "email,", "use", "try", "be", "would",
+    "something", "stuff", "reach", "can", "you", "it",
+];
+
 /// "jenny dot walsh at gmail dot com"
 fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
-    const HOSTS: &[&str] = &[
-        "gmail",
-        "yahoo",
-        "hotmail",
-        "outlook",
-        "aol",
-        "icloud",
-        "comcast",
-        "msn",
-        "live",
-        "att",
-        "verizon",
-        "sbcglobal",
-        "protonmail",
-        "me",
-        "mac",
-        "bellsouth",
-        "cox",
-    ];
     let tokens = &line.tokens;
-    let at = (0..line.word_count()).find(|at| {
+    let at = (1..line.word_count()).find(|at| {
+        let dotted = (2..=4).any(|step| matches!(tokens.word(at + step), "dot" | "punto") && ENDINGS.contains(&tokens.word(at + step + 1)));
+        let joined = tokens.word(at + 2) == "com" || tokens.word(at + 1).ends_with("com") && HOSTS.iter().any(|host| tokens.word(at + 1).starts_with(host));
         matches!(tokens.word(*at), "at" | "arroba")
-            && (HOSTS.contains(&tokens.word(at + 1)) || matches!(tokens.word(at + 2), "dot" | "punto"))
-            && !tokens.word(at + 2).is_empty()
+            && tokens.sentence(*at) == tokens.sentence(at + 1)
+            && (dotted && !tokens.word(at + 1).is_empty() || HOSTS.contains(&tokens.word(at + 1)) && (joined || dotted) || joined)
     })?;
-    let joiner = |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen");
+    let joiner = |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen" | "period");
     let mut start = at;
     while let Some(before) = start.checked_sub(1) {
+        let word = tokens.word(before);
         let adjoining = start == at
             || joiner(tokens.word(start))
-            || joiner(tokens.word(before))
-            || tokens.word(before).len() == 1
+            || joiner(word)
+            || word.len() == 1 && word != "i" && word != "a"
+            || tokens.word(start).len() == 1
             || tokens.word(start).chars().all(|c| c.is_ascii_digit());
-        let stop = matches!(tokens.word(before), "is" | "its" | "email" | "info" | "es" | "a" | "to" | "me")
-            && !joiner(tokens.word(start));
-        if !adjoining || stop {
+        let stop = BEFORE_EMAIL.contains(&word) && !joiner(tokens.word(start)) || line.pauses_after(before) && start < at;
+        if !adjoining || stop || start < at && line.pauses_after(before) {
             break;
         }
         start = before;
     }
     let mut end = at + 1;
     while end < line.word_count()
-        && (end == at + 1 || joiner(tokens.word(end)) || joiner(tokens.word(end - 1)))
+        && (end == at + 1 || joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com")
     {
         end += 1;
     }
-    let spell = |range: Range<usize>| {
-        range
-            .map(|at| match tokens.word(at) {
-                "dot" | "punto" => ".",
-                "underscore" => "_",
-                "dash" | "hyphen" | "guion" => "-",
-                word => word,
-            })
-            .collect::<String>()
-    };
-    let (user, host) = (spell(start..at), spell(at + 1..end));
-    let host = if host.contains('.') {
-        host
-    } else if host == "gmailcom" {
-        "gmail.com".into()
-    } else {
-        host
+    let (user, host) = (spell(line, start..at), spell(line, at + 1..end));
+    let host = match host.strip_suffix("com") {
+        Some(name) if !host.contains('.') && !name.is_empty() => format!("{name}.com"),
+        _ => host,
     };
     (!user.is_empty() && host.contains('.')).then(|| Fact::at(format!("{user}@{host}"), index, start..end))
 }
 
-const STREETS: &[&str] = &[
-    "street",
-    "st",
-    "avenue",
-    "ave",
-    "road",
-    "rd",
-    "drive",
-    "dr",
-    "lane",
-    "ln",
-    "boulevard",
-    "blvd",
-    "court",
-    "ct",
-    "circle",
-    "cir",
-    "way",
-    "place",
-    "pl",
-    "terrace",
-    "trail",
-    "parkway",
-    "pkwy",
-    "highway",
-    "hwy",
-    "loop",
-    "cove",
-    "ridge",
-    "run",
-    "square",
-];
-
-/// "4412 Willow Bend Drive": a number, one to four words, a kind of street.
-fn address(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String>> {
-    let label = line.label.as_deref();
-    let tokens = &line.tokens;
-    let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::CityQuestion));
-    for number in &line.numbers {
-        let number_text = tokens.words(number.from..number.to);
-        if number.money || number.to > number.from + 3 || number.scale > 1.0 {
-            continue;
-        }
-        let from = number.from;
-        for width in 1..=4 {
-            let at = number.to + width;
-            if at >= line.word_count() || tokens.sentence(at) != tokens.sentence(from) {
-                break;
-            }
-            if STREETS.contains(&tokens.word(at)) {
-                let mut end = at + 1;
-                if matches!(
-                    tokens.word(end),
-                    "north" | "south" | "east" | "west" | "n" | "s" | "e" | "w" | "nw" | "ne" | "sw" | "se"
-                ) {
-                    end += 1;
-                }
-                let plausible = !number_text.is_empty()
-                    && number.value >= 1.0
-                    && !["way", "run", "place", "square"].contains(&tokens.word(at))
-                    || asked
-                    || is_capitalised(line, at);
-                if plausible {
-                    let text = line.raw.get(tokens.raw_range(from..end)?)?.to_owned();
-                    return Some(Fact::at(text, index, from..end));
-                }
-            }
+fn spell(line: &Line, range: Range<usize>) -> String {
+    let mut text = String::new();
+    for at in range {
+        match line.tokens.word(at) {
+            "dot" | "punto" | "period" => text.push('.'),
+            "underscore" => text.push('_'),
+            "dash" | "hyphen" | "guion" => text.push('-'),
+            word => match super::numbers::digit(word) {
+                Some(digit) => text.push(digit),
+                None => text.push_str(word),
+            },
         }
     }
-    let field = label.is_some_and(|label| {
-        (label.contains("address") || label.contains("direccion")) && !label.contains("email")
+    text
+}
+
+/// "4412 Willow Bend Drive": a number, one to four words, a kind of street; and what is asked for or called an address.
+fn address(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String>> {
+    if line.field == Some(Field::Address) {
+        let words = line.word_count();
+        let has_street = line.numbers.first().is_some_and(|number| number.from == 0) && words >= 2;
+        let end = street_address(line).map_or(words, |span| span.end);
+        let text = line.quote(0..end)?.to_owned();
+        return has_street.then(|| Fact::at(text, index, 0..end));
+    }
+    if !line.is_free() {
+        return None;
+    }
+    let asked = talk.asked_before(index).is_some_and(|before| {
+        before.has(Cue::CityQuestion) && before.has_word(&["address", "street", "direccion", "where", "wheres"])
     });
-    (field && line.word_count() >= 3)
-        .then(|| Fact::at(line.raw.trim().to_owned(), index, 0..line.word_count()))
+    let span = street_address(line).or_else(|| bare_address(line).filter(|_| asked))?;
+    Some(Fact::at(line.quote(span.clone())?.to_owned(), index, span))
+}
+
+/// The house number with the street that follows.
+fn street_address(line: &Line) -> Option<Range<usize>> {
+    let tokens = &line.tokens;
+    line.numbers.iter().filter(|number| number.role == Role::Place).find_map(|number| {
+        let end = street_end(tokens, number.to)?;
+        // "twenty two sixty east hale drive": the number came in pieces.
+        let from = first_piece(line, number.from);
+        let kind = tokens.word(end - 1);
+        let vague = matches!(kind, "way" | "run" | "place" | "square" | "row" | "path" | "point" | "pass" | "walk" | "bend" | "creek" | "glen" | "trace" | "hollow" | "ridge" | "landing" | "crossing" | "loop");
+        let plausible = !vague || line.is_capital(end - 1) || line.is_lower_case() && number.value >= 100.0;
+        let named = tokens.word(number.to).chars().any(char::is_alphabetic) || kind == "street" || kind == "st";
+        if !plausible || !named || number.money {
+            return None;
+        }
+        Some(from..unit_end(line, compass_end(line, end)))
+    })
+}
+
+/// Pieces of a spelled house number that stand right before: "twenty two" of "twenty two sixty".
+fn first_piece(line: &Line, from: usize) -> usize {
+    let digits = |at: usize| line.numbers.iter().find(|number| number.to == at && number.scale == 1.0 && !number.money);
+    match digits(from) {
+        Some(before) if !line.pauses_after(before.to - 1) && before.value < 100.0 => first_piece(line, before.from),
+        _ => from,
+    }
+}
+
+/// "Avenue South"
+fn compass_end(line: &Line, end: usize) -> usize {
+    let same = line.tokens.sentence(end) == line.tokens.sentence(end - 1) && !line.pauses_after(end - 1);
+    if same && COMPASS.contains(&line.tokens.word(end)) { end + 1 } else { end }
+}
+
+/// ", unit 3012"
+fn unit_end(line: &Line, end: usize) -> usize {
+    let unit = matches!(line.tokens.word(end), "unit" | "apt" | "apartment" | "suite" | "no" | "lot" | "depto");
+    let number = line.numbers.iter().find(|number| number.from == end + 1 && number.scale == 1.0);
+    match number {
+        Some(number) if unit && line.tokens.sentence(end) == line.tokens.sentence(number.from) => number.to,
+        _ => end,
+    }
+}
+
+/// "6012 West Orangewood" in answer to the question: a number with a capitalised name or a point of the compass.
+fn bare_address(line: &Line) -> Option<Range<usize>> {
+    let tokens = &line.tokens;
+    line.numbers.iter().find_map(|number| {
+        let start = number.to;
+        let house = number.scale == 1.0 && !number.money && number.value >= 10.0 && matches!(number.role, Role::Open | Role::Place | Role::Code | Role::Measure);
+        let compass = COMPASS.contains(&tokens.word(start));
+        let mut end = if compass { start + 1 } else { start };
+        while end < start + BARE_STREET_WORDS_MAX + usize::from(compass)
+            && tokens.sentence(end) == tokens.sentence(number.from)
+            && tokens.word(end).chars().all(char::is_alphabetic)
+            && !tokens.word(end).is_empty()
+            && (line.is_capital(end) || compass && line.is_lower_case())
+        {
+            end += 1;
+            if line.pauses_after(end - 1) {
+                break;
+            }
+        }
+        let named = end > start + usize::from(compass);
+        (house && named && (compass || number.value >= 100.0) && !STREETS.contains(&tokens.word(start)))
+            .then(|| first_piece(line, number.from)..end)
+    })
 }

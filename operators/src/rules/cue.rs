@@ -25,6 +25,7 @@ pub(super) enum Cue {
     AppointmentConfirmed,
     AreaRefusal,
     TradeRefusal,
+    PriceStatement,
     AgentOther,
     // Money
     #[serde(rename = "budget_cue")]
@@ -35,6 +36,7 @@ pub(super) enum Cue {
     PriceAccepted,
     PriceRefused,
     MoneyNoObject,
+    NoMoney,
     MonthlyPayment,
     PriceQuestion,
     CeilingBefore,
@@ -64,13 +66,16 @@ pub(super) enum Cue {
     OthersDecide,
     // Engagement
     CallerOpening,
+    Wish,
     Agreed,
     Declined,
     OffersTimes,
     ReadyToBook,
     CallBack,
     Hostile,
+    Withdrawn,
     Project,
+    Property,
     // Facts
     NameIntro,
     Elsewhere,

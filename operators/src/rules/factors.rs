@@ -32,21 +32,21 @@ pub(super) fn factors(seen: &Understanding<'_>) -> Factors {
 }
 
 fn budget(seen: &Understanding<'_>) -> u8 {
-    let top = seen.budget.amount.as_ref().map(|fact| fact.value.top());
+    let amount = seen.budget.amount.as_ref().map(|fact| &fact.value);
     let least = seen.min_budget.unwrap_or(0) as f64;
-    let open_ended = seen.budget.amount.as_ref().is_some_and(|fact| fact.value.max.is_none());
-    match (seen.budget.stance, top) {
-        (Stance::Stated, Some(top)) if top < least && !open_ended => 4,
-        (Stance::Stated, _) if seen.budget.refused => 10,
-        (Stance::Stated, _) => 24,
-        (Stance::Insured, _) => 24,
-        (Stance::Ample, _) => 21,
-        (Stance::Accepted, _) => 19,
-        (Stance::Vague, _) => 16,
-        (Stance::Refused, _) => 4,
-        (Stance::Withheld, _) => 9,
-        (Stance::Unknown | Stance::Silent, _) => 12,
-    }
+    let below = amount.is_some_and(|amount| amount.top() < least && amount.max.is_some());
+    let points = match seen.budget.stance {
+        Stance::Stated if below => 4,
+        Stance::Stated if seen.budget.refused => 10,
+        Stance::Stated | Stance::Insured => 24,
+        Stance::Ample => 21,
+        Stance::Accepted => 19,
+        Stance::Vague => 15,
+        Stance::Unknown | Stance::Silent => 12,
+        Stance::Withheld => 9,
+        Stance::Refused | Stance::Lacking => 4,
+    };
+    if seen.authority.withdrawn.is_some() { points.min(8) } else { points }
 }
 
 fn timeline(seen: &Understanding<'_>) -> u8 {
@@ -54,22 +54,26 @@ fn timeline(seen: &Understanding<'_>) -> u8 {
     if when.urgency.as_ref().is_some_and(|fact| fact.value == Urgency::Emergency) {
         return 25;
     }
+    let pressing = when.urgency.as_ref().is_some_and(|fact| fact.value == Urgency::Urgent);
     let plain = match when.timeline.as_ref().map(|fact| fact.value) {
         Some(Timeline::Now0To30Days) => 24,
+        Some(Timeline::OneToThreeMonths) if when.fixed_date => 21,
         Some(Timeline::OneToThreeMonths) => 19,
-        Some(Timeline::ThreeToSixMonths) => 12,
+        Some(Timeline::ThreeToSixMonths) => 13,
         Some(Timeline::SixMonthsPlus) => 5,
         Some(Timeline::Researching) => 4,
-        None if when.fixed_date => 19,
+        None if pressing => 19,
+        None if when.fixed_date => 17,
+        None if seen.authority.ready.is_some() => 17,
         None if when.no_hurry => 8,
-        None if when.urgency.is_some() => 18,
-        None if seen.authority.appointment.is_some() || seen.authority.ready.is_some() => 14,
+        None if seen.authority.appointment.is_some() => 15,
+        None if seen.authority.offers_times.is_some() => 12,
         None => 10,
     };
-    let hurry_off = if when.no_hurry && plain < 22 { 2 } else { 0 };
-    let plain = if when.fixed_date && plain == 19 { 21 } else { plain };
-    let conditional = when.conditional && seen.authority.appointment.is_none() && plain < 22;
-    if conditional { plain.min(12) } else { plain - hurry_off.min(plain) }
+    let booked = seen.authority.appointment.is_some();
+    let plain = if when.conditional && !booked && plain < 22 { plain.min(13) } else { plain };
+    let plain = if when.no_hurry && (9..22).contains(&plain) { plain - 2 } else { plain };
+    if seen.authority.withdrawn.is_some() { plain.min(4) } else { plain }
 }
 
 fn scope_area(seen: &Understanding<'_>) -> u8 {
@@ -80,10 +84,10 @@ fn scope_area(seen: &Understanding<'_>) -> u8 {
         (Fit::Outside, _, _) => 4,
         (Fit::Inside | Fit::Anywhere, true, true) => 24,
         (Fit::Inside | Fit::Anywhere, true, false) => 22,
-        (Fit::Inside | Fit::Anywhere, false, _) => 13,
-        (Fit::Unknown, true, true) => 17,
-        (Fit::Unknown, true, false) => 14,
-        (Fit::Unknown, false, _) => 9,
+        (Fit::Inside | Fit::Anywhere, false, _) => 14,
+        (Fit::Unknown, true, true) => 19,
+        (Fit::Unknown, true, false) => 16,
+        (Fit::Unknown, false, _) => 10,
     }
 }
 
@@ -92,29 +96,25 @@ fn authority(seen: &Understanding<'_>) -> u8 {
     let maker = who.decision_maker.as_ref().map(|fact| fact.value);
     let booked = who.appointment.is_some();
     let offers = who.offers_times.is_some() || who.ready.is_some();
-    let owner =
-        who.owner.is_some() || matches!(maker, Some(DecisionMaker::Sole | DecisionMaker::BothPresent));
+    let decides = matches!(maker, Some(DecisionMaker::Sole | DecisionMaker::BothPresent));
+    let owner = who.owner.is_some() || decides;
     let put_off = who.declined.is_some();
-    let base = match maker {
+    match maker {
         _ if who.hostile.is_some() => 2,
+        _ if who.withdrawn.is_some() => 6,
         Some(DecisionMaker::RenterLandlord) => 5,
         Some(DecisionMaker::SpouseAbsent) if booked => 18,
         Some(DecisionMaker::SpouseAbsent) => 12,
         _ if who.others.is_some() && booked => 18,
         _ if who.others.is_some() => 12,
         _ if booked => 24,
-        _ if offers && !put_off => {
-            if owner {
-                23
-            } else {
-                20
-            }
-        }
+        _ if offers && !put_off && owner => 22,
+        _ if offers && !put_off => 20,
+        _ if owner && put_off => 17,
         _ if owner => 18,
-        _ if put_off && seen.reachable => 13,
+        _ if put_off && seen.reachable => 15,
         _ if put_off => 11,
-        _ if seen.reachable => 14,
+        _ if seen.reachable => 16,
         _ => 12,
-    };
-    if put_off && base > 16 && !booked { base - 1 } else { base }
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::cue::Cue;
 use super::fact::{Fact, Place};
-use super::turns::Conversation;
+use super::numbers::Number;
+use super::roles::Role;
+use super::turns::{Conversation, Line};
 
 /// Years in which a house that is remodeled today may have been built.
 const YEARS: std::ops::RangeInclusive<f64> = 1750.0..=2030.0;
@@ -17,6 +19,9 @@ const ENGLISH: &[&str] = &[
     "the", "and", "to", "my", "i", "is", "for", "we", "you", "it", "of", "that", "have", "want", "need",
     "im", "this", "are", "in", "a", "on", "yes", "with", "do", "at", "hi",
 ];
+
+/// Spanish words from which it is the caller's language; a "gracias" is none.
+const SPANISH_WORDS_MIN: usize = 3;
 
 /// Facts beside the score.
 #[derive(Debug, Default)]
@@ -46,14 +51,7 @@ fn said(talk: &Conversation, yes: Cue, no: Cue) -> Option<Fact<bool>> {
     let place = talk
         .caller()
         .filter_map(|(index, line)| {
-            let hit = line.cues(yes).find(|hit| {
-                let negated = line.cues(Cue::Negator).any(|not| {
-                    not.to <= hit.from
-                        && hit.from <= not.to + 2
-                        && line.tokens.sentence(not.from) == line.tokens.sentence(hit.from)
-                });
-                !negated && !line.in_sentence(no, hit.from)
-            })?;
+            let hit = line.affirmed(yes).find(|hit| !line.in_sentence(no, hit.from))?;
             Some(Place::from((index, *hit)))
         })
         .next();
@@ -64,33 +62,39 @@ fn said(talk: &Conversation, yes: Cue, no: Cue) -> Option<Fact<bool>> {
     }
 }
 
+/// "Built in 1974", "a 1926 bungalow", and the answer to "what year was it built?".
 fn year_built(talk: &Conversation) -> Option<Fact<u16>> {
-    talk.caller()
-        .flat_map(|(index, line)| line.numbers.iter().map(move |number| (index, line, number)))
-        .filter_map(|(index, line, number)| {
-            let year = (number.year || number.value.fract() == 0.0 && number.value >= 1_750.0)
-                && !number.money
-                && YEARS.contains(&number.value);
-            let field =
-                line.label.as_deref().is_some_and(|label| label.contains("year") || label.contains("built"));
-            let built = line.cues(Cue::BuiltIn).any(|hit| {
-                hit.from < number.from
-                    && number.from <= hit.to + 3
-                    && line.tokens.sentence(hit.from) == line.tokens.sentence(number.from)
-            });
-            let other =
-                line.cues(Cue::NotHouseYear).any(|hit| {
-                    hit.to <= number.from
-                        && number.from <= hit.to + 5
-                        && line.tokens.sentence(hit.from) == line.tokens.sentence(number.from)
-                }) && !line.tokens.words(number.from.saturating_sub(4)..number.from).contains("built");
-            let value = number.value as u16;
-            (year && (field || built && !other)).then(|| Fact::at(value, index, number.from..number.to))
-        })
-        .last()
+    let found = talk.caller().filter(|(_, line)| line.is_free()).flat_map(|(index, line)| {
+        let asked = talk.asked_before(index).is_some_and(|before| {
+            before.has_word(&["year", "built", "old"]) && before.has_word(&["house", "home", "built", "it", "property"])
+        });
+        let years = line.numbers.iter().filter(|number| {
+            number.year && matches!(number.role, Role::Year | Role::Open) && !number.money && YEARS.contains(&number.value)
+        });
+        years.filter(move |year| asked || is_of_house(line, year)).map(move |year| (index, year))
+    });
+    let (index, year) = found.last()?;
+    Some(Fact::at(year.value as u16, index, year.from..year.to))
 }
 
-/// The caller's language; `None` when too little is said.
+fn is_of_house(line: &Line, year: &Number) -> bool {
+    const HOUSES: &[&str] = &[
+        "house", "home", "bungalow", "craftsman", "colonial", "ranch", "victorian", "tudor", "brick", "build", "rowhouse",
+        "brownstone", "farmhouse", "cottage", "duplex", "rambler", "construction", "split",
+    ];
+    let sentence = line.tokens.sentence(year.from);
+    let near = |cue: Cue, words: usize| {
+        line.cues(cue).any(|hit| {
+            hit.from < year.from && year.from <= hit.to + words && line.tokens.sentence(hit.from) == sentence
+        })
+    };
+    let named = (year.to..year.to + 2)
+        .any(|at| HOUSES.contains(&line.tokens.word(at)) && line.tokens.sentence(at) == sentence);
+    let built = line.tokens.words(year.from.saturating_sub(4)..year.from).contains("built");
+    named || near(Cue::BuiltIn, 3) && (built || !near(Cue::NotHouseYear, 5))
+}
+
+/// Spanish, where the caller speaks more of it than English. English is what is expected: nobody says so.
 fn language(talk: &Conversation) -> Option<&'static str> {
     let count = |list: &[&str]| {
         talk.caller()
@@ -99,9 +103,5 @@ fn language(talk: &Conversation) -> Option<&'static str> {
             .count()
     };
     let (spanish, english) = (count(SPANISH), count(ENGLISH));
-    match (spanish, english) {
-        (spanish, english) if spanish >= 2 && spanish > english => Some("es"),
-        (spanish, english) if english >= 2 && english >= spanish => Some("en"),
-        _ => None,
-    }
+    (spanish >= SPANISH_WORDS_MIN && spanish > english).then_some("es")
 }

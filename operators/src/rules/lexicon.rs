@@ -1,21 +1,20 @@
-//! The phrase lists of `data/*.toml`, compiled once into one automaton that finds them all in one pass.
+//! The phrase lists of `data/*.toml`, compiled once into one automaton over words that finds them all in one pass.
 //!
-//! Phrase notation: `(a|b)` is a choice, `[a|b]` an optional choice, a trailing `*` allows any ending of the word,
-//! and ` .. ` allows up to [`GAP_WORDS_MAX`] words between the two sides, within one sentence.
+//! Phrase notation: `(a|b)` is a choice, `[a|b]` an optional choice, both may hold several words and each other; a
+//! trailing `*` allows any ending of the word; ` .. ` allows up to [`GAP_WORDS_MAX`] words in between. A phrase never
+//! reaches over the end of a sentence.
 
 use super::cue::Cue;
 use super::tokens::{Tokens, normal};
-use aho_corasick::AhoCorasick;
 use leadline_schemas::score::{Class, ProjectType};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
 /// Words that ` .. ` may span; more would join unrelated clauses of a recogniser's endless sentence.
-const GAP_WORDS_MAX: usize = 5;
-
-/// Expansions of one phrase; a phrase that needs more is written as two.
-const EXPANSIONS_MAX: usize = 400;
+const GAP_WORDS_MAX: u8 = 5;
+/// Places in phrases that may be open at one word; a text that keeps more open is hostile, and loses the rest.
+const OPEN_MAX: usize = 4_096;
 
 /// What a phrase speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +35,36 @@ pub(super) struct Hit {
 /// All phrase lists, ready to search.
 #[derive(Debug, Default)]
 pub(super) struct Lexicon {
-    automaton: Option<AhoCorasick>,
-    patterns: Vec<Pattern>,
-    /// For each pair of parts: tags that `first .. second` speaks for.
-    pairs: BTreeMap<usize, Vec<(usize, Tag)>>,
+    /// Whole words of the phrases.
+    words: HashMap<String, u32>,
+    /// Beginnings of words, from `remodel*`.
+    prefixes: HashMap<String, u32>,
+    /// Length in bytes of the shortest and the longest of them.
+    prefix_bytes: (usize, usize),
+    nodes: Vec<Node>,
+    /// Where a phrase can begin with a word.
+    starts: HashMap<u32, Vec<u32>>,
 }
 
-#[derive(Debug)]
-struct Pattern {
+/// A place in a phrase.
+#[derive(Clone, Debug, Default)]
+struct Node {
+    /// Places that a word leads to, by word.
+    edges: Vec<(u32, u32)>,
+    /// Places that are reached without a word, while building.
+    free: Vec<u32>,
+    /// Words may be passed over here.
+    gap: bool,
+    /// What a phrase that ends here speaks for.
     tags: Vec<Tag>,
-    prefix: bool,
-    first_of_pair: bool,
+}
+
+/// An open place in a phrase while a text is searched.
+#[derive(Clone, Copy)]
+struct Open {
+    node: u32,
+    from: usize,
+    gap_left: u8,
 }
 
 #[derive(Deserialize)]
@@ -82,179 +100,313 @@ pub(super) fn lexicon() -> &'static Lexicon {
 
 impl Lexicon {
     pub(super) fn load() -> Result<Self, String> {
-        let mut builder = Builder::default();
+        let mut lexicon = Self { nodes: vec![Node::default()], ..Self::default() };
         for source in Cue::FILES {
             let file: BTreeMap<Cue, Vec<String>> = toml::from_str(source).map_err(|e| e.to_string())?;
             for (cue, phrases) in file {
-                phrases.iter().for_each(|phrase| builder.add(phrase, Tag::Cue(cue)));
+                phrases.iter().try_for_each(|phrase| lexicon.add(phrase, Tag::Cue(cue)))?;
             }
         }
         let projects: ProjectFile =
             toml::from_str(include_str!("data/projects.toml")).map_err(|e| e.to_string())?;
         for (project, weighted) in projects.0 {
-            weighted.phrases().for_each(|(phrase, w)| builder.add(&phrase, Tag::Project(project, w)));
+            weighted.phrases().try_for_each(|(phrase, w)| lexicon.add(&phrase, Tag::Project(project, w)))?;
         }
         let classes: ClassFile =
             toml::from_str(include_str!("data/classes.toml")).map_err(|e| e.to_string())?;
         for (class, weighted) in classes.0 {
-            weighted.phrases().for_each(|(phrase, w)| builder.add(&phrase, Tag::Class(class, w)));
+            weighted.phrases().try_for_each(|(phrase, w)| lexicon.add(&phrase, Tag::Class(class, w)))?;
         }
-        builder.build()
+        lexicon.close();
+        Ok(lexicon)
     }
 
     /// Every phrase in a text, in order of its end.
     pub(super) fn hits(&self, tokens: &Tokens) -> Vec<Hit> {
-        let Some(automaton) = &self.automaton else { return Vec::new() };
-        let bytes = tokens.norm.as_bytes();
         let mut hits = Vec::new();
-        let mut firsts: Vec<(usize, usize, usize)> = Vec::new();
-        for found in automaton.find_overlapping_iter(&tokens.norm) {
-            let id = found.pattern().as_usize();
-            let Some(pattern) = self.patterns.get(id) else { continue };
-            let starts = found.start() == 0 || bytes.get(found.start() - 1) == Some(&b' ');
-            let ends = pattern.prefix || bytes.get(found.end()).is_none_or(|next| *next == b' ');
-            if !starts || !ends {
-                continue;
+        let (mut open, mut next): (Vec<Open>, Vec<Open>) = (Vec::new(), Vec::new());
+        let mut ids = Vec::new();
+        for (at, token) in tokens.list.iter().enumerate() {
+            if at.checked_sub(1).is_some_and(|before| tokens.sentence(before) != token.sentence) {
+                open.clear();
             }
-            let (from, to) = (tokens.at_norm(found.start()), tokens.at_norm(found.end() - 1) + 1);
-            hits.extend(pattern.tags.iter().map(|tag| Hit { tag: *tag, from, to }));
-            self.join(tokens, id, from, to, &firsts, &mut hits);
-            if pattern.first_of_pair {
-                firsts.push((id, from, to));
+            self.ids(tokens.word(at), &mut ids);
+            for place in open.drain(..) {
+                let Some(node) = self.node(place.node) else { continue };
+                ids.iter().for_each(|id| {
+                    self.follow(node.targets(*id), place.from, at, &mut next, &mut hits);
+                });
+                if node.gap && place.gap_left > 0 && next.len() < OPEN_MAX {
+                    next.push(Open { gap_left: place.gap_left - 1, ..place });
+                }
             }
+            for id in &ids {
+                let starts = self.starts.get(id).map(Vec::as_slice).unwrap_or_default();
+                self.follow(starts.iter().copied(), at, at, &mut next, &mut hits);
+            }
+            std::mem::swap(&mut open, &mut next);
         }
         hits
     }
 
-    /// Adds the pairs that a second part completes.
-    fn join(
+    /// Goes on to places, and notes the phrases that end there.
+    fn follow(
         &self,
-        tokens: &Tokens,
-        id: usize,
+        targets: impl Iterator<Item = u32>,
         from: usize,
-        to: usize,
-        firsts: &[(usize, usize, usize)],
+        at: usize,
+        next: &mut Vec<Open>,
         hits: &mut Vec<Hit>,
     ) {
-        let Some(pairs) = self.pairs.get(&id) else { return };
-        let near = firsts.iter().rev().take_while(|(_, _, end)| *end + GAP_WORDS_MAX >= from);
-        for (first, start, _) in
-            near.filter(|(_, start, end)| *end <= from && tokens.sentence(*start) == tokens.sentence(from))
-        {
-            let tags = pairs.iter().filter(|(part, _)| part == first);
-            hits.extend(tags.map(|(_, tag)| Hit { tag: *tag, from: *start, to }));
-        }
-    }
-}
-
-#[derive(Default)]
-struct Builder {
-    ids: BTreeMap<(String, bool), usize>,
-    lexicon: Lexicon,
-}
-
-impl Builder {
-    fn add(&mut self, phrase: &str, tag: Tag) {
-        for plain in expand(phrase) {
-            // An optional part may leave nothing of a phrase, or of one side of a pair: that says nothing.
-            if plain.split(" .. ").any(|part| normal(part.trim_end_matches('*')).is_empty()) {
-                continue;
-            }
-            match plain.split_once(" .. ") {
-                Some((first, second)) => {
-                    let (first, second) = (self.part(first), self.part(second));
-                    if let Some(pattern) = self.lexicon.patterns.get_mut(first) {
-                        pattern.first_of_pair = true;
-                    }
-                    self.lexicon.pairs.entry(second).or_default().push((first, tag));
-                }
-                None => {
-                    let id = self.part(&plain);
-                    if let Some(pattern) = self.lexicon.patterns.get_mut(id)
-                        && !pattern.tags.contains(&tag)
-                    {
-                        pattern.tags.push(tag);
-                    }
+        for target in targets {
+            let Some(node) = self.node(target) else { continue };
+            for tag in &node.tags {
+                let hit = Hit { tag: *tag, from, to: at + 1 };
+                let known = hits.iter().rev().take_while(|other| other.to == hit.to);
+                if !known.into_iter().any(|other| other.from == from && other.tag == *tag) {
+                    hits.push(hit);
                 }
             }
+            if !node.edges.is_empty() && next.len() < OPEN_MAX {
+                next.push(Open { node: target, from, gap_left: GAP_WORDS_MAX });
+            }
         }
     }
 
-    fn part(&mut self, text: &str) -> usize {
-        let prefix = text.trim_end().ends_with('*');
-        let key = (normal(text.trim_end_matches('*')), prefix);
-        let next = self.ids.len();
-        let id = *self.ids.entry(key).or_insert(next);
-        if id == next {
-            self.lexicon.patterns.push(Pattern { tags: Vec::new(), prefix, first_of_pair: false });
-        }
-        id
+    fn node(&self, id: u32) -> Option<&Node> {
+        self.nodes.get(id as usize)
     }
 
-    fn build(mut self) -> Result<Lexicon, String> {
-        let mut texts = vec![String::new(); self.ids.len()];
-        for ((text, _), id) in self.ids {
-            if text.is_empty() {
-                return Err("a phrase is empty".into());
-            }
-            if let Some(slot) = texts.get_mut(id) {
-                *slot = text;
+    /// What a word is in the phrases: itself, and its beginnings.
+    fn ids(&self, word: &str, ids: &mut Vec<u32>) {
+        ids.clear();
+        ids.extend(self.words.get(word));
+        let (shortest, longest) = self.prefix_bytes;
+        for end in shortest..=longest.min(word.len()) {
+            ids.extend(word.get(..end).and_then(|beginning| self.prefixes.get(beginning)));
+        }
+    }
+
+    fn add(&mut self, phrase: &str, tag: Tag) -> Result<(), String> {
+        let mut parser = Parser { phrase, rest: phrase.trim() };
+        let begin = self.new_node();
+        let end = self.sequence(&mut parser, begin)?;
+        if !parser.rest.is_empty() {
+            return Err(format!("{phrase:?} closes what it did not open"));
+        }
+        if self.reaches(begin, end) {
+            return Err(format!("{phrase:?} may be no words at all"));
+        }
+        if let Some(node) = self.nodes.get_mut(end as usize) {
+            node.tags.push(tag);
+        }
+        self.free(0, begin);
+        Ok(())
+    }
+
+    /// Adds words and groups one after the other; answers the place behind them.
+    fn sequence(&mut self, parser: &mut Parser<'_>, from: u32) -> Result<u32, String> {
+        let mut at = from;
+        while let Some(part) = parser.next_part() {
+            at = match part {
+                Part::Open(close) => self.group(parser, at, close)?,
+                Part::Gap => {
+                    let gap = self.new_node();
+                    if let Some(node) = self.nodes.get_mut(gap as usize) {
+                        node.gap = true;
+                    }
+                    self.free(at, gap);
+                    gap
+                }
+                Part::Word(word) => self.word(word, at),
+            };
+        }
+        Ok(at)
+    }
+
+    fn group(&mut self, parser: &mut Parser<'_>, from: u32, close: char) -> Result<u32, String> {
+        let end = self.new_node();
+        loop {
+            let choice = self.new_node();
+            self.free(from, choice);
+            let last = self.sequence(parser, choice)?;
+            self.free(last, end);
+            match parser.take() {
+                Some('|') => {}
+                Some(found) if found == close => break,
+                _ => return Err(format!("{:?} does not close a group", parser.phrase)),
             }
         }
-        self.lexicon.automaton = Some(AhoCorasick::new(&texts).map_err(|e| e.to_string())?);
-        Ok(self.lexicon)
+        if close == ']' {
+            self.free(from, end);
+        }
+        Ok(end)
+    }
+
+    fn word(&mut self, word: &str, from: u32) -> u32 {
+        let prefix = word.ends_with('*');
+        let mut at = from;
+        for plain in normal(word.trim_end_matches('*')).split(' ').filter(|word| !word.is_empty()) {
+            let next = (self.words.len() + self.prefixes.len()) as u32;
+            let names = if prefix { &mut self.prefixes } else { &mut self.words };
+            let id = *names.entry(plain.to_owned()).or_insert(next);
+            let node = self.new_node();
+            if let Some(from) = self.nodes.get_mut(at as usize) {
+                from.edges.push((id, node));
+            }
+            at = node;
+        }
+        at
+    }
+
+    fn new_node(&mut self) -> u32 {
+        self.nodes.push(Node::default());
+        self.nodes.len() as u32 - 1
+    }
+
+    fn free(&mut self, from: u32, to: u32) {
+        if let Some(node) = self.nodes.get_mut(from as usize) {
+            node.free.push(to);
+        }
+    }
+
+    /// The places that are reached from one without a word, itself included.
+    fn free_from(&self, from: u32) -> Vec<u32> {
+        let mut reached = vec![from];
+        let mut next = 0;
+        while let Some(at) = reached.get(next).copied() {
+            next += 1;
+            for free in self.node(at).map(|node| node.free.as_slice()).unwrap_or_default() {
+                if !reached.contains(free) {
+                    reached.push(*free);
+                }
+            }
+        }
+        reached
+    }
+
+    fn reaches(&self, from: u32, to: u32) -> bool {
+        self.free_from(from).contains(&to)
+    }
+
+    /// Gives every place what it reaches without a word, so that a search follows words only.
+    fn close(&mut self) {
+        for at in 1..self.nodes.len() as u32 {
+            let (mut edges, mut tags, mut gap) = (Vec::new(), Vec::new(), false);
+            for node in self.free_from(at).into_iter().filter_map(|reached| self.node(reached)) {
+                edges.extend(&node.edges);
+                gap |= node.gap;
+                tags.extend(node.tags.iter().filter(|tag| !tags.contains(*tag)).copied().collect::<Vec<Tag>>());
+            }
+            edges.sort_unstable();
+            edges.dedup();
+            // A place that was closed before gives the same again: closing may go in any order.
+            if let Some(node) = self.nodes.get_mut(at as usize) {
+                (node.edges, node.tags, node.gap) = (edges, tags, gap);
+            }
+        }
+        let begins = self.node(0).map(|node| node.free.clone()).unwrap_or_default();
+        for begin in begins {
+            for (word, target) in self.node(begin).map(|node| node.edges.clone()).unwrap_or_default() {
+                self.starts.entry(word).or_default().push(target);
+            }
+        }
+        self.nodes.iter_mut().for_each(|node| node.free = Vec::new());
+        let lengths = self.prefixes.keys().map(String::len);
+        self.prefix_bytes = (lengths.clone().min().unwrap_or(1), lengths.max().unwrap_or(0));
     }
 }
 
-/// The plain phrases that a phrase with choices stands for.
-fn expand(phrase: &str) -> Vec<String> {
-    let mut done = Vec::new();
-    let mut open = vec![phrase.to_owned()];
-    while let Some(next) = open.pop() {
-        let Some(start) = next.find(['(', '[']) else {
-            done.push(next.split_whitespace().collect::<Vec<_>>().join(" "));
-            continue;
-        };
-        let optional = next[start..].starts_with('[');
-        let close = if optional { ']' } else { ')' };
-        let Some(length) = next[start..].find(close) else { continue };
-        let (head, tail) = (&next[..start], &next[start + length + 1..]);
-        let choices = next[start + 1..start + length].split('|');
-        open.extend(choices.map(|choice| format!("{head}{choice}{tail}")));
-        if optional {
-            open.push(format!("{head}{tail}"));
-        }
-        if open.len() + done.len() > EXPANSIONS_MAX {
-            break;
+impl Node {
+    /// The places that a word leads to.
+    fn targets(&self, word: u32) -> impl Iterator<Item = u32> {
+        let from = self.edges.partition_point(|(other, _)| *other < word);
+        self.edges.iter().skip(from).take_while(move |(other, _)| *other == word).map(|(_, target)| *target)
+    }
+}
+
+enum Part<'a> {
+    /// A group opens; the bracket that will close it.
+    Open(char),
+    Gap,
+    Word(&'a str),
+}
+
+/// Reads the notation from left to right.
+struct Parser<'a> {
+    phrase: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    /// The next part of a sequence; none at its end, which is the phrase's, a choice's or a group's.
+    fn next_part(&mut self) -> Option<Part<'a>> {
+        self.rest = self.rest.trim_start();
+        let first = self.rest.chars().next()?;
+        match first {
+            '(' => self.take().map(|_| Part::Open(')')),
+            '[' => self.take().map(|_| Part::Open(']')),
+            ')' | ']' | '|' => None,
+            _ => {
+                let end = self.rest.find([' ', '(', ')', '[', ']', '|']).unwrap_or(self.rest.len());
+                let (word, rest) = self.rest.split_at(end);
+                self.rest = rest;
+                Some(if word == ".." { Part::Gap } else { Part::Word(word) })
+            }
         }
     }
-    done
+
+    fn take(&mut self) -> Option<char> {
+        let first = self.rest.chars().next()?;
+        self.rest = self.rest.get(first.len_utf8()..).unwrap_or("");
+        Some(first)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_embedded_data_is_read() {
-        let lexicon = Lexicon::load().unwrap();
-        assert!(lexicon.patterns.len() > 1_000, "{}", lexicon.patterns.len());
+    fn found(phrase: &str, text: &str) -> bool {
+        let mut lexicon = Lexicon { nodes: vec![Node::default()], ..Lexicon::default() };
+        lexicon.add(phrase, Tag::Cue(Cue::Yes)).unwrap();
+        lexicon.close();
+        !lexicon.hits(&Tokens::of(text)).is_empty()
     }
 
     #[test]
-    fn a_phrase_with_choices_stands_for_all_of_them() {
-        let mut all = expand("i (own|have) [the|this] house");
-        all.sort();
-        assert_eq!(
-            all,
-            [
-                "i have house",
-                "i have the house",
-                "i have this house",
-                "i own house",
-                "i own the house",
-                "i own this house"
-            ]
-        );
+    fn the_embedded_data_is_read() {
+        let lexicon = Lexicon::load().unwrap();
+        assert!(lexicon.words.len() > 1_000, "{}", lexicon.words.len());
+    }
+
+    #[test]
+    fn a_phrase_finds_what_its_notation_says() {
+        for (phrase, text) in [
+            ("i (own|have) [the|this] house", "Well, I own this house."),
+            ("i (own|have) [the|this] house", "i have house"),
+            ("remodel*", "remodelling"),
+            ("(went|gone) with (someone|another (company|guy)) [else]", "We went with another company"),
+            ("can .. come", "can you or somebody please come"),
+            ("[a] new (roof|front door)", "new front door"),
+        ] {
+            assert!(found(phrase, text), "{phrase} in {text}");
+        }
+        for (phrase, text) in [
+            ("i (own|have) the house", "I own. The house"),
+            ("remodel", "remodelling"),
+            ("can .. come", "can one two three four five six come"),
+            ("new (roof|front door)", "new door"),
+        ] {
+            assert!(!found(phrase, text), "{phrase} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_phrase_that_is_badly_written_is_refused() {
+        for phrase in ["(a|b", "a)", "[a|b]", ""] {
+            let mut lexicon = Lexicon { nodes: vec![Node::default()], ..Lexicon::default() };
+            assert!(lexicon.add(phrase, Tag::Cue(Cue::Yes)).is_err(), "{phrase}");
+        }
     }
 }

@@ -11,21 +11,32 @@ mod budget;
 mod classify;
 mod contact;
 mod cue;
+mod dates;
+mod digits;
 mod fact;
 mod factors;
 mod facts;
+mod fields;
 mod lexicon;
 mod money;
+mod names;
 mod numbers;
 mod people;
+mod places;
+mod postcode;
+mod project;
+mod reader;
 mod reasons;
 mod redact;
+mod roles;
+mod sides;
 mod timeline;
 mod tokens;
 mod turns;
+mod visit;
 
 use area::{Area, Fit};
-use budget::Budget;
+use budget::{Budget, Stance};
 use contact::Contact;
 use fact::{Fact, Place};
 use factors::{Understanding, factors};
@@ -66,14 +77,14 @@ pub fn warm_up() {
 
 /// Scores one contact.
 ///
-/// Total and deterministic: any input gives an output, in time linear in its length (text beyond 256 KiB is read
+/// Total and deterministic: any input gives an output, in time linear in its length (text beyond 128 KiB is read
 /// from both ends only).
 #[must_use]
 pub fn score(input: &ScoreInput) -> ScoreOutput {
     let talk = Conversation::of(input);
-    let project = classify::project(&talk);
+    let project = project::project(&talk);
     let (class, class_place) = classify::classify(&talk, project.as_ref());
-    let reading = Reading {
+    let mut reading = Reading {
         area: area::area(&talk, &input.tenant.service_area),
         budget: budget::budget(&talk),
         when: timeline::when(&talk),
@@ -84,7 +95,31 @@ pub fn score(input: &ScoreInput) -> ScoreOutput {
     };
     let class =
         if class == Class::Lead && reading.area.fit == Fit::Outside { Class::OutOfArea } else { class };
+    reading.keep_for(class);
     assemble(input, &talk, &reading, class, class_place)
+}
+
+impl Reading {
+    /// Forgets what is not this class's: a vendor's "four hundred a month" is no budget, and what mass contact says
+    /// of itself is not worth a row in a CRM.
+    fn keep_for(&mut self, class: Class) {
+        if matches!(class, Class::Lead | Class::OutOfArea) {
+            return;
+        }
+        self.budget = Budget { stance: Stance::Silent, refused: false, amount: None, place: None };
+        self.when = When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
+        self.authority.decision_maker = None;
+        self.facts = Facts { language: self.facts.language, ..Facts::default() };
+        if class == Class::ExistingCustomer {
+            return;
+        }
+        self.project = None;
+        self.authority.appointment = None;
+        (self.area.city, self.area.postcode, self.contact.address) = (None, None, None);
+        if !matches!(class, Class::JobSeeker | Class::NoConversation) {
+            self.contact = Contact { name: None, phone: None, email: None, address: None };
+        }
+    }
 }
 
 fn assemble(
@@ -94,37 +129,19 @@ fn assemble(
     class: Class,
     class_place: Option<Place>,
 ) -> ScoreOutput {
-    let trade = &input.tenant.trade;
     let project = reading.project.as_ref().map(|fact| fact.value);
-    let turned_away = talk.agent().any(|(_, line)| line.has(cue::Cue::TradeRefusal));
-    let offered = project.is_none_or(|project| trade.is_empty() || trade.contains(&project));
-    let seen = Understanding {
-        budget: &reading.budget,
-        when: &reading.when,
-        area: &reading.area,
-        authority: &reading.authority,
-        project_known: project.is_some(),
-        offered: offered
-            && !(turned_away && reading.authority.appointment.is_none() && project_is_doubtful(project)),
-        specific: is_specific(talk),
-        reachable: reading.contact.phone.is_some()
-            || reading.contact.email.is_some()
-            || talk.caller_has(cue::Cue::CallBack)
-            || talk.channel == Channel::Text,
-        min_budget: input.tenant.min_budget,
-    };
+    let seen = understanding(input, talk, reading);
     let (factors, score) = gate(class, factors(&seen));
-    let is_project = matches!(class, Class::Lead | Class::OutOfArea);
-    let mut evidence = evidence(talk, reading, is_project);
+    let mut evidence = evidence(talk, reading);
     let mut reasons = Vec::new();
     if class != Class::Lead {
         reasons.push(reasons::not_a_lead(class).to_owned());
         evidence.extend(class_place.and_then(|place| place.evidence("class", talk)));
     }
-    if is_project {
+    if matches!(class, Class::Lead | Class::OutOfArea) {
         reasons.extend(reasons::reasons(&seen, project));
     }
-    let amount = reading.budget.amount.as_ref().filter(|_| is_project).map(|fact| &fact.value);
+    let amount = reading.budget.amount.as_ref().map(|fact| &fact.value);
     let whole = |value: Option<f64>| value.map(|value| value.round() as u64);
     ScoreOutput {
         id: input.id.clone(),
@@ -132,22 +149,39 @@ fn assemble(
         band: Band::of(score),
         class,
         factors,
-        project_type: project.filter(|_| is_project || class == Class::ExistingCustomer),
+        project_type: project,
         budget_min: amount.and_then(|amount| whole(amount.min)),
         budget_max: amount.and_then(|amount| whole(amount.max)),
-        timeline: reading.when.timeline.as_ref().filter(|_| is_project).map(|fact| fact.value),
-        decision_maker: reading
-            .authority
-            .decision_maker
-            .as_ref()
-            .filter(|_| is_project)
-            .map(|fact| fact.value),
-        urgency: reading.when.urgency.as_ref().filter(|_| is_project).map(|fact| fact.value),
-        appointment_set: reading.authority.appointment.is_some()
-            && (is_project || class == Class::ExistingCustomer),
+        timeline: reading.when.timeline.as_ref().map(|fact| fact.value),
+        decision_maker: reading.authority.decision_maker.as_ref().map(|fact| fact.value),
+        urgency: reading.when.urgency.as_ref().map(|fact| fact.value),
+        appointment_set: reading.authority.appointment.is_some(),
         extracted: extracted(reading),
         evidence,
         reasons,
+    }
+}
+
+/// What the rubric looks at.
+fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Reading) -> Understanding<'a> {
+    let trade = &input.tenant.trade;
+    let project = reading.project.as_ref().map(|fact| fact.value);
+    let turned_away = reading.authority.appointment.is_none()
+        && talk.agent().any(|(_, line)| line.has(cue::Cue::TradeRefusal))
+        && project_is_doubtful(project);
+    Understanding {
+        budget: &reading.budget,
+        when: &reading.when,
+        area: &reading.area,
+        authority: &reading.authority,
+        project_known: project.is_some(),
+        offered: project.is_none_or(|project| trade.is_empty() || trade.contains(&project)) && !turned_away,
+        specific: is_specific(talk),
+        reachable: reading.contact.phone.is_some()
+            || reading.contact.email.is_some()
+            || talk.caller_has(cue::Cue::CallBack)
+            || talk.channel == Channel::Text,
+        min_budget: input.tenant.min_budget,
     }
 }
 
@@ -201,7 +235,7 @@ fn extracted(reading: &Reading) -> Extracted {
 }
 
 /// The quotes for every field that is filled.
-fn evidence(talk: &Conversation, reading: &Reading, is_project: bool) -> Vec<Evidence> {
+fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
     let amount = reading.budget.amount.as_ref();
     let bound = |bound: fn(&money::Amount) -> Option<f64>| {
         amount.filter(|fact| bound(&fact.value).is_some()).map(|fact| fact.place)
@@ -233,6 +267,5 @@ fn evidence(talk: &Conversation, reading: &Reading, is_project: bool) -> Vec<Evi
         ("competing_bids", flag(&reading.facts.competing_bids)),
         ("appointment_window", window.map(|fact| fact.place)),
     ];
-    let shown = project_fields.into_iter().filter(|_| is_project).chain(extracted_fields);
-    shown.filter_map(|(field, place)| place?.evidence(field, talk)).collect()
+    project_fields.into_iter().chain(extracted_fields).filter_map(|(field, place)| place?.evidence(field, talk)).collect()
 }

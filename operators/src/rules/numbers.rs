@@ -1,5 +1,6 @@
 //! Numbers in digits and in English and Spanish words.
 
+use super::roles::Role;
 use super::tokens::Tokens;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ pub(super) struct Number {
     pub money: bool,
     /// Said like a year: "nineteen sixty eight".
     pub year: bool,
+    /// What its neighbours make of it; set by `roles`.
+    pub role: Role,
     pub from: usize,
     pub to: usize,
 }
@@ -59,6 +62,16 @@ fn word(text: &str) -> Option<Word> {
         .or_else(|| get(&words.scale).map(Word::Scale))
 }
 
+/// Whether a word can be part of a spelled number.
+pub(super) fn is_number_word(text: &str) -> bool {
+    word(text).is_some()
+}
+
+/// Whether a word names a currency.
+pub(super) fn is_currency(text: &str) -> bool {
+    words().currency.iter().any(|name| name == text)
+}
+
 /// The digit 0 to 9 that a word stands for when numbers are spelled out.
 pub(super) fn digit(text: &str) -> Option<char> {
     match text {
@@ -96,7 +109,7 @@ fn number_at(tokens: &Tokens, index: usize) -> Option<Number> {
         fraction(tokens, start).or_else(|| digits(tokens, start)).or_else(|| spelled(tokens, start))?;
     number.from = index;
     number.money |= sign;
-    if words().currency.iter().any(|name| name == tokens.word(number.to)) {
+    if is_currency(tokens.word(number.to)) {
         number.money = true;
         number.to += 1;
     }
@@ -120,8 +133,20 @@ fn fraction(tokens: &Tokens, index: usize) -> Option<Number> {
     while matches!(tokens.word(at), "of" | "a" | "de") {
         at += 1;
     }
-    let Some(Word::Scale(scale)) = word(tokens.word(at)) else { return None };
-    Some(Number { value: part * scale, scale, money: scale >= 1_000.0, year: false, from: index, to: at + 1 })
+    let scale = match word(tokens.word(at)) {
+        Some(Word::Scale(scale)) => scale,
+        Some(Word::Hundred) if part > 1.0 => 100.0,
+        _ => return None,
+    };
+    Some(Number {
+        value: part * scale,
+        scale,
+        money: scale >= 1_000.0,
+        year: false,
+        role: Role::Open,
+        from: index,
+        to: at + 1,
+    })
 }
 
 /// "60", "60k", "18500", "1.2 million", "$25".
@@ -149,7 +174,7 @@ fn digits(tokens: &Tokens, index: usize) -> Option<Number> {
     }
     value *= scale;
     let year = scale == 1.0 && head.len() == 4 && (1700.0..2100.0).contains(&value);
-    Some(Number { value, scale, money: scale >= 1_000.0, year, from: index, to })
+    Some(Number { value, scale, money: scale >= 1_000.0, year, role: Role::Open, from: index, to })
 }
 
 struct Spelled {
@@ -172,9 +197,20 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
         state.group = 1.0;
         state.last = Some(Word::Unit(1.0));
     }
+    if tokens.word(at) == "hundred" && at == index {
+        // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.
+        let vague = index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
+        word(tokens.word(at + 1)).filter(|_| !vague)?;
+        state.group = 1.0;
+        state.last = Some(Word::Unit(1.0));
+    }
+    // "Fifty. Thousand, that is." names no thousand of its own; Spanish "mil dólares" does.
+    if at == index && matches!(word(tokens.word(at)), Some(Word::Scale(_))) && tokens.word(at) != "mil" {
+        return None;
+    }
     let begin = at;
     let sentence = tokens.sentence(index);
-    while tokens.sentence(at) == sentence {
+    while tokens.sentence(at) == sentence && !(at > begin && state.pauses(tokens, at)) {
         let text = tokens.word(at);
         let next = word(tokens.word(at + 1));
         let joins = match state.last {
@@ -188,7 +224,7 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
             state.group *= 100.0;
             state.year = true;
             state.last = Some(Word::Hundred);
-        } else if !joins && !word(text).is_some_and(|word| state.take(word, next)) {
+        } else if !joins && !word(text).is_some_and(|word| state.take(word, next, scale_near(tokens, at))) {
             break;
         }
         at += 1;
@@ -196,25 +232,63 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
     if at == begin {
         return None;
     }
+    if state.scale == 1.0 {
+        at = state.decimals(tokens, at);
+    }
     let money = state.scale >= 1_000.0;
     Some(Number {
         value: state.total + state.group,
         scale: state.scale,
         money,
         year: state.year,
+        role: Role::Open,
         from: index,
         to: at,
     })
 }
 
+/// Whether a scale ends the number that goes on after this word: in "twenty twenty five grand" nobody says a year.
+fn scale_near(tokens: &Tokens, at: usize) -> bool {
+    (at + 1..at + 3).any(|near| matches!(word(tokens.word(near)), Some(Word::Scale(_))))
+}
+
 impl Spelled {
+    /// A comma between two numbers parts them: "twenty, twenty five"; within one it does not: "two thousand, five hundred".
+    fn pauses(&self, tokens: &Tokens, at: usize) -> bool {
+        !matches!(self.last, Some(Word::Scale(_) | Word::Hundred))
+            && tokens.list.get(at - 1).is_some_and(|token| token.comma)
+    }
+
+    /// "one point four million", "two and a half thousand"; the index after it.
+    fn decimals(&mut self, tokens: &Tokens, at: usize) -> usize {
+        let mut to = at;
+        let mut value = self.group;
+        if matches!(tokens.word(at), "point" | "punto") {
+            let mut place = 0.1;
+            to += 1;
+            while let Some(Word::Unit(figure)) = word(tokens.word(to)) {
+                value += figure * place;
+                place /= 10.0;
+                to += 1;
+            }
+        } else if tokens.words(at..at + 3) == "and a half" {
+            (value, to) = (value + 0.5, at + 3);
+        }
+        match word(tokens.word(to)) {
+            Some(Word::Scale(scale)) if to > at + 1 => {
+                (self.total, self.group, self.scale) = (value * scale, 0.0, scale);
+                to + 1
+            }
+            _ => at,
+        }
+    }
+
     /// Takes a word into the number, or says that it belongs to the next one.
-    fn take(&mut self, word: Word, next: Option<Word>) -> bool {
+    fn take(&mut self, word: Word, next: Option<Word>, scale_near: bool) -> bool {
         let fresh = matches!(self.last, None | Some(Word::Hundred | Word::Hundreds(_)));
         // After a scale only hundreds go on: "nineteen thousand four hundred", not "fifty thousand two bathrooms".
         let after_scale = matches!(self.last, Some(Word::Scale(_)));
         let hundreds_follow = matches!(next, Some(Word::Hundred));
-        let before_scale = matches!(next, Some(Word::Scale(_)));
         match word {
             Word::Unit(value) => {
                 let after_ten = matches!(self.last, Some(Word::Ten(_)));
@@ -229,7 +303,7 @@ impl Spelled {
                 } else if matches!(self.last, Some(Word::Unit(_))) && (1.0..10.0).contains(&self.group) {
                     // "one fifty" for a hundred and fifty.
                     self.group = self.group * 100.0 + value;
-                } else if (17.0..=20.0).contains(&self.group) && !before_scale && self.total == 0.0 {
+                } else if (17.0..=20.0).contains(&self.group) && !scale_near && self.total == 0.0 {
                     self.group = self.group * 100.0 + value;
                     self.year = true;
                 } else {
@@ -249,9 +323,7 @@ impl Spelled {
                 self.group *= 100.0;
             }
             Word::Scale(value) => {
-                if self.last.is_none() && value < 1_000.0
-                    || after_scale && value <= self.scale && self.group == 0.0
-                {
+                if after_scale && value <= self.scale && self.group == 0.0 {
                     return false;
                 }
                 self.total += self.group.max(if self.last.is_none() { 1.0 } else { self.group }) * value;

@@ -39,6 +39,7 @@ fn budget(seen: &Understanding<'_>) -> String {
             Stance::Withheld => "Would not say a budget.",
             Stance::Ample => "Has the money or says it is no obstacle.",
             Stance::Insured => "Insurance approved the claim.",
+            Stance::Lacking => "Has no money for it now.",
             Stance::Vague => "No budget, but a way to pay was raised.",
             Stance::Unknown => "Has no budget in mind yet.",
             Stance::Silent | Stance::Stated => "Budget not discussed.",
@@ -88,6 +89,7 @@ fn authority(seen: &Understanding<'_>) -> &'static str {
     let maker = who.decision_maker.as_ref().map(|fact| fact.value);
     match maker {
         _ if who.hostile.is_some() => "Does not want to be contacted.",
+        _ if who.withdrawn.is_some() => "Has decided against it.",
         Some(DecisionMaker::RenterLandlord) => "Rents; the landlord decides.",
         Some(DecisionMaker::SpouseAbsent) => "Has to ask somebody else first.",
         _ if who.appointment.is_some() => "Agreed to a visit.",

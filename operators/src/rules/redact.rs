@@ -1,173 +1,169 @@
 //! Card, bank and social-security numbers are masked before anything else looks at the words, so they can reach
 //! neither a quote nor a field. Masking keeps the length in bytes, so places in the text stay valid.
 
-use super::numbers::digit;
+use super::digits::{CARD_DIGITS_MAX, CARD_DIGITS_MIN, Run, is_luhn, runs};
+use super::numbers::{digit, is_number_word, numbers};
 use super::tokens::Tokens;
 
-/// Digits of a payment card, ISO/IEC 7812.
-const CARD_DIGITS_MIN: usize = 13;
-const CARD_DIGITS_MAX: usize = 19;
-/// Digits of a US social-security number.
+/// Digits of a US social-security number, and of a bank's routing number.
 const SSN_DIGITS: usize = 9;
+/// Fewest digits that no phone, postcode, year or price has, whatever was said before.
+const ALWAYS_DIGITS_MIN: usize = 12;
 /// Shortest digits that are masked after "my account number is" and the like.
 const CUED_DIGITS_MIN: usize = 3;
-/// Digits of a US phone number, which are kept when no account word stands right before them.
-const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 10..=11;
+/// Digits of a US postcode.
+const POSTCODE_DIGITS: usize = 5;
 /// Words between "card number" and its digits.
 const CUE_WORDS_MAX: usize = 12;
+/// Lines after one that speaks of a card, within which bare digits are taken for a part of its number.
+const TOPIC_LINES_MAX: usize = 5;
 
 /// Words that announce a number that must not be kept.
 const CUES: &[&str] = &[
-    "card",
-    "visa",
-    "mastercard",
-    "amex",
-    "discover",
-    "social",
-    "ssn",
-    "routing",
-    "account",
-    "iban",
-    "cvv",
-    "cvc",
-    "expiration",
-    "tarjeta",
-    "cuenta",
-    "seguro",
+    "card", "visa", "mastercard", "amex", "debit", "ssn", "routing", "iban", "cvv", "cvc", "cvv2", "csc", "exp",
+    "expires", "expiration", "expiry", "pin", "tarjeta", "ccv", "itin", "ein", "acct", "aba", "checking", "social",
+    "account", "cuenta",
+];
+/// Words after which the digits may also come in a later line.
+const TOPICS: &[&str] = &[
+    " card ", " visa ", " mastercard ", " amex ", " american express ", " routing ", " ssn ", " cvv ", " iban ",
+    " account number ", " bank account ", " security code ", " social security ", " the social ", " your social ",
+    " my social ", " tarjeta ", " seguro social ", " numero de cuenta ", " expiration ", " the code ", " three digits ",
 ];
 
-/// A run of digits, in figures or spelled out, with the tokens it stands in.
-struct Run {
-    digits: String,
-    from: usize,
-    to: usize,
+/// Masks the lines of a conversation one after the other; digits may follow in a later line than their announcement.
+#[derive(Debug, Default)]
+pub(super) struct Masker {
+    /// Lines for which the talk is still about a card or an account.
+    topic_lines: usize,
 }
 
-/// The text with sensitive digits replaced by `*`.
-pub(super) fn mask(raw: &str) -> String {
-    let figures = raw.bytes().filter(u8::is_ascii_digit).count();
-    let spelled = raw.len() >= 3 * SSN_DIGITS;
-    if figures < CUED_DIGITS_MIN && !spelled {
-        return raw.to_owned();
-    }
-    let tokens = Tokens::of(raw);
-    let mut bytes = raw.as_bytes().to_vec();
-    for run in runs(&tokens) {
-        if is_sensitive(&tokens, &run) {
-            for index in run.from..run.to {
-                mask_token(&tokens, index, &mut bytes);
+impl Masker {
+    /// The text with sensitive digits replaced by `*`.
+    pub(super) fn mask(&mut self, raw: &str) -> String {
+        let tokens = Tokens::of(raw);
+        let words = format!(" {} ", tokens.norm.replace('|', ""));
+        let cued = TOPICS.iter().any(|topic| words.contains(topic));
+        let about = self.topic_lines > 0;
+        self.topic_lines = if cued { TOPIC_LINES_MAX } else { self.topic_lines.saturating_sub(1) };
+        let mut bytes = raw.as_bytes().to_vec();
+        for run in runs(&tokens, &numbers(&tokens)) {
+            if is_sensitive(&tokens, &run) || about && is_answer(&tokens, &run) {
+                mask_run(&tokens, &run, &mut bytes);
             }
         }
-    }
-    // Only whole tokens are overwritten, so this never replaces anything.
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn mask_token(tokens: &Tokens, index: usize, bytes: &mut [u8]) {
-    let Some(token) = tokens.list.get(index) else { return };
-    let spelled = digit(tokens.word(index)).is_some();
-    for byte in bytes.get_mut(token.raw.clone()).unwrap_or_default() {
-        if spelled || byte.is_ascii_digit() {
-            *byte = b'*';
-        }
+        // Only whole tokens are overwritten, so this never replaces anything.
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
-/// Runs of digits, across spaces, dashes, dots and sentence ends ("four one one one. one one one one.").
-fn runs(tokens: &Tokens) -> Vec<Run> {
-    let mut runs = Vec::new();
-    let mut open: Option<Run> = None;
-    for index in 0..tokens.list.len() {
+fn mask_run(tokens: &Tokens, run: &Run, bytes: &mut [u8]) {
+    for index in run.span() {
+        let Some(token) = tokens.list.get(index) else { continue };
         let word = tokens.word(index);
-        let figures: String = match digit(word) {
-            Some(digit) => digit.to_string(),
-            None if is_figures(word) => word.chars().filter(char::is_ascii_digit).collect(),
-            None if word == "-" && open.is_some() => String::new(),
-            None => {
-                runs.extend(open.take());
-                continue;
+        let spelled = digit(word).is_some() || is_number_word(word) || matches!(word, "double" | "triple" | "doble");
+        for byte in bytes.get_mut(token.raw.clone()).unwrap_or_default() {
+            if spelled || byte.is_ascii_digit() {
+                *byte = b'*';
             }
-        };
-        let run = open.get_or_insert_with(|| Run { digits: String::new(), from: index, to: index });
-        run.digits.push_str(&figures);
-        run.to = index + 1;
+        }
     }
-    runs.extend(open);
-    runs
-}
-
-fn is_figures(word: &str) -> bool {
-    word.starts_with(|c: char| c.is_ascii_digit())
-        && word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ':' | '-'))
 }
 
 fn is_sensitive(tokens: &Tokens, run: &Run) -> bool {
-    let count = run.digits.len();
-    if count >= CARD_DIGITS_MIN && (count > CARD_DIGITS_MAX || has_card(&run.digits)) {
+    let digits = run.digits();
+    let count = digits.len();
+    let phones = run.phones();
+    if phones.is_empty() && count >= ALWAYS_DIGITS_MIN {
         return true;
     }
-    // "123-45-6789" in any spacing.
-    let shape: Vec<usize> =
-        (run.from..run.to).map(|i| tokens.word(i)).filter(|word| *word != "-").map(str::len).collect();
-    if count == SSN_DIGITS && shape == [3, 2, 4] {
+    let card = CARD_DIGITS_MIN..=CARD_DIGITS_MAX;
+    if card.contains(&count) && is_luhn(&digits) {
         return true;
     }
-    let before = run.from.saturating_sub(CUE_WORDS_MAX)..run.from;
-    let distance = before.clone().rev().position(|index| CUES.contains(&tokens.word(index)));
-    match distance {
-        Some(words) => count >= CUED_DIGITS_MIN && (!PHONE_DIGITS.contains(&count) || words < 4),
+    // "123-45-6789" in any spacing; nine digits are otherwise only a long postcode, five and four.
+    let shape = run.shape();
+    if count == SSN_DIGITS && shape != [5, 4] {
+        return true;
+    }
+    let announced = announced(tokens, run.span().start);
+    match announced {
+        Some(words) => count >= CUED_DIGITS_MIN && (phones.is_empty() || words < 4),
         None => false,
     }
 }
 
-/// Whether any 13 to 19 consecutive digits are a valid card number; a repeated or neighbouring digit may stand by.
-fn has_card(digits: &str) -> bool {
-    let values: Vec<u32> = digits.chars().filter_map(|c| c.to_digit(10)).collect();
-    (CARD_DIGITS_MIN..=CARD_DIGITS_MAX.min(values.len())).any(|length| values.windows(length).any(luhn))
+/// How many words before a run its announcement stands.
+fn announced(tokens: &Tokens, at: usize) -> Option<usize> {
+    let from = at.saturating_sub(CUE_WORDS_MAX);
+    (from..at).rev().position(|index| CUES.contains(&tokens.word(index)))
 }
 
-/// The check sum of ISO/IEC 7812-1.
-fn luhn(digits: &[u32]) -> bool {
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| match (place % 2, digit * 2) {
-            (0, _) => *digit,
-            (_, doubled) if doubled > 9 => doubled - 9,
-            (_, doubled) => doubled,
-        })
-        .sum();
-    sum.is_multiple_of(10)
+/// Digits and little else: the answer to "what is the number on it?". A postcode may be asked for with it.
+fn is_answer(tokens: &Tokens, run: &Run) -> bool {
+    let others = tokens.list.len().saturating_sub(run.span().len());
+    let count = run.digits().len();
+    count >= CUED_DIGITS_MIN && count != POSTCODE_DIGITS && run.phones().is_empty() && others <= 6
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mask(raw: &str) -> String {
+        Masker::default().mask(raw)
+    }
+
     #[test]
-    fn card_bank_and_social_security_numbers_are_masked_and_phones_are_not() {
+    fn card_bank_and_social_security_numbers_are_masked() {
         for secret in [
             "it's 4111 1111 1111 1111 ok",
             "4111-1111-1111-1111",
             "4111111111111111",
             "four one one one one one one one one one one one one one one one",
+            "forty one eleven, eleven eleven, eleven eleven, eleven eleven",
+            "four five three two, one one one one, two two two two, three three four four",
             "my social is 123-45-6789",
             "my social is 123 45 6789",
+            "it's two one nine, oh nine, nine nine nine nine",
             "routing number 021000021",
             "the account number is 99 88 77 66",
+            "cvv 321",
+            "mi tarjeta es 5500 0000 0000 0004",
         ] {
             let masked = mask(secret);
             assert_eq!(masked.len(), secret.len(), "{masked}");
-            assert!(
-                masked.contains('*') && runs(&Tokens::of(&masked)).iter().all(|r| r.digits.len() < 4),
-                "{masked}"
-            );
+            let tokens = Tokens::of(&masked);
+            let left = runs(&tokens, &numbers(&tokens));
+            assert!(masked.contains('*') && left.iter().all(|run| run.digits().len() < 3), "{masked}");
         }
-        for plain in
-            ["call 614-555-0142", "six one four five five five oh one four two", "zip 43016, 2400 sq ft"]
-        {
+    }
+
+    #[test]
+    fn phones_postcodes_and_prices_are_kept() {
+        for plain in [
+            "call 614-555-0142",
+            "six one four five five five oh one four two",
+            "704 555 0188 again that is 704 555 0188",
+            "704 555 0188 704 555 0188",
+            "zip 43016, 2400 sq ft",
+            "80226-1234",
+            "we discovered a leak, 12500 is fine",
+            "I'm on social media, my budget is $35,000",
+            "the card company said 12 weeks",
+        ] {
             assert_eq!(mask(plain), plain);
         }
+    }
+
+    #[test]
+    fn digits_that_follow_in_later_lines_are_masked_too() {
+        let mut masker = Masker::default();
+        let lines = ["Can I get the card number?", "4111 1111", "uh huh", "1111 1111", "And the code?", "nine one four"];
+        let masked: Vec<String> = lines.iter().map(|line| masker.mask(line)).collect();
+        assert_eq!(masked[1], "**** ****");
+        assert_eq!(masked[3], "**** ****");
+        assert_eq!(masked[5], "**** *** ****");
+        assert_eq!(Masker::default().mask("4111 1111"), "4111 1111");
     }
 }

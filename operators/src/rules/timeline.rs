@@ -1,55 +1,16 @@
 //! When the work should start, and how pressing it is.
 
 use super::cue::Cue;
+use super::dates::{Span, durations, months_ahead, year_ahead};
 use super::fact::{Fact, Place};
+use super::fields::Field;
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::{Timeline, Urgency};
 
-/// Days per unit of time.
-const UNITS: &[(&str, f64)] = &[
-    ("day", 1.0),
-    ("days", 1.0),
-    ("dias", 1.0),
-    ("week", 7.0),
-    ("weeks", 7.0),
-    ("semana", 7.0),
-    ("semanas", 7.0),
-    ("month", 30.0),
-    ("months", 30.0),
-    ("mo", 30.0),
-    ("mos", 30.0),
-    ("mes", 30.0),
-    ("meses", 30.0),
-    ("year", 365.0),
-    ("years", 365.0),
-    ("ano", 365.0),
-    ("anos", 365.0),
-];
 /// Ends of the buckets, in days, with a little room: "about a month", "three months".
 const NOW_DAYS_MAX: f64 = 31.0;
 const THREE_MONTHS_DAYS_MAX: f64 = 92.0;
 const SIX_MONTHS_DAYS_MAX: f64 = 184.0;
-/// Words before a duration that point it into the past or make it a length.
-const NOT_AHEAD: &[&str] =
-    &["for", "last", "past", "lasts", "took", "takes", "taking", "every", "over the last", "about every"];
-/// Words after a duration that do the same.
-const NOT_AHEAD_AFTER: &[&str] = &[
-    "ago",
-    "old",
-    "experience",
-    "of",
-    "warranty",
-    "interest",
-    "now",
-    "job",
-    "project",
-    "back",
-    "vieja",
-    "viejo",
-    "already",
-    "since",
-    "later",
-];
 
 const PHRASES: &[(Cue, Timeline)] = &[
     (Cue::Now, Timeline::Now0To30Days),
@@ -91,26 +52,19 @@ pub(super) fn when(talk: &Conversation) -> When {
 fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
     let mut best: Option<(u8, Fact<Timeline>)> = None;
     for (index, line) in talk.caller() {
-        let before = talk.asked_before(index);
-        let visit =
-            before.is_some_and(|line| line.has(Cue::AppointmentOffer) && !line.has(Cue::TimeQuestion));
-        let field = line.label.as_deref();
-        let time_field = field.is_some_and(|label| {
-            ["time", "when", "start", "soon", "date", "cuando", "fecha", "urgen"]
-                .iter()
-                .any(|word| label.contains(word))
-        });
-        if field.is_some() && !time_field && !super::budget::is_message_field(field) {
+        let time_field = line.field == Some(Field::When);
+        if !time_field && !line.is_free() {
             continue;
         }
+        let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.has(Cue::TimeQuestion));
-        for fact in times(index, line, visit) {
+        let visit = !asked && (before.is_some_and(|line| line.has(Cue::AppointmentOffer)) || speaks_of_visit(line));
+        for fact in times(talk, index, line, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
                 _ if asked => 3,
                 _ => 2,
             };
-            // "This summer, in two, three months": the figure is the more exact one.
             if best.as_ref().is_none_or(|(other, _)| rank >= *other) {
                 best = Some((rank, fact));
             }
@@ -122,98 +76,64 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
 /// The company says the time and the caller agrees.
 fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
     talk.agent().filter(|(_, line)| !line.has(Cue::AppointmentOffer)).find_map(|(index, line)| {
-        let asks = line.has(Cue::TimeQuestion) || line.tokens.questions.last() == Some(&true);
+        let asks = line.has(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
-        let fact = times(index, line, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
+        let fact =
+            times(talk, index, line, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
 
-fn times(index: usize, line: &Line, visit: bool) -> Vec<Fact<Timeline>> {
-    let mut found: Vec<Fact<Timeline>> = durations(index, line);
-    let exact = |sentence: usize, found: &[Fact<Timeline>]| {
-        found.iter().any(|fact| line.tokens.sentence(fact.place.from) == sentence)
-    };
-    let durations = found.clone();
+fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fact<Timeline>> {
+    let spans: Vec<Span> =
+        durations(line).into_iter().chain(months_ahead(talk, line)).chain(year_ahead(line)).collect();
+    let mut found: Vec<Fact<Timeline>> = spans
+        .iter()
+        .filter(|span| !(visit && span.days < 8.0))
+        .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
+        .collect();
     for (cue, value) in PHRASES {
         for hit in line.cues(*cue) {
             let sentence = line.tokens.sentence(hit.from);
-            let negated = negated(line, hit.from);
-            let inside = durations.iter().any(|fact| hit.from < fact.place.to && fact.place.from < hit.to);
-            let softened = *value == Timeline::Researching && exact(sentence, &durations);
+            let figures = |span: &Span| line.tokens.sentence(span.from) == sentence;
+            let inside = spans.iter().any(|span| hit.from < span.to && span.from < hit.to);
+            // "Just looking to start in two months": the figure is the more exact one.
+            let softened = *value == Timeline::Researching && spans.iter().any(figures);
             // A weekday or "tomorrow" in answer to an offered visit dates the visit, not the work.
-            if negated || inside || softened || visit && *value == Timeline::Now0To30Days {
-                continue;
+            let visiting = *cue == Cue::Now && (visit || day_of_visit(line, hit.from));
+            if !line.is_negated(hit.from) && !inside && !softened && !visiting {
+                found.push(Fact::at(*value, index, hit.from..hit.to));
             }
-            if *cue == Cue::Now && visit_day(line, hit.from) {
-                continue;
-            }
-            found.push(Fact::at(*value, index, hit.from..hit.to));
         }
     }
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
     found
 }
 
-/// "Tomorrow at ten", "call me next week": a day for a visit or a call.
-fn visit_day(line: &Line, at: usize) -> bool {
-    let after = line.tokens.words(at..(at + 4).min(line.tokens.list.len()));
-    let before = line.tokens.words(at.saturating_sub(4)..at);
-    ["tomorrow", "today", "this week", "next week"].iter().any(|day| after.starts_with(day))
-        && (after.contains(" at ")
-            || after.contains(" is ")
-            || after.contains("works")
-            || before.contains("call")
-            || before.contains("text")
-            || before.contains("email")
-            || before.contains("see you"))
-}
-
-fn negated(line: &Line, at: usize) -> bool {
-    let sentence = line.tokens.sentence(at);
-    line.cues(Cue::Negator)
-        .any(|hit| hit.to <= at && at <= hit.to + 2 && line.tokens.sentence(hit.from) == sentence)
-        && !line.tokens.words(at.saturating_sub(2)..at).contains("if not")
-}
-
-/// "in two to three months", "four to five weeks", "six weeks or so".
-fn durations(index: usize, line: &Line) -> Vec<Fact<Timeline>> {
-    let tokens = &line.tokens;
-    let mut found = Vec::new();
-    for (place, number) in line.numbers.iter().enumerate() {
-        let Some((_, days)) = UNITS.iter().find(|(name, _)| *name == tokens.word(number.to)) else {
-            continue;
-        };
-        let mut from = number.from;
-        let mut low = number.value;
-        if let Some(first) = place.checked_sub(1).and_then(|at| line.numbers.get(at))
-            && first.to + 2 >= number.from
-            && first.value < number.value
-            && (first.to..number.from)
-                .all(|at| matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe"))
-        {
-            (from, low) = (first.from, first.value);
-        }
-        let before = tokens.words(from.saturating_sub(2)..from);
-        let after = tokens.word(number.to + 1);
-        let past = NOT_AHEAD.iter().any(|word| before.split(' ').next_back() == Some(word))
-            || NOT_AHEAD_AFTER.contains(&after)
-            || line.near(Cue::Past, &(from..number.to + 1), 2)
-            || before.contains("been")
-            || before.contains("in about") && after == "of"
-            || number.money
-            || number.value > 400.0;
-        if past {
-            continue;
-        }
-        let value = bucket((low + number.value) / 2.0 * days);
-        found.push(Fact::at(value, index, from..number.to + 1));
+/// Whether a line is about when somebody may come by, not about the work.
+fn speaks_of_visit(line: &Line) -> bool {
+    line.has_any(&[Cue::OffersTimes, Cue::Declined]) && !line.has(Cue::TimeQuestion) && {
+        let words = line.words();
+        ["come by", "come look", "come see", "come measure", "take a look", "stop by", "meet me", "call me", "for an estimate"]
+            .iter()
+            .any(|visit| words.contains(visit))
     }
-    found
 }
 
-fn bucket(days: f64) -> Timeline {
+/// "Tomorrow at ten", "call me next week": a day for a visit or a call.
+fn day_of_visit(line: &Line, at: usize) -> bool {
+    let after = line.tokens.words(at..(at + 5).min(line.word_count()));
+    let before = line.tokens.words(at.saturating_sub(5)..at);
+    let day = ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
+        .iter()
+        .any(|day| after.starts_with(day) || after.contains(day) && after.find(day).is_some_and(|place| place < 12));
+    let visit = [" at ", " is ", "works", "after", "between", "morning", "afternoon", " a las "];
+    let call = ["call", "text", "email", "see you", "talk", "look at", "llame", "llamar"];
+    day && (visit.iter().any(|word| after.contains(word)) || call.iter().any(|word| before.contains(word)))
+}
+
+pub(super) fn bucket(days: f64) -> Timeline {
     match days {
         days if days <= NOW_DAYS_MAX => Timeline::Now0To30Days,
         days if days <= THREE_MONTHS_DAYS_MAX => Timeline::OneToThreeMonths,
@@ -226,10 +146,25 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     if talk.caller_has(Cue::NotEmergency) {
         return None;
     }
-    talk.caller().find_map(|(index, line)| {
+    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(|(index, line)| {
         line.cues(Cue::Emergency)
-            .find(|hit| !negated(line, hit.from) || line.tokens.word(hit.from) == "no")
+            .find(|hit| {
+                let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
+                (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
+            })
             .map(|hit| Place::from((index, *hit)))
+    })
+}
+
+/// "Flooded last spring", "the pipe burst two years ago".
+fn long_ago(line: &Line, at: usize) -> bool {
+    let sentence = line.tokens.sentence(at);
+    line.cues(Cue::Past).any(|hit| {
+        let words = line.tokens.words(hit.from..hit.to);
+        let recent = words.contains("night") || words.contains("week") || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
+        !recent
+            && line.tokens.sentence(hit.from) == sentence
+            && (words.starts_with("last ") || words == "ago" || words == "hace" || words.contains("pasad"))
     })
 }
 
@@ -241,10 +176,12 @@ fn urgency(
     if let Some(place) = emergency {
         return Some(Fact { value: Urgency::Emergency, place });
     }
+    let calm = talk.caller_has(Cue::NotEmergency);
     let no_hurry = talk.first_by_caller(Cue::NoHurry).map(Place::from);
-    let pressing = talk.caller().find_map(|(index, line)| {
-        line.cues(Cue::Urgent).find(|hit| !negated(line, hit.from)).map(|hit| Place::from((index, *hit)))
-    });
+    let pressing = talk
+        .caller()
+        .filter(|(_, line)| !calm && (line.is_free() || line.field == Some(Field::When)))
+        .find_map(|(index, line)| line.affirmed(Cue::Urgent).next().map(|hit| Place::from((index, *hit))));
     match (timeline, pressing, no_hurry) {
         (Some(fact), _, None) if fact.value == Timeline::Now0To30Days => {
             Some(Fact { value: Urgency::Urgent, place: fact.place })

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 /// Words that say nothing; dropped so that "sixty, uh, eighty thousand" reads as a range.
-const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", "mm", "mmm", "este"];
+const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", "mm", "mmm"];
 
 /// Words whose full stop ends no sentence.
 const ABBREVIATIONS: &[&str] = &[
@@ -171,6 +171,8 @@ impl Scanner {
             }
             '!' | ';' | '\n' | '…' => self.close_sentence(false),
             '?' => self.close_sentence(true),
+            // "twenty-five" and "walk-in" are one word to the ear.
+            '-' if previous.is_some_and(char::is_alphabetic) && next.is_some_and(char::is_alphabetic) => {}
             ',' | '-' | '–' | '—' | ':' | '(' | ')' => {
                 if let Some(token) = self.out.list.last_mut() {
                     token.comma = true;

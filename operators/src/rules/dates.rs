@@ -1,0 +1,159 @@
+//! Stretches of time ahead: "in two to three months", "by September" when it is known to be April.
+
+use super::cue::Cue;
+use super::roles::MONTHS;
+use super::turns::{Conversation, Line};
+
+/// Days per unit of time.
+const UNITS: &[(&[&str], f64)] = &[
+    (&["day", "days", "dia", "dias"], 1.0),
+    (&["week", "weeks", "wk", "wks", "semana", "semanas"], 7.0),
+    (&["month", "months", "mo", "mos", "mes", "meses"], 30.0),
+    (&["year", "years", "yr", "yrs", "ano", "anos"], 365.0),
+];
+/// Words before a stretch of time that point it into the past or make it a length.
+const NOT_AHEAD: &[&str] = &[
+    "for", "last", "past", "lasts", "took", "takes", "taking", "every", "been", "hace", "por", "after", "of",
+    "over", "spent", "had",
+];
+/// Words after it that do the same.
+const NOT_AHEAD_AFTER: &[&str] = &[
+    "ago", "old", "experience", "of", "warranty", "interest", "job", "project", "back", "vieja", "viejo", "already",
+    "since", "later", "left", "lease", "financing", "same", "guarantee", "older",
+];
+/// Words that name a small number without saying it.
+const VAGUE: &[(&str, f64)] = &[("couple", 2.0), ("coupla", 2.0), ("few", 3.0), ("several", 4.0), ("par", 2.0), ("unos", 3.0), ("unas", 3.0), ("pocas", 3.0), ("pocos", 3.0), ("half", 0.5)];
+/// The months in which a season's work is planned to start, from 1.
+const SEASONS: &[(&str, f64)] = &[
+    ("spring", 4.0), ("summer", 7.0), ("fall", 10.0), ("autumn", 10.0), ("winter", 12.5), ("thanksgiving", 11.8),
+    ("christmas", 12.7), ("halloween", 10.9), ("easter", 4.2), ("primavera", 4.0), ("verano", 7.0), ("otono", 10.0),
+    ("invierno", 12.5), ("navidad", 12.7),
+];
+/// Days after which a year from now is more than half of one away, whatever the month.
+const NEXT_YEAR_DAYS: f64 = 365.0;
+const DAYS_PER_MONTH: f64 = 30.4;
+
+/// A stretch of time ahead, as a token range.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub days: f64,
+    pub from: usize,
+    pub to: usize,
+}
+
+/// "in two to three months", "a couple weeks", "six weeks or so".
+pub(super) fn durations(line: &Line) -> Vec<Span> {
+    let tokens = &line.tokens;
+    let mut found = Vec::new();
+    for at in 0..line.word_count() {
+        let Some((_, days)) = UNITS.iter().find(|(names, _)| names.contains(&tokens.word(at))) else { continue };
+        let Some((from, count)) = count_before(line, at) else { continue };
+        let span = Span { days: count * days, from, to: at + 1 };
+        if !points_back(line, &span) {
+            found.push(span);
+        }
+    }
+    found
+}
+
+/// How many, and where the words for it begin.
+fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
+    let tokens = &line.tokens;
+    let at = line.numbers.partition_point(|number| number.to < unit);
+    if let Some(number) = line.numbers.get(at).filter(|number| number.to == unit && !number.money && number.value <= 400.0) {
+        let first = at.checked_sub(1).and_then(|at| line.numbers.get(at)).filter(|first| {
+            first.to + 2 >= number.from
+                && first.value < number.value
+                && (first.to..number.from)
+                    .all(|at| matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe" | "y" | "and"))
+        });
+        return Some(match first {
+            Some(first) => (first.from, (first.value + number.value) / 2.0),
+            None => (number.from, number.value),
+        });
+    }
+    let mut before = unit.checked_sub(1)?;
+    while matches!(tokens.word(before), "of" | "more" | "short" | "de" | "other") && before > 0 {
+        before -= 1;
+    }
+    let (_, count) = VAGUE.iter().find(|(name, _)| *name == tokens.word(before))?;
+    let from = if before > 0 && matches!(tokens.word(before - 1), "a" | "un" | "next") { before - 1 } else { before };
+    // "three, four weeks; a few more" are read as numbers before; "half a day" is no date.
+    Some((from, *count))
+}
+
+/// Whether a stretch lies behind, or is how long something lasts.
+fn points_back(line: &Line, span: &Span) -> bool {
+    let tokens = &line.tokens;
+    let before = span.from.checked_sub(1).map_or("", |at| tokens.word(at));
+    let lead = tokens.words(span.from.saturating_sub(3)..span.from);
+    let after = tokens.word(span.to);
+    let soft = matches!(before, "like" | "about" | "maybe" | "around" | "almost" | "over" | "nearly" | "only" | "roughly");
+    let verb = if soft { span.from.checked_sub(2).map_or("", |at| tokens.word(at)) } else { before };
+    let same_sentence = tokens.sentence(span.to) == tokens.sentence(span.from);
+    let not_until = lead.contains("not ") || lead.contains("another");
+    NOT_AHEAD.contains(&verb) && !not_until
+        || same_sentence && NOT_AHEAD_AFTER.contains(&after)
+        || tokens.words(span.to..span.to + 2) == "or older"
+        || line.cues(Cue::Past).any(|hit| {
+            tokens.sentence(hit.from) == tokens.sentence(span.from)
+                && hit.from < span.to + 2
+                && span.from < hit.to + 2
+                && !tokens.words(hit.from..hit.to).starts_with("last ")
+        })
+}
+
+/// "By September", "this fall", where somebody says which month it is.
+pub(super) fn months_ahead(talk: &Conversation, line: &Line) -> Vec<Span> {
+    let Some(now) = this_month(talk) else { return Vec::new() };
+    let mut found = Vec::new();
+    for at in 1..line.word_count() {
+        let word = line.tokens.word(at);
+        let before = line.tokens.word(at - 1);
+        let lead = matches!(
+            before,
+            "in" | "by" | "this" | "until" | "till" | "early" | "late" | "mid" | "before" | "maybe" | "around" | "of" | "the"
+                | "about" | "like" | "en" | "para" | "start" | "probably"
+        );
+        let Some(month) = month_of(word).filter(|_| lead) else { continue };
+        if says_now(line, at) {
+            continue;
+        }
+        let ahead = (month - now + 12.0) % 12.0;
+        // A month that has just begun is now, not a year away.
+        let ahead = if ahead > 11.4 { 0.0 } else { ahead };
+        found.push(Span { days: ahead * DAYS_PER_MONTH, from: at - 1, to: at + 1 });
+    }
+    found
+}
+
+/// The month that the talk takes place in, 1 to 12, if somebody says so.
+fn this_month(talk: &Conversation) -> Option<f64> {
+    talk.lines.iter().find_map(|line| {
+        (1..line.word_count()).find_map(|at| month_of(line.tokens.word(at)).filter(|_| says_now(line, at)))
+    })
+}
+
+/// "It's April", "it is early May", "what month is it, April?"
+fn says_now(line: &Line, at: usize) -> bool {
+    let lead = line.tokens.words(at.saturating_sub(3)..at);
+    ["its", "it is", "its early", "its mid", "its late", "its only", "its already", "its november", "is it", "were in", "estamos en", "now its", "its just"]
+        .iter()
+        .any(|words| lead.ends_with(words))
+}
+
+fn month_of(word: &str) -> Option<f64> {
+    // "may" and "march" are also verbs; a lead word before them is asked for elsewhere.
+    let named = MONTHS.iter().position(|names| names.contains(&word)).map(|month| month as f64 + 1.0);
+    named.or_else(|| SEASONS.iter().find(|(name, _)| *name == word).map(|(_, month)| *month))
+}
+
+/// "Not until 2027": a year that is waited for.
+pub(super) fn year_ahead(line: &Line) -> Option<Span> {
+    line.numbers.iter().find_map(|number| {
+        let lead = line.tokens.words(number.from.saturating_sub(3)..number.from);
+        let waits = ["until", "till", "hasta", "before", "in early", "in late", "sometime in"].iter().any(|word| lead.contains(word));
+        (number.year && waits && !lead.contains("built") && (2_025.0..2_100.0).contains(&number.value))
+            .then_some(Span { days: NEXT_YEAR_DAYS, from: number.from, to: number.to })
+    })
+}

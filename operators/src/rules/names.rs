@@ -1,0 +1,279 @@
+//! The caller's own name as said, asked for or written.
+
+use super::cue::Cue;
+use super::fact::Fact;
+use super::fields::Field;
+use super::numbers::{digit, is_number_word};
+use super::turns::{Conversation, Line};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// Words of a name.
+const NAME_WORDS_MAX: usize = 3;
+/// Words of an answer that is nothing but a name, and perhaps how it is spelled.
+const ANSWER_WORDS_MAX: usize = 8;
+/// Lines of the caller in which "it's Mike" is an introduction.
+const OPENING_LINES_MAX: usize = 3;
+
+/// Words that follow "this is" or "I'm" and begin no name.
+const NOT_NAMES: &[&str] = &[
+    "a", "an", "the", "in", "at", "on", "not", "just", "looking", "calling", "interested", "trying", "with", "from", "my",
+    "your", "it", "about", "for", "going", "so", "very", "really", "and", "regarding", "here", "there", "still", "actually",
+    "also", "thinking", "wondering", "hoping", "sorry", "sure", "fine", "good", "great", "okay", "ok", "is", "to", "yes",
+    "no", "home", "free", "available", "ready", "retired", "flexible", "buying", "moving", "getting", "wanting", "needing",
+    "having", "doing", "gonna", "all", "right", "out", "up", "off", "over", "again", "what", "how", "when", "where", "who",
+    "urgent", "important", "kind", "like", "renting", "open", "only", "down", "located", "near", "el", "la", "los", "un",
+    "una", "de", "dueno", "duena", "para", "interesado", "interesada", "buscando", "llamando", "en", "por", "mi", "su",
+    "tuesday", "monday", "wednesday", "thursday", "friday", "saturday", "sunday", "i", "im", "we", "were", "our", "been",
+    "probably", "around", "done", "next", "than", "that", "this", "more", "now", "new", "as", "by", "because", "but", "or",
+    "if", "whatever", "homeowner", "owner", "both", "too", "he", "she", "they", "you", "his", "her", "their", "of", "old",
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december", "thanksgiving", "christmas", "easter", "spring", "summer", "fall", "winter", "english", "spanish", "hoa",
+    "usaa", "allstate", "geico", "trex", "hardie", "google", "facebook", "instagram", "nextdoor", "yelp", "angi", "super",
+    "pretty", "kinda", "kitchen", "bathroom", "bath", "basement", "roof", "deck", "water", "hail", "yeah", "hello", "hi",
+    "hey", "thanks", "thank", "tomorrow", "today", "tonight", "soon", "asap", "perfect", "wonderful", "alright", "well",
+    "oh", "officer", "maybe", "between", "under", "leaking", "broken", "texas", "florida", "usa", "one", "mr", "mrs",
+    "mitsubishi", "carrier", "lennox", "trane", "rheem", "goodman", "pella", "andersen", "marvin", "currently", "considering",
+    "anybody", "anyone", "somebody", "someone", "everything", "nothing", "something", "its", "have", "had", "has", "was",
+    "do", "did", "does", "can", "could", "would", "should", "will", "want", "need", "two", "hoy", "ahorita", "interesados",
+    "propietario", "propietaria", "casa", "soltero", "viuda", "dueña", "dueño", "desde", "con", "y", "que", "lo", "las",
+    "ringing", "returning", "following", "responding", "reaching", "inquiring", "concerned", "worried", "excited", "happy",
+    "glad", "tired", "afraid", "aware", "told", "supposed", "able", "unable", "single", "divorced", "married", "widowed",
+];
+/// Words that end a name.
+const NAME_ENDS: &[&str] = &[
+    "calling", "and", "from", "with", "i", "im", "we", "at", "here", "over", "in", "on", "uh", "my", "is", "the", "were",
+    "ive", "weve", "id", "out", "again", "speaking", "number", "live", "y", "estoy", "de", "para", "wanting", "looking",
+    "about", "a", "your", "you", "hi", "hey", "who", "so", "phone", "yes", "yeah", "just", "filled", "spoke", "but", "zip",
+    "email", "it", "its", "que", "vivo", "tengo", "returning", "down", "up", "our", "for", "to", "this", "that", "thats",
+    "like", "please", "thanks", "thank", "sir", "maam", "ma", "okay", "ok", "near", "by", "off", "cell", "address", "en",
+    "mi", "lo", "llamo", "soy", "need", "want", "wanted", "have", "got", "or", "as", "he", "she", "they", "me", "us", "no",
+    "not", "next", "got", "do", "can", "was", "am", "are", "will", "would", "if", "because", "when", "there", "spelled",
+    "spell", "spelling", "common", "double", "capital", "con", "se", "le", "por", "telefono", "numero", "quiero", "at",
+    "necesito", "busco", "gracias", "una", "un", "el", "la", "llamando", "hablo", "back", "leaving", "left", "had", "saw",
+];
+/// Titles that stand before a name and are none of it.
+const TITLES: &[&str] = &["mr", "mrs", "ms", "miss", "dr", "sr", "sra", "senor", "senora", "mister", "don", "dona", "pastor"];
+/// Words before an answer's name.
+const ANSWER_LEADS: &[&str] = &[
+    "sure", "yes", "yeah", "yep", "ok", "okay", "its", "the", "my", "name", "is", "im", "so", "this", "oh", "um", "names",
+    "first", "last", "hi", "that", "would", "be", "it", "under", "well", "si", "claro", "es", "me", "llamo", "soy", "a",
+    "nombre", "de", "mi", "put", "just",
+];
+/// Words after a name that make it a firm's: "Brian from ABC Supply" is Brian, "Tile Direct" is nobody.
+const FIRMS: &[&str] = &["supply", "direct", "inc", "llc", "company", "construction", "roofing", "remodeling", "plumbing", "electric", "solutions", "insurance"];
+
+#[derive(Default, Deserialize)]
+struct Names {
+    first: String,
+}
+
+/// Whether a word is a first name.
+fn is_first_name(word: &str) -> bool {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let names: Names = toml::from_str(include_str!("data/names.toml")).unwrap_or_default();
+        names.first.split_whitespace().map(str::to_owned).collect()
+    });
+    names.contains(word)
+}
+
+pub(super) fn name(talk: &Conversation) -> Option<Fact<String>> {
+    form_name(talk).or_else(|| {
+        let mut best: Option<Fact<String>> = None;
+        for (nth, (index, line)) in talk.caller().enumerate() {
+            let Some(fact) = said_name(talk, index, line, nth) else { continue };
+            // "Rachel" at first and "Rachel Kim" later are one person: the fuller name is the name.
+            let words = |fact: &Fact<String>| fact.value.split(' ').count();
+            if best.as_ref().is_none_or(|best| words(best) < words(&fact)) {
+                best = Some(fact);
+            }
+        }
+        best
+    })
+}
+
+fn form_name(talk: &Conversation) -> Option<Fact<String>> {
+    let field = |wanted: Field| {
+        talk.caller().find(|(_, line)| {
+            line.field == Some(wanted)
+                && line.word_count() <= 5
+                && line.numbers.iter().all(|number| number.value < 2.0)
+                && !line.raw.contains(['@', '/'])
+        })
+    };
+    let whole = |line: &Line| line.raw.trim().to_owned();
+    if let (Some((index, first)), Some((_, last))) = (field(Field::FirstName), field(Field::LastName)) {
+        return Some(Fact::at(format!("{} {}", whole(first), whole(last)), index, 0..first.word_count()));
+    }
+    if let Some((index, line)) = field(Field::Name).or_else(|| field(Field::FirstName)) {
+        let text = whole(line);
+        let word = line.tokens.word(0);
+        let plausible = text.contains(' ') || text.starts_with(char::is_uppercase) || is_first_name(word);
+        let tests = ["test", "seo", "admin", "asdf", "info", "marketing"].iter().any(|no| line.words().contains(no));
+        return (plausible && !tests).then(|| Fact::at(text, index, 0..line.word_count()));
+    }
+    written_name(talk)
+}
+
+/// In a form whose fields have no names, a value of two or three capitalised words with a first name among them; and
+/// "Mags Doyle <mags@doyle.example>".
+fn written_name(talk: &Conversation) -> Option<Fact<String>> {
+    talk.caller().find_map(|(index, line)| {
+        line.field?;
+        let end = match line.raw.find('<') {
+            Some(at) if line.raw.contains('@') => line.tokens.list.partition_point(|token| token.raw.start < at),
+            _ => line.word_count(),
+        };
+        let address = line.raw.contains('<');
+        let words = 0..end;
+        let capital = words.clone().all(|at| line.is_capital(at) && line.tokens.word(at).chars().all(char::is_alphabetic));
+        let known = words.clone().any(|at| is_first_name(line.tokens.word(at)));
+        let fits = (2..=NAME_WORDS_MAX).contains(&end) && capital && (known || address);
+        let text = line.quote(words.clone())?.to_owned();
+        fits.then(|| Fact::at(text, index, words))
+    })
+}
+
+fn said_name(talk: &Conversation, index: usize, line: &Line, nth: usize) -> Option<Fact<String>> {
+    if !line.is_free() {
+        return None;
+    }
+    let asked = talk.asked_before(index).is_some_and(asks_name);
+    let span = introduced(line, asked, nth)
+        .or_else(|| answered(line).filter(|_| asked))
+        .or_else(|| signed(talk, line))?;
+    let span = fuller(line, span);
+    let text = line.quote(span.clone())?.trim_end_matches("'s").trim_end_matches('.').to_owned();
+    Some(Fact::at(text, index, span))
+}
+
+/// Whether the last thing a line asks for is a name.
+fn asks_name(line: &Line) -> bool {
+    let last = |cue| line.cues(cue).map(|hit| hit.to).max().unwrap_or(0);
+    let name = last(Cue::NameQuestion);
+    // "And what name was it?", but not "in the name of".
+    name > 0 && name + 4 >= last(Cue::CityQuestion).max(last(Cue::TimeQuestion)).max(last(Cue::BudgetQuestion))
+}
+
+/// "My name is ...", "this is ...", "it's ...", "Lisa here".
+fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
+    line.cues(Cue::NameIntro).find_map(|hit| {
+        let lead = line.tokens.words(hit.from..hit.to);
+        if matches!(lead, "here" | "speaking") {
+            return before_here(line, hit.from);
+        }
+        let firm = ["my name", "my names", "my full name", "my first name", "the name", "name is", "me llamo", "mi nombre", "i go by", "names", "a nombre"]
+            .iter()
+            .any(|words| lead.starts_with(words));
+        let span = name_span(line, hit.to)?;
+        let capital = line.is_capital(span.start);
+        let known = is_first_name(line.tokens.word(span.start));
+        let opening = hit.from <= 8 && nth < OPENING_LINES_MAX || asked;
+        let believed = match lead {
+            _ if firm => capital || known || line.is_lower_case(),
+            "this is" | "habla" | "le habla" | "soy" => capital && (opening || known) || known && opening,
+            "im" | "i am" | "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
+            "its" => (capital || known && line.is_lower_case()) && opening && (known || asked || span.len() > 1),
+            _ => capital && known,
+        };
+        let firm_name = FIRMS.contains(&line.tokens.word(span.end)) || FIRMS.contains(&line.tokens.word(span.end - 1));
+        let place = line.tokens.words(span.end..span.end + 1) == "here" && lead == "im" && !known;
+        (believed && !firm_name && !place && !line.is_negated(span.start)).then_some(span)
+    })
+}
+
+/// The answer to "and your name?": nothing else, or a name before a comma or an end.
+fn answered(line: &Line) -> Option<Range<usize>> {
+    let start = (0..line.word_count()).find(|at| !ANSWER_LEADS.contains(&line.tokens.word(*at)))?;
+    let span = name_span(line, start)?;
+    let capital = line.is_capital(span.start);
+    let known = is_first_name(line.tokens.word(span.start));
+    let short = line.word_count() <= ANSWER_WORDS_MAX;
+    let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
+    (capital && (ends || known) || line.is_lower_case() && (known || short && ends)).then_some(span)
+}
+
+/// A name that closes a text or stands with the number: "- Rosa M.", "Thanks, Kyle", "Vince Cardone, 952 555 0163".
+fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
+    let reach = line.runs.iter().any(|run| !run.phones().is_empty());
+    let text = matches!(talk.channel, leadline_schemas::score::Channel::Text | leadline_schemas::score::Channel::Voicemail);
+    (0..line.word_count()).find_map(|at| {
+        let begins = at == 0 || line.pauses_after(at - 1);
+        if !begins || !line.is_capital(at) {
+            return None;
+        }
+        let span = name_span(line, at)?;
+        let known = is_first_name(line.tokens.word(at));
+        let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
+        let followed = span.end < line.word_count()
+            && line.tokens.word(span.end).starts_with(|c: char| c.is_ascii_digit())
+            || digit(line.tokens.word(span.end)).is_some();
+        let last = span.end >= line.word_count();
+        let closes = at > 0 && (last && (text || reach)) && known;
+        let beside = reach && known && (ends || followed) && !vocative(line, at);
+        (closes || beside).then_some(span)
+    })
+}
+
+/// "Hi Dana," speaks to somebody.
+fn vocative(line: &Line, at: usize) -> bool {
+    let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    matches!(before, "hi" | "hey" | "hello" | "thanks" | "morning" | "afternoon" | "hola" | "bye" | "dear") || at == 0 && line.turn <= 1
+}
+
+/// "Lisa here"
+fn before_here(line: &Line, at: usize) -> Option<Range<usize>> {
+    let start = at.checked_sub(1)?;
+    let word = line.tokens.word(start);
+    let fits = at <= 5 && !NOT_NAMES.contains(&word) && (line.is_capital(start) || is_first_name(word));
+    if !fits || line.tokens.sentence(start) != line.tokens.sentence(at) {
+        return None;
+    }
+    let first = start.checked_sub(1).filter(|first| {
+        is_first_name(line.tokens.word(*first)) && line.is_capital(*first) && !line.pauses_after(*first)
+    });
+    Some(first.unwrap_or(start)..at)
+}
+
+/// "Ruth. Ruth Abernathy." is Ruth Abernathy; "Whitfield. Aaron Whitfield." too.
+fn fuller(line: &Line, span: Range<usize>) -> Range<usize> {
+    let next = name_span(line, span.end).filter(|next| {
+        span.len() == 1
+            && next.len() == 2
+            && next.clone().any(|at| line.tokens.word(at) == line.tokens.word(span.start))
+    });
+    next.unwrap_or(span)
+}
+
+/// The words of a name from a token on; titles are left out.
+fn name_span(line: &Line, start: usize) -> Option<Range<usize>> {
+    let titled = TITLES.contains(&line.tokens.word(start));
+    let start = if titled { start + 1 } else { start };
+    let capital = line.is_capital(start);
+    let sentence = line.tokens.sentence(start);
+    let mut end = start;
+    while end < start + NAME_WORDS_MAX && end < line.word_count() && line.tokens.sentence(end) == sentence {
+        let word = line.tokens.word(end);
+        let stops = NAME_ENDS.contains(&word) || NOT_NAMES.contains(&word) || is_number_word(word);
+        let initial = word.len() == 1 && line.is_capital(end) && end > start;
+        let fits = word.chars().all(char::is_alphabetic) && (word.len() > 1 || initial) && !stops;
+        if !fits || capital && !line.is_capital(end) || end > start && is_spelling(line, end) {
+            break;
+        }
+        end += 1;
+        if line.pauses_after(end - 1) {
+            break;
+        }
+    }
+    // Without capitals a name is at most two words, the first of them known or alone.
+    let end = if capital { end } else { end.min(start + 2) };
+    (end > start).then_some(start..end)
+}
+
+/// "H A A S" after a name spells it.
+fn is_spelling(line: &Line, at: usize) -> bool {
+    line.tokens.word(at).len() == 1 && line.tokens.word(at + 1).len() == 1
+}

@@ -1,0 +1,151 @@
+//! Names of places that the company does not list.
+
+use super::cue::Cue;
+use super::numbers::is_number_word;
+use super::turns::{Conversation, Line};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// Words of the longest name of a place.
+const PLACE_WORDS_MAX: usize = 3;
+/// Words of an answer that is nothing but a place.
+const ANSWER_WORDS_MAX: usize = 5;
+
+/// Words that name no place, however they are written.
+const NOT_PLACES: &[&str] = &[
+    "i", "im", "ive", "id", "ill", "yes", "yeah", "no", "ok", "okay", "the", "my", "our", "a", "an", "we", "were", "weve", "well", "hi",
+    "hello", "it", "its", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february",
+    "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "christmas", "indeed",
+    "google", "facebook", "english", "spanish", "spring", "summer", "fall", "winter", "thanksgiving", "about", "that", "there",
+    "here", "total", "general", "fact", "advance", "cash", "person", "mind", "touch", "charge", "town", "case", "order",
+    "sure", "um", "mr", "mrs", "ms", "dr", "la", "el", "sala", "not", "just", "maybe", "this", "next", "and", "so", "yep",
+    "home", "house", "correct", "right", "thanks", "aqui", "casa", "si", "bye", "goodbye", "dad", "mom", "whatever", "hoa",
+    "usaa", "ac", "hvac", "adu", "lvp", "you", "your", "do", "dont", "what", "why", "how", "when", "where", "who", "then", "but",
+    "or", "if", "one", "back", "same", "still", "over", "off", "near", "on", "at", "oh", "great", "good", "perfect", "wow",
+    "mi", "mis", "su", "un", "una", "los", "las", "donde", "es", "esta", "estoy", "vivo", "como", "gracias", "pues", "mire",
+    "nextdoor", "yelp", "angi", "trex", "tyvek", "hardie", "pella", "andersen", "renewal", "mitsubishi", "carrier", "lennox",
+    "trane", "thats", "theres", "theyre", "hes", "shes", "her", "his", "their", "they", "he", "she", "probably", "actually",
+    "please", "sorry", "easter", "halloween", "covid", "medicare", "instagram", "english", "ingles", "espanol", "let",
+    "bueno", "buenas", "buenos", "hola", "tengo", "quiero", "necesito", "ya", "me", "nos", "se", "para", "por", "cerca", "afuera",
+    "a", "downtown", "between", "like", "apartment", "condo", "unit", "need", "want", "looking", "have", "got", "is", "are", "kitchen",
+    "bathroom", "basement", "roof", "both", "all", "two", "three", "can", "could", "would", "will", "did", "does", "was", "yall",
+];
+/// Words that may stand before the name of a place in an answer.
+const ANSWER_LEADS: &[&str] = &[
+    "in", "en", "from", "de", "por", "out", "over", "down", "up", "its", "im", "were", "we", "are", "i", "live", "at", "near", "around",
+    "uh", "yeah", "yes", "the", "just", "outside", "of", "here", "by", "it", "is", "that", "would", "be", "vivo", "estoy", "aqui", "oh",
+    "sure", "right", "so", "well", "it's", "house", "home", "am", "located", "outside", "still", "actually", "estamos", "queda", "esta", "a",
+];
+
+#[derive(Default, Deserialize)]
+struct Places {
+    cities: String,
+    states: String,
+}
+
+fn places() -> &'static (HashSet<String>, HashSet<String>) {
+    static PLACES: OnceLock<(HashSet<String>, HashSet<String>)> = OnceLock::new();
+    PLACES.get_or_init(|| {
+        let places: Places = toml::from_str(include_str!("data/places.toml")).unwrap_or_default();
+        let set = |text: &str| {
+            text.split('|').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        };
+        (set(&places.cities), set(&places.states))
+    })
+}
+
+/// Whether a normalised name is a known city.
+pub(super) fn is_known(name: &str) -> bool {
+    places().0.contains(name)
+}
+
+/// Whether a word is a state or its letters.
+pub(super) fn is_state(word: &str) -> bool {
+    places().1.contains(word)
+}
+
+/// Places named in a line, with how firmly: capitalised or known words after "in", before a state, and short answers
+/// to "what city?".
+pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, Range<usize>)> {
+    let mut found = Vec::new();
+    let asked = talk.asked_before(index).is_some_and(|before| {
+        before.has(Cue::CityQuestion) && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
+    });
+    if asked {
+        found.extend(answer(line).map(|span| (3, span)));
+    }
+    for at in 1..line.word_count() {
+        let lead = line.tokens.word(at - 1);
+        let joined = line.tokens.sentence(at - 1) == line.tokens.sentence(at) && !line.pauses_after(at - 1);
+        let Some(end) = place_end(line, at) else { continue };
+        let stated = is_state_at(line, end) && end < line.word_count();
+        let known = is_known(line.tokens.words(at..end));
+        // "Based in", "live in" and "house in" are weighed by the caller of this.
+        let base = match lead {
+            "in" | "en" if joined => 2,
+            "to" | "near" | "outside" | "at" | "around" if joined && known && stated => 2,
+            _ if stated && line.tokens.word(end).len() == 2 && line.is_capital(end) => 2,
+            _ => continue,
+        };
+        found.push((base, at..end));
+    }
+    found
+}
+
+/// A short answer that is a place: "Grove City", "yeah im in knoxville", "Pearland, off of Broadway".
+fn answer(line: &Line) -> Option<Range<usize>> {
+    let start = (0..line.word_count().min(6)).find(|at| !ANSWER_LEADS.contains(&line.tokens.word(*at)))?;
+    let end = place_end(line, start).or_else(|| lower_case_end(line, start))?;
+    let ends = end >= line.word_count() || line.pauses_after(end - 1) || is_state_at(line, end);
+    let short = line.word_count() <= ANSWER_WORDS_MAX;
+    let known = is_known(line.tokens.words(start..end));
+    (ends && (line.is_capital(start) || known || short) && !line.has(Cue::No)).then_some(start..end)
+}
+
+fn is_state_at(line: &Line, at: usize) -> bool {
+    is_state(line.tokens.word(at)) || is_state(line.tokens.words(at..at + 2))
+}
+
+/// The end of a capitalised or known name of a place.
+fn place_end(line: &Line, start: usize) -> Option<usize> {
+    let sentence = line.tokens.sentence(start);
+    let same = |at: usize| at < line.word_count() && line.tokens.sentence(at) == sentence;
+    let longest = (start + 1..=start + PLACE_WORDS_MAX)
+        .rev()
+        .find(|end| same(end - 1) && is_known(line.tokens.words(start..*end)));
+    if let Some(end) = longest {
+        return Some(end);
+    }
+    let mut end = start;
+    while end < start + PLACE_WORDS_MAX && same(end) && is_name(line, end) && !(end > start && is_state_at(line, end)) {
+        end += 1;
+        if line.pauses_after(end - 1) {
+            break;
+        }
+    }
+    (end > start && !is_state(line.tokens.words(start..end))).then_some(end)
+}
+
+fn is_name(line: &Line, at: usize) -> bool {
+    let word = line.tokens.word(at);
+    line.is_capital(at)
+        && word.len() > 2
+        && word.chars().all(char::is_alphabetic)
+        && !NOT_PLACES.contains(&word)
+        && !is_number_word(word)
+}
+
+/// An answer without capitals: up to two words, none of them common.
+fn lower_case_end(line: &Line, start: usize) -> Option<usize> {
+    if !line.is_lower_case() || line.word_count() > ANSWER_WORDS_MAX {
+        return None;
+    }
+    let fits = |at: usize| {
+        let word = line.tokens.word(at);
+        at < line.word_count() && word.len() > 3 && word.chars().all(char::is_alphabetic) && !NOT_PLACES.contains(&word) && !is_number_word(word)
+    };
+    let end = (start..start + 2).take_while(|at| fits(*at)).last()? + 1;
+    (end == line.word_count() || is_state_at(line, end)).then_some(end)
+}

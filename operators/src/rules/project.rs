@@ -1,0 +1,134 @@
+//! Which trade a contact is about.
+
+use super::cue::Cue;
+use super::fact::{Fact, Place};
+use super::fields::Field;
+use super::lexicon::Tag;
+use super::turns::{Conversation, Line};
+use leadline_schemas::score::{Channel, ProjectType};
+use std::collections::BTreeMap;
+
+/// Support from which a trade is named.
+const NAMED_POINTS_MIN: i32 = 2;
+/// Support of a trade that was named outright.
+const FIRM_POINTS: i32 = 12;
+
+/// The support for a trade and the place of its best mention.
+#[derive(Clone, Copy, Debug)]
+struct Tally {
+    points: i32,
+    best: i32,
+    place: Place,
+}
+
+/// Words before a trade's name that make it a place where something else is: "leaking into the kitchen".
+const ELSEWHERE: &[&str] = &[
+    "not the", "into the", "into my", "through to the", "near the", "next to the", "above the", "over the", "off the",
+    "off of the", "from the", "in the", "in my", "in our", "under the", "beside the", "through the", "to the",
+    "en el", "en la", "en mi", "del", "between the", "behind the", "around the", "on the",
+];
+/// Words before it that make it work done before.
+const PAST: &[&str] = &[
+    "did my", "did our", "did the", "did their", "redid our", "redid my", "did her", "did his", "done our", "done my",
+    "redid the", "did a", "did mom s", "did moms", "did my moms", "used you for", "you for her primary", "you for our",
+    "you for my", "you for the", "you for her", "hicieron la", "hicieron el", "did their",
+];
+/// Words before it that put it off: "eventually the basement".
+const LATER: &[&str] = &["eventually", "someday", "later", "down the road", "after that", "maybe", "and then", "then the"];
+
+/// The trade with the most support; the earlier one of two equals, except that a set of rooms is the whole home.
+pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
+    let mut tallies: BTreeMap<ProjectType, Tally> = BTreeMap::new();
+    for (index, line) in talk.caller().filter(|(_, line)| line.is_free()) {
+        for hit in &line.hits {
+            let Tag::Project(project, weight) = hit.tag else { continue };
+            let points = points(line, hit.from, hit.to, weight);
+            let place = Place::from((index, *hit));
+            let tally = tallies.entry(project).or_insert(Tally { points: 0, best: i32::MIN, place });
+            // What is named first is what the call is about; later mentions support it less.
+            tally.points += if tally.points == 0 { points * 2 } else { points.min(2) };
+            if points > tally.best {
+                (tally.best, tally.place) = (points, place);
+            }
+        }
+    }
+    if let Some(place) = set_of_rooms(&tallies) {
+        return Some(Fact { value: ProjectType::WholeHome, place });
+    }
+    prefer(&mut tallies);
+    tallies
+        .into_iter()
+        .filter(|(_, tally)| tally.points >= NAMED_POINTS_MIN)
+        .max_by_key(|(_, tally)| (tally.points, std::cmp::Reverse((tally.place.line, tally.place.from))))
+        .map(|(value, tally)| Fact { value, place: tally.place })
+        .or_else(|| from_agent(talk))
+}
+
+/// What a mention is worth where it stands.
+fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
+    let before = line.tokens.words(from.saturating_sub(4)..from);
+    let ends = |leads: &[&str]| leads.iter().any(|lead| before.ends_with(lead));
+    let factor = if line.field == Some(Field::Service) { 2 } else { 1 };
+    let wished = line.cues(Cue::Wish).any(|wish| wish.from < to && from <= wish.to + 8);
+    let worked = line.cues(Cue::Project).any(|verb| verb.to + 3 >= from && verb.from < from);
+    let mut points = i32::from(weight) * 2 * factor;
+    if worked || wished && !ends(ELSEWHERE) {
+        points += 2;
+    } else if ends(ELSEWHERE) {
+        points -= 4;
+    }
+    if ends(PAST) {
+        points -= 7;
+    }
+    if ends(LATER) || line.is_negated(from) {
+        points -= 3;
+    }
+    points
+}
+
+/// Kitchen, bath and floors together are the home.
+fn set_of_rooms(tallies: &BTreeMap<ProjectType, Tally>) -> Option<Place> {
+    let rooms = [ProjectType::Kitchen, ProjectType::Bath, ProjectType::Flooring, ProjectType::Basement];
+    let firm: Vec<&Tally> =
+        rooms.iter().filter_map(|room| tallies.get(room)).filter(|tally| tally.best >= 4).collect();
+    let first = firm.iter().min_by_key(|tally| (tally.place.line, tally.place.from))?;
+    // Named in one breath; over a whole call a bath is mentioned where the basement is what is wanted.
+    let together = firm.iter().all(|tally| tally.place.line == first.place.line);
+    (firm.len() >= 3 && together && !tallies.contains_key(&ProjectType::AdditionAdu)).then_some(first.place)
+}
+
+/// A frame outweighs what is in it: a shop's kitchen is commercial, a bath in an addition is an addition.
+fn prefer(tallies: &mut BTreeMap<ProjectType, Tally>) {
+    const FRAMES: &[ProjectType] =
+        &[ProjectType::WholeHome, ProjectType::Commercial, ProjectType::AdditionAdu, ProjectType::Basement];
+    let firm: Vec<ProjectType> = FRAMES
+        .iter()
+        .copied()
+        .filter(|frame| tallies.get(frame).is_some_and(|tally| tally.points >= FIRM_POINTS))
+        .collect();
+    if let Some(tally) = firm.first().and_then(|frame| tallies.get_mut(frame)) {
+        tally.points += 8;
+    }
+    let firm_other =
+        tallies.iter().any(|(project, tally)| *project != ProjectType::Other && tally.points >= 8);
+    if let Some(tally) = tallies.get_mut(&ProjectType::Other).filter(|_| firm_other) {
+        tally.points -= 10;
+    }
+}
+
+/// The company names the trade and the caller agrees ("for the basement quote?" "Yes").
+fn from_agent(talk: &Conversation) -> Option<Fact<ProjectType>> {
+    if talk.channel == Channel::Voicemail {
+        return None;
+    }
+    talk.agent().find_map(|(index, line)| {
+        let (_, answer) = talk.answer_after(index)?;
+        if !answer.cues(Cue::Yes).any(|hit| hit.from <= 1) || line.has(Cue::Greeting) || index == 0 {
+            return None;
+        }
+        line.hits.iter().find_map(|hit| match hit.tag {
+            Tag::Project(project, 3) => Some(Fact::at(project, index, hit.from..hit.to)),
+            _ => None,
+        })
+    })
+}

@@ -1,0 +1,269 @@
+//! Whether a visit is agreed: proposed by one side and taken by the other, or confirmed by the company.
+
+use super::cue::Cue;
+use super::fact::Fact;
+use super::roles::Role;
+use super::turns::{Conversation, Line};
+use leadline_schemas::score::{Channel, Speaker};
+use std::ops::Range;
+
+/// Lines for which a proposal stays open.
+const OPEN_LINES_MAX: usize = 5;
+
+/// A visit that one side has proposed.
+struct Proposal {
+    by: Speaker,
+    line: usize,
+    /// The day or hour; none for "can we come out?".
+    time: Option<Range<usize>>,
+}
+
+/// The agreed visit, with its day and hour in the words of the call.
+pub(super) fn visit(talk: &Conversation) -> Option<Fact<String>> {
+    if matches!(talk.channel, Channel::Voicemail | Channel::Form) {
+        return None;
+    }
+    let mut open: Option<Proposal> = None;
+    let mut agreed: Option<Fact<String>> = None;
+    for (index, line) in talk.lines.iter().enumerate() {
+        if open.as_ref().is_some_and(|proposal| index > proposal.line + OPEN_LINES_MAX) {
+            open = None;
+        }
+        if agreed.is_some() {
+            if cancels(line) {
+                agreed = None;
+            } else if let Some(span) = moved(line) {
+                agreed = Some(window(talk, index, Some(span)));
+            }
+            continue;
+        }
+        let time = time_of_visit(line);
+        if let Some(proposal) = open.as_ref().filter(|proposal| proposal.by != line.speaker) {
+            match answer(talk, proposal, index, line, time.as_ref()) {
+                Answer::Taken => {
+                    let (at, span) = match &time {
+                        Some(span) => (index, Some(span.clone())),
+                        None => (proposal.line, proposal.time.clone()),
+                    };
+                    agreed = Some(window(talk, at, span));
+                    open = None;
+                    continue;
+                }
+                Answer::Refused => open = None,
+                Answer::Open => {}
+            }
+        }
+        if let Some(proposal) = proposal(index, line, time, open.as_ref()) {
+            open = Some(proposal);
+        }
+    }
+    agreed
+}
+
+enum Answer {
+    Taken,
+    Refused,
+    /// Neither yes nor no; the proposal stands.
+    Open,
+}
+
+fn answer(
+    talk: &Conversation,
+    proposal: &Proposal,
+    index: usize,
+    line: &Line,
+    time: Option<&Range<usize>>,
+) -> Answer {
+    let proposed = talk.line(proposal.line);
+    let yes = starts_with_yes(line) || line.affirmed(Cue::Agreed).next().is_some();
+    let no = refuses(line);
+    if no && !(starts_with_yes(line) && time.is_some() && !line.has(Cue::SpouseAbsent) && !line.has(Cue::Declined)) {
+        return Answer::Refused;
+    }
+    let repeats = time.is_some() && proposed.is_some_and(|proposed| shares_time(proposed, line));
+    let confirms = line.by_agent() && line.has(Cue::AppointmentConfirmed);
+    match (&proposal.time, time) {
+        // "Monday?" "Monday is bad. Tuesday at four?" is a new proposal.
+        (Some(_), Some(_)) if line.asks() && !yes && !repeats => Answer::Open,
+        (Some(_), _) if yes || repeats || confirms => Answer::Taken,
+        (Some(_), Some(_)) if line.by_caller() => Answer::Taken,
+        // "Could we come out this week?" "Thursday at two, the landlord will let us in."
+        (None, Some(span)) if line.by_caller() && !line.asks() && (yes || is_exact(line, span)) => Answer::Taken,
+        _ if index == proposal.line + 1 && line.word_count() > 3 && time.is_none() && line.asks() => Answer::Open,
+        _ => Answer::Open,
+    }
+}
+
+/// What a line proposes, if anything.
+fn proposal(index: usize, line: &Line, time: Option<Range<usize>>, open: Option<&Proposal>) -> Option<Proposal> {
+    let offers = line.has(Cue::AppointmentOffer);
+    let speaks = match line.speaker {
+        Speaker::Agent => offers || time.is_some() && (line.asks() || line.word_count() <= 12 || line.has(Cue::AppointmentConfirmed)),
+        Speaker::Caller => {
+            time.is_some()
+                && (line.asks()
+                    || offers
+                    || line.has_any(&[Cue::OffersTimes, Cue::Agreed])
+                    || open.is_some_and(|proposal| proposal.by == Speaker::Agent))
+        }
+    };
+    if !speaks || line.has(Cue::Greeting) && time.is_none() {
+        return None;
+    }
+    // A question about something else leaves an open proposal with its time alone.
+    let keeps = open.is_some_and(|proposal| proposal.by == line.speaker && proposal.time.is_some() && time.is_none());
+    (!keeps).then_some(Proposal { by: line.speaker, line: index, time })
+}
+
+/// "Let me think about it" after an agreement takes it back; "let me know when he is on his way" does not.
+fn cancels(line: &Line) -> bool {
+    line.by_caller()
+        && ["cancel", "call you back", "think about it", "hold off", "changed my mind", "get back to you", "never mind", "not going to work"]
+            .iter()
+            .any(|words| line.words().contains(words))
+}
+
+/// "Actually, can we make it Friday?" after an agreement; the company's read-back only repeats it.
+fn moved(line: &Line) -> Option<Range<usize>> {
+    let asks = line.has(Cue::Correction) || line.has_word(&["instead", "rather", "earlier", "later"]);
+    if asks && line.by_caller() { time_of_visit(line) } else { None }
+}
+
+fn starts_with_yes(line: &Line) -> bool {
+    line.cues(Cue::Yes).any(|hit| hit.from <= 1 && !line.is_negated(hit.from))
+}
+
+/// Puts it off or turns it down.
+fn refuses(line: &Line) -> bool {
+    let no = line.cues(Cue::No).any(|hit| hit.from == 0) && line.affirmed(Cue::Agreed).next().is_none();
+    let hedged = ["maybe ", "possibly", "i guess maybe", "probably not", "perhaps", "neither", "not "]
+        .iter()
+        .any(|word| line.words().starts_with(word));
+    let bad = ["is bad", "s bad", "wont work", "doesnt work", "dont work", "not good", "no good", "out of town", "cant do", "cant make", "i work", "no puedo", "would have to be there", "has to be there though", "have to be there though"]
+        .iter()
+        .any(|words| line.words().contains(words));
+    no || hedged || bad || line.has(Cue::Declined) || line.has(Cue::SpouseAbsent) && !starts_with_yes(line)
+}
+
+/// Whether two lines name the same day or hour.
+fn shares_time(first: &Line, second: &Line) -> bool {
+    let hours = |line: &Line| -> Vec<f64> {
+        let clocks = line.numbers.iter().filter(|n| matches!(n.role, Role::Clock | Role::Open) && n.value <= 1_259.0 && !n.money);
+        clocks.map(|number| if number.value >= 100.0 { (number.value / 100.0).floor() } else { number.value }).collect()
+    };
+    let days = |line: &Line| -> Vec<String> {
+        (0..line.word_count()).map(|at| line.tokens.word(at)).filter(|word| day(word)).map(|word| stem(word).to_owned()).collect()
+    };
+    let (a, b) = (days(first), days(second));
+    a.iter().any(|day| b.contains(day)) || hours(first).iter().any(|hour| hours(second).contains(hour))
+}
+
+fn stem(word: &str) -> &str {
+    word.get(..3).unwrap_or(word)
+}
+
+const DAYS: &[&str] = &[
+    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mondays", "tuesdays", "wednesdays",
+    "thursdays", "fridays", "saturdays", "sundays", "tomorrow", "today", "tonight", "tmrw", "lunes", "martes",
+    "miercoles", "jueves", "viernes", "sabado", "domingo", "manana", "hoy", "mon", "tue", "tues", "wed", "thu", "thur",
+    "thurs", "fri", "sat",
+];
+const PARTS_OF_DAY: &[&str] =
+    &["noon", "morning", "afternoon", "evening", "mediodia", "tarde", "midday", "lunchtime", "mornings", "afternoons", "evenings"];
+
+fn day(word: &str) -> bool {
+    DAYS.contains(&word)
+}
+
+/// Whether the word at a token is a day, an hour or a part of the day.
+fn is_time(line: &Line, at: usize) -> bool {
+    let word = line.tokens.word(at);
+    let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    let ordinal = word.len() > 2
+        && (word.ends_with("th") || word.ends_with("st") || word.ends_with("nd") || word.ends_with("rd"))
+        && (word.starts_with(|c: char| c.is_ascii_digit()) || ORDINALS.contains(&word))
+        && matches!(before, "the" | "on");
+    if PARTS_OF_DAY.contains(&word) {
+        // "Good morning" is a greeting, "this morning" is past.
+        return !matches!(before, "good" | "buenas" | "muy" | "mas") && !(before == "this" && word == "morning");
+    }
+    let number = line.numbers.get(line.numbers.partition_point(|number| number.to <= at)).filter(|n| n.from <= at);
+    let clock = number.is_some_and(|number| matches!(number.role, Role::Clock | Role::Day))
+        || word.ends_with("am") && word.trim_end_matches("am").parse::<u8>().is_ok()
+        || word.ends_with("pm") && word.trim_end_matches("pm").parse::<u8>().is_ok()
+        || word.contains(':') && word.starts_with(|c: char| c.is_ascii_digit());
+    day(word) || ordinal || clock
+}
+
+const ORDINALS: &[&str] = &[
+    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
+    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
+    "twentieth", "thirtieth",
+];
+
+/// Whether a span names a day and an hour, so that nothing is left to settle.
+fn is_exact(line: &Line, span: &Range<usize>) -> bool {
+    let days = span.clone().any(|at| day(line.tokens.word(at)));
+    let hours = span.clone().any(|at| is_time(line, at) && !day(line.tokens.word(at)));
+    days && hours
+}
+
+/// The words of a day and an hour that stand together, unless they are about a call or office hours.
+fn time_of_visit(line: &Line) -> Option<Range<usize>> {
+    let span = time_span(line).or_else(|| soon(line))?;
+    let words = line.words();
+    let lead = line.tokens.words(span.start.saturating_sub(6)..span.start);
+    let call = ["call you", "call me", "call us", "give you a call", "give me a call", "text you", "email you", "llamo", "call back"]
+        .iter()
+        .any(|call| words.contains(call));
+    let visit = ["come", "visit", "meet", "out there", "stop by", "look at", "be there", "appointment", "estimate", "measure"]
+        .iter()
+        .any(|visit| words.contains(visit));
+    let hours = ["we close", "were open", "we open", "office hours", "closed on", "we are open", "were closed"]
+        .iter()
+        .any(|hours| words.contains(hours));
+    let past = ["ago", "yesterday", "last"].iter().any(|past| lead.split(' ').any(|word| word == *past));
+    (!(call && !visit) && !hours && !past).then_some(span)
+}
+
+/// "Within two hours", "he is on his way", "right over".
+fn soon(line: &Line) -> Option<Range<usize>> {
+    let place = ["within the hour", "on his way", "on her way", "on their way", "right over", "in an hour", "right away", "ahora mismo"];
+    let words = line.words();
+    let hours = (0..line.word_count()).find(|at| {
+        matches!(line.tokens.word(*at), "hours" | "hour" | "minutes" | "horas")
+            && line.numbers.iter().any(|number| number.to == *at)
+            && matches!(line.tokens.word(at.saturating_sub(2)), "within" | "in" | "about" | "en" | "couple")
+    });
+    hours.map(|at| at.saturating_sub(2)..at + 1).or_else(|| {
+        let found = line.by_agent().then(|| place.iter().find_map(|place| words.find(place).map(|at| (at, place.len()))))?;
+        let (start, length) = found?;
+        Some(line.tokens.at_norm(start)..line.tokens.at_norm(start + length - 1) + 1)
+    })
+}
+
+/// The first day with the hours that stand near it, else the first hours.
+fn time_span(line: &Line) -> Option<Range<usize>> {
+    let count = line.word_count();
+    let first = (0..count)
+        .find(|at| day(line.tokens.word(*at)))
+        .or_else(|| (0..count).find(|at| is_time(line, *at)))?;
+    let mut end = first + 1;
+    let mut at = end;
+    while at < count && at <= end + 2 {
+        let half = line.tokens.word(at) == "thirty" || line.tokens.word(at) == "fifteen";
+        if is_time(line, at) || half && at == end {
+            end = at + 1;
+        }
+        at += 1;
+    }
+    Some(first..end)
+}
+
+/// The agreed time in the words of the call.
+fn window(talk: &Conversation, index: usize, span: Option<Range<usize>>) -> Fact<String> {
+    let line = talk.line(index);
+    let place = span.clone().unwrap_or(0..line.map_or(1, |line| line.word_count().min(6)));
+    let text = span.and_then(|span| line?.quote(span)).unwrap_or("");
+    Fact::at(text.to_owned(), index, place)
+}
