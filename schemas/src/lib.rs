@@ -15,6 +15,10 @@ pub mod direct;
 pub mod event;
 pub mod forms;
 pub mod frame;
+#[cfg(any(test, feature = "simulation"))]
+pub mod golden;
+#[cfg(test)]
+mod golden_tests;
 pub mod ids;
 pub mod inbound;
 pub mod lead;

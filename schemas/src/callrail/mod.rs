@@ -26,8 +26,6 @@ mod call;
 mod extra;
 mod fields;
 mod form;
-#[cfg(test)]
-mod golden_tests;
 mod ids;
 mod kind;
 mod peek;

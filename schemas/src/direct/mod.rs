@@ -38,8 +38,6 @@
 //! with the fields of a call scores that call.
 
 mod object;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

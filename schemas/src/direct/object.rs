@@ -96,10 +96,12 @@ impl Object {
 
     pub(super) fn time(&mut self, name: &str) -> Result<Option<Millis>, DirectError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        match Millis::parse(&text) {
-            Some(at) => Ok(Some(at)),
-            None => {
-                let why = format!("{text:?} is not a time; use ISO 8601, as 2026-03-04T16:12:33Z");
+        // Without an offset it could be a time of anywhere; `Millis::parse` takes it as UTC, as CallRail means it.
+        match text.parse::<jiff::Timestamp>() {
+            Ok(at) => Ok(Some(Millis(at.as_millisecond()))),
+            Err(_) => {
+                let why =
+                    format!("{text:?} is not a time with an offset; use ISO 8601, as 2026-03-04T16:12:33Z");
                 Err(DirectError::new(self.path(name), why))
             }
         }
