@@ -28,6 +28,11 @@ impl SimBlob {
         self.0.lock().unwrap().refused = None;
     }
 
+    /// Puts an object there, whatever the store refuses: its source waited until it could.
+    pub fn hold(&self, name: &str, content: Bytes) {
+        self.0.lock().unwrap().objects.insert(name.to_owned(), content);
+    }
+
     /// Puts a wrong byte into an object, behind everybody's back.
     pub fn damage(&self, name: &str) -> bool {
         let mut shared = self.0.lock().unwrap();

@@ -55,14 +55,14 @@ fn requests(world: &World, model: &Model, contents: &Contents) -> Found {
         );
     }
     let rows: BTreeMap<_, _> = contents.requests.iter().map(|row| (row.request_id, row)).collect();
-    for (event_id, fate) in &model.fates {
+    for (event_id, fate) in model.fates.iter().filter(|(_, fate)| **fate != Fate::Unseen) {
         let Some(row) = rows.get(event_id) else {
             return Err(format!("accepted event {event_id} has no request row"));
         };
         let expected = match fate {
             Fate::Done => RequestStatus::Done,
             Fate::Duplicate => RequestStatus::Duplicate,
-            Fate::Failed => RequestStatus::Failed,
+            Fate::Failed | Fate::Unseen => RequestStatus::Failed,
         };
         ensure!(
             row.status == expected,

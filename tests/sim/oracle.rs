@@ -17,6 +17,8 @@ pub enum Fate {
     Done,
     Duplicate,
     Failed,
+    /// A command: it has no request of its own.
+    Unseen,
 }
 
 /// What a contact's content is worth.
@@ -75,9 +77,13 @@ impl Model {
 
     fn take(&mut self, event_id: EventId, sent: &Sent) -> Fate {
         let planned = &sent.planned;
-        if planned.told == Told::Poison {
-            self.poison += 1;
-            return Fate::Failed;
+        match planned.told {
+            Told::Poison => {
+                self.poison += 1;
+                return Fate::Failed;
+            }
+            Told::Command => return Fate::Unseen,
+            _ => {}
         }
         let received_at = sent.inbound.received_at;
         let happened_at = planned.happened_at.unwrap_or(received_at).min(received_at.plus(Millis::MINUTE));
@@ -214,7 +220,7 @@ impl Subject {
             }
             Some(Told::Text { sent, .. }) => texts = one(!sent),
             Some(Told::Form { .. }) => forms = 1,
-            Some(Told::Poison) | None => {}
+            Some(Told::Poison | Told::Command) | None => {}
         }
         let worth = self.worth();
         let lead = one(worth.as_ref().is_some_and(|worth| worth.class == "lead"));

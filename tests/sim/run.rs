@@ -51,10 +51,11 @@ enum Fault {
     ClockJumps,
     RepliesRepeated,
     SettingsChange,
+    Commands,
     Stop,
 }
 
-const FAULTS: [Fault; 17] = [
+const FAULTS: [Fault; 18] = [
     Fault::CrashProcess,
     Fault::CrashMachine,
     Fault::KillInWrite,
@@ -71,6 +72,7 @@ const FAULTS: [Fault; 17] = [
     Fault::ClockJumps,
     Fault::RepliesRepeated,
     Fault::SettingsChange,
+    Fault::Commands,
     Fault::Stop,
 ];
 
@@ -208,6 +210,7 @@ impl Run {
             Fault::ClockJumps => self.jump(),
             Fault::RepliesRepeated => self.world.repeat_reply(),
             Fault::SettingsChange => self.change_settings(),
+            Fault::Commands => self.world.speak(),
             Fault::StateLost => {
                 self.world.note("the state store is lost");
                 self.crash(false)?;

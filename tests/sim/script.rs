@@ -85,6 +85,8 @@ pub enum Told {
     Form { fields: Vec<(&'static str, String)> },
     /// Bytes that are no event.
     Poison,
+    /// A person's word about something else.
+    Command,
 }
 
 /// What a payload says of a call.

@@ -16,8 +16,9 @@ use leadline_connectors::disk_simulated::SimulatedDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, LogSteps, Retention};
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
+use leadline_schemas::command::Command;
 use leadline_schemas::frame::Output;
-use leadline_schemas::inbound::{Inbound, Origin};
+use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::partitioning::{Key, Layout};
 use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
 use leadline_schemas::settings::{Form, Integration, Policy, Profile, Settings, Tenant};
@@ -29,7 +30,7 @@ use crate::chance::Chance;
 use crate::clock::{BEGIN, SimClock};
 use crate::log::{Accepted, WatchedLog};
 use crate::outside::{Callrail, Outside, Receiver, Scorer};
-use crate::script::{Planned, TENANTS};
+use crate::script::{Planned, TENANTS, Told};
 
 /// Few partitions, so that tenants share them.
 const PARTITIONS: u16 = 3;
@@ -195,7 +196,9 @@ impl World {
         let settings = Arc::clone(&self.settings.lock().unwrap());
         let tenant = TenantId::new(planned.tenant).unwrap();
         let Some(known) = settings.tenant(&tenant).cloned() else { return };
-        let Some(life) = &self.life else { return };
+        if self.life.is_none() {
+            return;
+        }
         let number = self.sent.len() as u64;
         let event_id = EventId::of(&[b"sent", &number.to_be_bytes()]);
         let key = Key::new(tenant, &planned.caller, known.policy.spread);
@@ -219,8 +222,10 @@ impl World {
             body: planned.body.clone(),
             body_ref: None,
         };
+        let inbound = self.perhaps_by_reference(inbound);
         let partition = Layout { generation: 1, partitions: PARTITIONS }.partition(inbound.key_group);
         let value = Bytes::from(avro::encode(&inbound).unwrap());
+        let Some(life) = &self.life else { return };
         let appended = life.log.append(vec![Append { topic: Topic::Inbound, partition, value }]);
         let acknowledged = Arc::clone(&self.acknowledged);
         life.runtime.spawn(async move {
@@ -233,6 +238,63 @@ impl World {
         });
         self.note(format!("send {} {} of {}", inbound.kind.name(), number, planned.tenant));
         self.sent.insert(event_id, Sent { inbound, planned });
+    }
+
+    /// Some bodies go to the blob store first, as those of over 4 MiB do.
+    fn perhaps_by_reference(&mut self, mut inbound: Inbound) -> Inbound {
+        if self.chance.happens(60) {
+            let name = format!("bodies/{}/{}", inbound.tenant, inbound.event_id);
+            self.blob.hold(&name, std::mem::take(&mut inbound.body));
+            inbound.body_ref = Some(name);
+        }
+        inbound
+    }
+
+    /// A person's word, on its way through `inbound` like everything else.
+    pub fn command(&mut self, like: &Inbound, command: &Command) {
+        let planned = Planned {
+            at: self.clock.wall(),
+            tenant: TENANTS.into_iter().find(|name| *name == like.tenant.as_str()).unwrap(),
+            caller: like.caller.clone(),
+            subject: None,
+            origin: Origin::Command,
+            kind: EventKind::Command,
+            content_type: "application/json",
+            body: Bytes::from(serde_json::to_vec(command).unwrap()),
+            told: Told::Command,
+            happened_at: None,
+        };
+        self.send(planned);
+    }
+
+    /// Replays a dead letter, or speaks about a delivery.
+    pub fn speak(&mut self) {
+        let contents = self.store.contents();
+        if self.chance.happens(500) && !contents.dead_letters.is_empty() {
+            let letter = self.chance.pick(&contents.dead_letters).clone();
+            let input = letter.input.unwrap();
+            let origin: Inbound = avro::decode(&input).unwrap();
+            let (dead_letter, operator) = (letter.id.to_string(), letter.operator);
+            let command = Command::Replay { dead_letter, operator, input_kind: letter.input_kind, input };
+            self.note(format!("dead letter {} is replayed", letter.id));
+            self.command(&origin, &command);
+        } else if !contents.deliveries.is_empty() {
+            let line = self.chance.pick(&contents.deliveries).clone();
+            let Some(lead) = contents.leads.iter().find(|lead| Some(lead.lead_id) == line.lead_id) else {
+                return;
+            };
+            let Some(like) = self
+                .sent
+                .values()
+                .find(|sent| sent.inbound.tenant == line.tenant && sent.inbound.caller == lead.caller)
+            else {
+                return;
+            };
+            let like = like.inbound.clone();
+            self.note(format!("delivery {} to {} is sent again", line.subject, line.integration));
+            let command = Command::RetryDelivery { integration: line.integration, subject: line.subject };
+            self.command(&like, &command);
+        }
     }
 
     /// Gives one of the process's parts a turn; 5 is the log, 6 the calls outside.

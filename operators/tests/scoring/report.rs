@@ -6,8 +6,22 @@ use std::fmt::Write as _;
 /// Fields that a label gives a value or leaves null. `language` is left out (the labels name Spanish only), as is
 /// `appointment_window` (a form of words, not a value).
 const FIELDS: &[&str] = &[
-    "project_type", "budget_min", "budget_max", "timeline", "decision_maker", "urgency", "caller_name", "phone",
-    "email", "address", "city", "postcode", "year_built", "hoa", "insurance_claim", "financing_interest",
+    "project_type",
+    "budget_min",
+    "budget_max",
+    "timeline",
+    "decision_maker",
+    "urgency",
+    "caller_name",
+    "phone",
+    "email",
+    "address",
+    "city",
+    "postcode",
+    "year_built",
+    "hoa",
+    "insurance_claim",
+    "financing_interest",
     "competing_bids",
 ];
 
@@ -59,12 +73,16 @@ impl<'a> Report<'a> {
     }
 
     fn share_right(&self, field: &str) -> f64 {
-        ratio(self.cases.iter().filter(|case| case.outcome(field) == Outcome::Right).count(), self.cases.len())
+        ratio(
+            self.cases.iter().filter(|case| case.outcome(field) == Outcome::Right).count(),
+            self.cases.len(),
+        )
     }
 
     /// How surely a hot or warm lead scores above the rest: 0.5 is chance, 1 never fails.
     pub fn auc(&self) -> f64 {
-        let (leads, rest): (Vec<&Case>, Vec<&Case>) = self.cases.iter().partition(|case| case.is_hot_or_warm());
+        let (leads, rest): (Vec<&Case>, Vec<&Case>) =
+            self.cases.iter().partition(|case| case.is_hot_or_warm());
         let wins: f64 = leads
             .iter()
             .flat_map(|lead| rest.iter().map(|other| lead.output.score.cmp(&other.output.score)))
@@ -79,7 +97,8 @@ impl<'a> Report<'a> {
 
     /// Share of invented values among all values given.
     pub fn invented(&self) -> f64 {
-        let sum = |count: fn(&Tally) -> usize| self.lines.iter().map(|(_, tally)| count(tally)).sum::<usize>();
+        let sum =
+            |count: fn(&Tally) -> usize| self.lines.iter().map(|(_, tally)| count(tally)).sum::<usize>();
         ratio(sum(|tally| tally.invented), sum(|tally| tally.right + tally.wrong + tally.invented))
     }
 
@@ -87,7 +106,11 @@ impl<'a> Report<'a> {
     pub fn summary(&self, name: &str) -> String {
         let mut text = format!(
             "\n{name}: {} cases  band {:.3}  class {:.3}  AUC {:.3}  invented {:.4}  appointment {:.3}\n",
-            self.cases.len(), self.band(), self.share_right("class"), self.auc(), self.invented(),
+            self.cases.len(),
+            self.band(),
+            self.share_right("class"),
+            self.auc(),
+            self.invented(),
             self.share_right("appointment_set"),
         );
         for (field, tally) in &self.lines {
@@ -121,10 +144,14 @@ fn worst(case: &Case) -> String {
     let factors = case.output.factors;
     let (budget, timeline, scope, authority) =
         (factors.budget, factors.timeline, factors.scope_area, factors.authority);
-    let labelled = ["budget", "timeline", "scope_area", "authority"].map(|name| case.label("factors")[name].to_string());
+    let labelled =
+        ["budget", "timeline", "scope_area", "authority"].map(|name| case.label("factors")[name].to_string());
     format!(
         "  {} {} ({budget} {timeline} {scope} {authority}; label {}): {}\n",
-        case.id, case.output.score, labelled.join(" "), off.join("; "),
+        case.id,
+        case.output.score,
+        labelled.join(" "),
+        off.join("; "),
     )
 }
 

@@ -45,18 +45,25 @@ pub(super) enum What {
     /// A signal of a dead letter, fed once more.
     Replayed {
         operator: String,
-        dead_letter: String,
+        letter: Letter,
         inner: Box<What>,
     },
     /// A record of a dead letter, fed once more.
     ReplayedRecord {
-        dead_letter: String,
+        letter: Letter,
         inbound: Box<Inbound>,
     },
     /// Bytes that are no record.
     Malformed {
         why: String,
     },
+}
+
+/// The dead letter that a replay is of.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    id: String,
+    input: Bytes,
 }
 
 /// A record of `inbound`. It goes into the graph as it is; to run again it is decoded again, which is rare.
@@ -124,8 +131,8 @@ impl Fed {
                 inputs.inbound.send(item);
                 Ok(())
             }
-            What::ReplayedRecord { dead_letter, inbound } => {
-                epoch.outputs.push(letter_gone(dead_letter));
+            What::ReplayedRecord { letter, inbound } => {
+                epoch.outputs.push(letter_gone(&letter.id));
                 inputs.inbound.send(Item::accepted((**inbound).clone()));
                 Ok(())
             }
@@ -136,8 +143,8 @@ impl Fed {
                 }
                 send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
             }
-            What::Replayed { operator, dead_letter, inner } => {
-                epoch.outputs.push(letter_gone(dead_letter));
+            What::Replayed { operator, letter, inner } => {
+                epoch.outputs.push(letter_gone(&letter.id));
                 match &**inner {
                     What::Timer { kind, at, row_key } => {
                         send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
@@ -192,15 +199,16 @@ impl Fed {
         if sabotage::on(Bug::PoisonSkipped) {
             return Ok(());
         }
-        let fits = self.bytes.len() <= DEAD_LETTER_INPUT_BYTES_MAX;
+        let (id, input) = self.letter(operator);
+        let fits = input.len() <= DEAD_LETTER_INPUT_BYTES_MAX;
         let letter = DeadLetter {
-            id: EventId::of(&[&self.bytes, operator.as_bytes()]),
+            id,
             tenant,
             operator: operator.to_owned(),
             reason: why.to_owned(),
             input_kind: kind,
-            input: fits.then(|| self.bytes.clone()),
-            schema: format!("{:016x}", avro::fingerprint_of(&self.bytes).unwrap_or(0)),
+            schema: format!("{:016x}", avro::fingerprint_of(&input).unwrap_or(0)),
+            input: fits.then_some(input),
             partition: i32::from(partition.0),
             offset: self.offset,
             received_at,
@@ -219,6 +227,28 @@ impl Fed {
     }
 }
 
+impl Fed {
+    /// A replayed record whose body, too large for a record, must be fetched first.
+    pub(super) fn replayed(&mut self) -> Option<&mut Inbound> {
+        match &mut self.what {
+            What::ReplayedRecord { inbound, .. } => Some(inbound),
+            _ => None,
+        }
+    }
+
+    /// Number and input of the dead letter of this input. What fails again when it is replayed stays one letter.
+    fn letter(&self, operator: &str) -> (EventId, Bytes) {
+        let known = match &self.what {
+            What::Replayed { letter, .. } | What::ReplayedRecord { letter, .. } => Some(letter),
+            _ => None,
+        };
+        match known.and_then(|letter| Some((EventId(letter.id.parse().ok()?), letter.input.clone()))) {
+            Some(known) => known,
+            None => (EventId::of(&[&self.bytes, operator.as_bytes()]), self.bytes.clone()),
+        }
+    }
+}
+
 /// A replay command as what it replays; none when it is another command, or cannot be read (then decode says why).
 fn replay(inbound: &Inbound) -> Option<What> {
     let Ok(Command::Replay { dead_letter, operator, input_kind, input }) =
@@ -230,12 +260,14 @@ fn replay(inbound: &Inbound) -> Option<What> {
         InputKind::Record => {
             let mut origin: Inbound = avro::decode(&input).ok()?;
             origin.attempt += 1;
-            return Some(What::ReplayedRecord { dead_letter, inbound: Box::new(origin) });
+            let letter = Letter { id: dead_letter, input: Bytes::from(avro::encode(&origin).ok()?) };
+            return Some(What::ReplayedRecord { letter, inbound: Box::new(origin) });
         }
         InputKind::Reply => What::Reply(Box::new(avro::decode(&input).ok()?)),
         InputKind::Timer => parse_timer_bytes(&input)?,
     };
-    Some(What::Replayed { operator, dead_letter, inner: Box::new(inner) })
+    let letter = Letter { id: dead_letter, input };
+    Some(What::Replayed { operator, letter, inner: Box::new(inner) })
 }
 
 /// A timer as bytes: kind, time, row key.

@@ -340,7 +340,13 @@ impl Partition {
                     if !self.body_is_here(record.offset, &mut inbound)? {
                         return Ok(());
                     }
-                    Fed::record(record.offset, record.value, inbound)
+                    let mut fed = Fed::record(record.offset, record.value, inbound);
+                    if let Some(replayed) = fed.replayed()
+                        && !self.body_is_here(record.offset, replayed)?
+                    {
+                        return Ok(());
+                    }
+                    fed
                 }
                 Err(AvroError::Malformed { why, .. }) => Fed {
                     offset: i64::try_from(record.offset.0).unwrap_or(i64::MAX),
