@@ -4,8 +4,10 @@ SHELL := /bin/bash
 CARGO := $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
 DATA ?= ./data
 LISTEN ?= 127.0.0.1:8080
+SEEDS ?= 1000
+SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup run run-webhook run-api dev-db test test-integration lint fmt bench load-test
+.PHONY: help setup run run-webhook run-api dev-db test test-integration sim soak lint fmt bench load-test
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -32,7 +34,13 @@ lint: setup ## Format check and clippy, warnings are errors
 
 test: lint ## Everything that CI runs
 	@$(CARGO) build --locked --bin leadline
-	@$(CARGO) test --workspace --locked
+	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked
+
+sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
+	@SIM_SEEDS=$(SEEDS) $(CARGO) test --locked -p leadline-tests --test sim
+
+soak: setup ## Run new seeds of the simulator for SECONDS_OF_SOAK
+	@$(CARGO) test --locked -p leadline-tests --test sim -- --soak $(SECONDS_OF_SOAK)
 
 test-integration: setup ## Only the whole-system tests, on the real binary
 	@$(CARGO) build --locked --bin leadline
