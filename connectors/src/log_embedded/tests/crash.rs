@@ -163,3 +163,58 @@ fn acknowledged_work_survives_a_disk_that_fails_and_fills_up() {
         });
     }
 }
+
+#[test]
+fn a_start_killed_at_any_operation_leaves_no_gap_to_the_next() {
+    let clock = Arc::new(HandClock(AtomicU64::new(1_000)));
+    let open = |disk: &SimulatedDisk, life| {
+        EmbeddedLog::open_stepped(life::config(), Arc::new(disk.clone()), clock.clone(), incarnations(life))
+    };
+    for first in 0..14 {
+        for second in 0..14 {
+            for seed in 0..6 {
+                let disk = SimulatedDisk::new();
+                drop(open(&disk, 1).unwrap());
+                let disk = disk.crash_process();
+                disk.kill_after(first);
+                drop(open(&disk, 2));
+                // What the first has named is in the folder, but perhaps not for ever.
+                let disk = disk.crash_process();
+                disk.kill_after(second);
+                drop(open(&disk, 3));
+                let disk = disk.crash_machine(&mut Seeded::new(seed));
+                if let Err(error) = open(&disk, 4) {
+                    panic!("killed after {first}, then after {second}, seed {seed}: {error}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_commit_cut_off_anywhere_leaves_nothing_behind() {
+    let mut torn = 0;
+    for seed in seeds(300) {
+        seeded("a torn commit", seed, |chance| {
+            let mut machine = Machine::new();
+            let mut life = Life::begin(&machine.disk, &machine.clock, &mut machine.model, 1).unwrap();
+            life.settle();
+            for _ in 0..3 {
+                life.commit(chance, 50_000);
+            }
+            machine.disk.kill_after(seed % 30); // In the middle of the rolls and writes.
+            while life.turn() {}
+            drop(life);
+            machine.disk = machine.disk.crash_machine(chance);
+            let mut life = Life::begin(&machine.disk, &machine.clock, &mut machine.model, 2).unwrap();
+            torn += u32::from(life.log.cut_bytes() > 0);
+            life.commit(chance, 20_000);
+            life.settle();
+            drop(life);
+            machine.disk = machine.disk.crash_machine(chance);
+            machine.end();
+        });
+    }
+    assert!(torn > 10, "only {torn} tails were torn");
+    println!("{torn} tails were torn");
+}

@@ -147,6 +147,30 @@ fn every_bit_of_the_newest_segments_frames_counts() {
 }
 
 #[test]
+fn the_last_group_of_a_full_segment_has_a_witness_too() {
+    let room = (16 << 10) - header::frames_at(slots::Slots { partitions: 2 }.count()) as usize;
+    for left in 0..2 * frame::FRAME_HEADER_BYTES {
+        let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
+        let opened =
+            EmbeddedLog::open_stepped(life::config(), Arc::new(disk.clone()), clock.clone(), incarnations(1));
+        let (log, mut steps) = opened.unwrap();
+        let value = Bytes::from(vec![7; room - frame::FRAME_HEADER_BYTES - left]);
+        let record = Append { topic: Topic::Inbound, partition: Partition(0), value };
+        let mut answer = polled(log.append(vec![record]));
+        while steps.turn() {}
+        assert_eq!(answer(), Some(Ok(vec![Offset(0)])));
+        clock.0.fetch_add(500, Relaxed);
+        while steps.turn() {}
+        drop((log, steps));
+        let disk = disk.crash_process();
+        let newest = inspected(&disk).pop().unwrap();
+        disk.flip_bit(&newest.file, 5_000 * 8);
+        let opened = EmbeddedLog::open_stepped(life::config(), Arc::new(disk), clock, incarnations(2));
+        assert!(matches!(opened, Err(OpenError::Damaged(_))), "{left} bytes left: what was answered is cut");
+    }
+}
+
+#[test]
 fn a_file_that_was_cut_is_reported_where_it_ends_or_harmless() {
     for seed in crash::seeds(3) {
         let sound = sound(seed);

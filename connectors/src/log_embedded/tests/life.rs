@@ -68,7 +68,10 @@ impl<'r> Life<'r> {
     pub(super) fn act(&mut self, chance: &mut Seeded) {
         match chance.below(20) {
             0..=6 => self.append(chance),
-            7..=10 => self.commit(chance),
+            7..=10 => {
+                let bytes_max = if chance.below(3) == 0 { 60_000 } else { 2_000 };
+                self.commit(chance, bytes_max);
+            }
             11..=16 => {
                 self.turn();
             }
@@ -102,9 +105,9 @@ impl<'r> Life<'r> {
         self.hear();
     }
 
-    pub(super) fn commit(&mut self, chance: &mut Seeded) {
+    pub(super) fn commit(&mut self, chance: &mut Seeded, bytes_max: u64) {
         let partition = Partition(chance.below(2) as u16);
-        let bytes = if chance.below(3) == 0 { chance.below(60_000) } else { chance.below(2_000) };
+        let bytes = chance.below(bytes_max);
         let number = self.model.count((Topic::State, partition)) + 1;
         let call = self.next_call();
         let frame = random_bytes(call, 0, bytes);
