@@ -1,7 +1,7 @@
 //! From a judged request to a durable record.
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{Settings, Tenant};
@@ -12,6 +12,9 @@ use super::HttpSource;
 use super::limits::{BUSY_PAUSE, INLINE_BODY_BYTES_MAX, RETRY_AFTER_S, SLOT_WAIT_MAX};
 use crate::contract::log::AppendError;
 use crate::http_server::Problem;
+
+/// W3C Trace Context.
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// What was found out about a request.
 pub(super) struct Judged<'a> {
@@ -28,7 +31,7 @@ pub(super) struct Judged<'a> {
 /// The answer to an accepted event.
 #[derive(Serialize)]
 pub(super) struct Accepted {
-    pub(super) request_id: String,
+    pub(super) request_id: EventId,
 }
 
 impl HttpSource {
@@ -43,7 +46,7 @@ impl HttpSource {
         let key = Key::new(judged.tenant.tenant.clone(), judged.caller, judged.tenant.policy.spread);
         let (body, body_ref) = self.place_body(&judged).await?;
         let trace =
-            headers.get("traceparent").and_then(|value| value.to_str().ok()).filter(|text| text.len() == 55);
+            headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()).filter(|text| text.len() == 55);
         let received_at = self.parts.clock.wall();
         let inbound = || Inbound {
             event_id,
@@ -65,7 +68,7 @@ impl HttpSource {
         match self.append(inbound, deadline).await {
             Ok(_) => {
                 self.accepted.increment(1);
-                Ok(Accepted { request_id: event_id.to_string() })
+                Ok(Accepted { request_id: event_id })
             }
             Err(error) => Err(self.not_written(&error)),
         }

@@ -1,5 +1,7 @@
 //! Reading bodies: bounded in size, time and, all together, in memory.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{DISCARD_BYTES_MAX, LARGE_BODIES_BYTES_MAX, RETRY_AFTER_S, SMALL_BODY_BYTES_MAX};
@@ -73,8 +75,13 @@ impl BodyReader {
             self.discard(body, announced).await;
             return Err(if encoded { BodyError::Encoded } else { BodyError::TooLarge { bytes_max } });
         }
+        let first = first_if_there(&mut body).await?;
+        if let Some(bytes) = first.as_ref().filter(|first| is_all(first, &body, bytes_max)) {
+            return Ok(ReadBody { bytes: bytes.clone(), _share: None });
+        }
         let deadline = tokio::time::Instant::now() + self.timeout;
-        match tokio::time::timeout_at(deadline, self.read_frames(&mut body, bytes_max, deadline)).await {
+        let reading = self.read_frames(first, &mut body, bytes_max, deadline);
+        match tokio::time::timeout_at(deadline, reading).await {
             Err(_) => Err(BodyError::Slow),
             Ok(Err(error)) => {
                 if matches!(error, BodyError::TooLarge { .. }) {
@@ -86,15 +93,19 @@ impl BodyReader {
         }
     }
 
+    /// Reads what follows `first`, which is none where nothing has come so far.
     async fn read_frames(
         &self,
+        first: Option<Bytes>,
         body: &mut Body,
         bytes_max: usize,
         deadline: tokio::time::Instant,
     ) -> Result<ReadBody, BodyError> {
-        let first = next(body).await?.unwrap_or_default();
-        // Most bodies are one frame, a slice of what the connection has read: no copy.
-        if body.is_end_stream() && first.len() <= bytes_max.min(SMALL_BODY_BYTES_MAX) {
+        let first = match first {
+            Some(first) => first,
+            None => next(body).await?.unwrap_or_default(),
+        };
+        if is_all(&first, body, bytes_max) {
             return Ok(ReadBody { bytes: first, _share: None });
         }
         let mut whole = Whole { bytes: BytesMut::from(first), share: None };
@@ -129,9 +140,36 @@ impl BodyReader {
     }
 }
 
+/// Whether this first piece is the whole body, and a small one: a slice of what the connection has read, which need
+/// not be copied.
+fn is_all(first: &Bytes, body: &Body, bytes_max: usize) -> bool {
+    body.is_end_stream() && first.len() <= bytes_max.min(SMALL_BODY_BYTES_MAX)
+}
+
+/// The first piece, if it came together with the head, as most bodies do: then no timer has to be set and removed.
+///
+/// hyper gives it at the second look: the first one tells its connection that the body is wanted.
+async fn first_if_there(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
+    let mut looked = false;
+    let frame = std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending if looked => Poll::Ready(None),
+        Poll::Pending => {
+            looked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    frame.await.map_or(Ok(None), |frame| Ok(Some(data_of(frame)?.unwrap_or_default())))
+}
+
 /// The next piece; none at the end.
 async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
-    match body.frame().await {
+    data_of(body.frame().await)
+}
+
+fn data_of(frame: Option<Result<Frame<Bytes>, axum::Error>>) -> Result<Option<Bytes>, BodyError> {
+    match frame {
         None => Ok(None),
         // Trailers are not data.
         Some(Ok(frame)) => Ok(Some(frame.into_data().unwrap_or_default())),

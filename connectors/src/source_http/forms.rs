@@ -90,7 +90,7 @@ async fn write(
     let filled = |name: &str| fields.iter().any(|(field, value)| field == name && !value.trim().is_empty());
     if form.honeypot.as_deref().is_some_and(filled) {
         metrics::counter!("leadline_forms_robots_total").increment(1);
-        return Ok(Accepted { request_id: event_id.to_string() });
+        return Ok(Accepted { request_id: event_id });
     }
     let id = event_id.to_string();
     let event = forms::event(&id, fields, &form.field_map).map_err(|error| refused(&error))?;

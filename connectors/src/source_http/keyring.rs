@@ -1,22 +1,25 @@
 //! The signing keys of all companies, opened once per version of the settings.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hashbrown::HashMap;
 use leadline_schemas::TenantId;
-use leadline_schemas::settings::{Company, Settings};
+use leadline_schemas::settings::{Company, Settings, Tenant};
 
 use super::signature::SigningKey;
 use crate::contract::secrets::Secrets;
 
-/// Keys of one company: current, then previous.
-type Keys = Arc<Vec<SigningKey>>;
+/// Whose webhooks are signed with which keys: current, then previous.
+pub(super) struct Signer {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) keys: Vec<SigningKey>,
+}
 
 /// Opened keys by company id.
 pub(super) struct KeyRing {
     version: u64,
-    by_company: HashMap<String, (TenantId, Keys)>,
-    by_tenant: HashMap<TenantId, Keys>,
+    by_company: HashMap<String, Arc<Signer>>,
+    by_tenant: HashMap<TenantId, Signer>,
 }
 
 /// The current ring, made anew when the settings have changed.
@@ -64,30 +67,26 @@ impl KeyRings {
                     }
                 }
                 all.extend(keys.iter().cloned());
-                let keys = Arc::new(keys);
+                let signer = Arc::new(Signer { tenant: Arc::clone(tenant), keys });
                 for id in &company.ids {
-                    by_company.insert(id.clone(), (tenant.tenant.clone(), Arc::clone(&keys)));
+                    by_company.insert(id.clone(), Arc::clone(&signer));
                 }
             }
-            by_tenant.insert(tenant.tenant.clone(), Arc::new(all));
+            let signer = Signer { tenant: Arc::clone(tenant), keys: all };
+            by_tenant.insert(tenant.tenant.clone(), signer);
         }
         KeyRing { version: settings.version, by_company, by_tenant }
     }
 }
 
 impl KeyRing {
-    /// Tenant and keys of the first of these companies that is known.
-    pub(super) fn company<'a>(&self, ids: impl Iterator<Item = &'a str>) -> Option<(&TenantId, &Keys)> {
-        for id in ids {
-            if let Some((tenant, keys)) = self.by_company.get(id) {
-                return Some((tenant, keys));
-            }
-        }
-        None
+    /// Who signs for the first of these companies that is known.
+    pub(super) fn company<'a>(&self, mut ids: impl Iterator<Item = &'a str>) -> Option<&Signer> {
+        ids.find_map(|id| self.by_company.get(id)).map(Arc::as_ref)
     }
 
-    /// The keys of all of a tenant's companies.
-    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Keys> {
+    /// Who signs for any of a tenant's companies.
+    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Signer> {
         self.by_tenant.get(tenant)
     }
 }

@@ -24,7 +24,7 @@ use http::StatusCode;
 use leadline_schemas::TenantId;
 use leadline_schemas::settings::Tenant;
 use ring::rand::SystemRandom;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use keyring::signing_key_context;
 pub use signature::SigningKey;
@@ -60,7 +60,7 @@ pub struct HttpSourceParts {
 pub(crate) struct HttpSource {
     parts: HttpSourceParts,
     keys: KeyRings,
-    slots: Arc<Semaphore>,
+    slots: Semaphore,
     rates: Rates,
     bodies: body::BodyReader,
     random: SystemRandom,
@@ -72,7 +72,7 @@ pub(crate) struct HttpSource {
 pub fn routes(parts: HttpSourceParts) -> Router {
     let source = Arc::new(HttpSource {
         keys: KeyRings::new(Arc::clone(&parts.secrets)),
-        slots: Arc::new(Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS))),
+        slots: Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         rates: Rates::default(),
         bodies: body::BodyReader::new(limits::BODY_TIMEOUT),
         random: SystemRandom::new(),
@@ -94,12 +94,11 @@ pub fn routes(parts: HttpSourceParts) -> Router {
 
 impl HttpSource {
     /// One of the slots; waits a bounded time for it.
-    async fn slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        let slots = Arc::clone(&self.slots);
-        if let Ok(permit) = Arc::clone(&slots).try_acquire_owned() {
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        if let Ok(permit) = self.slots.try_acquire() {
             return Ok(permit);
         }
-        match tokio::time::timeout(limits::SLOT_WAIT_MAX, slots.acquire_owned()).await {
+        match tokio::time::timeout(limits::SLOT_WAIT_MAX, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Problem::unavailable(
                 format!(

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, StatusCode};
 use leadline_schemas::callrail::{self, Peek};
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::settings::{Settings, Tenant};
@@ -18,6 +18,9 @@ use super::keyring::KeyRing;
 use super::limits::{BAD_SIGNATURES_PER_S, SIGNED_BODY_BYTES_MAX};
 use super::signature::verifies;
 use crate::http_server::{Problem, json};
+
+/// CallRail's header.
+static SIGNATURE: HeaderName = HeaderName::from_static("signature");
 
 /// `POST /v1/callrail/webhook`: kind from the shape, tenant from the company in the body.
 pub(super) async fn any_kind(
@@ -86,7 +89,7 @@ async fn judge_and_accept(
 ) -> Result<Response, Problem> {
     // Nothing is believed of a body before its signature has been checked; its company only says by which key.
     let peek = callrail::peek(kind, body);
-    let signature = headers.get("signature").map(|value| value.as_bytes()).unwrap_or_default();
+    let signature = headers.get(&SIGNATURE).map(|value| value.as_bytes()).unwrap_or_default();
     let mut settings = source.parts.intake.settings();
     let mut tenant = check(source, &settings, peek.as_ref().ok(), signature, body, owner);
     if tenant.is_err() {
@@ -127,30 +130,24 @@ fn check(
             "the Signature header is missing, or not the base64 HMAC-SHA1 of this body under the signing key of a known company",
         )
     };
+    let another = || Problem::unauthorized("the body names a company that does not belong to this source key");
     let company = peek.and_then(|peek| ring.company(peek.company_ids()));
-    let (tenant, keys) = match (owner, company) {
-        (Some(owner), Some((named, _))) if owner != named => {
-            return Err(Problem::unauthorized(
-                "the body names a company that does not belong to this source key",
-            ));
-        }
-        (_, Some((named, keys))) => (named.clone(), Arc::clone(keys)),
+    let signer = match (owner, company) {
+        (Some(owner), Some(named)) if *owner != named.tenant.tenant => return Err(another()),
+        (_, Some(named)) => named,
         // Texts and forms of older payloads name no company; their own address does.
         (Some(owner), None) => {
-            let names_another = peek.is_some_and(|peek| peek.company_ids().next().is_some());
-            if names_another {
-                return Err(Problem::unauthorized(
-                    "the body names a company that does not belong to this source key",
-                ));
+            if peek.is_some_and(|peek| peek.company_ids().next().is_some()) {
+                return Err(another());
             }
-            (owner.clone(), Arc::clone(ring.tenant(owner).ok_or_else(refused)?))
+            ring.tenant(owner).ok_or_else(refused)?
         }
         (None, None) => return Err(refused()),
     };
-    if !verifies(&keys, signature, body) {
+    if !verifies(&signer.keys, signature, body) {
         return Err(refused());
     }
-    settings.tenant(&tenant).cloned().ok_or_else(refused)
+    Ok(Arc::clone(&signer.tenant))
 }
 
 impl HttpSource {
