@@ -95,7 +95,13 @@ fn measure(receiver: Receiver, request: &Request, events: &Events, time: Duratio
     }
 }
 
-fn sample(address: SocketAddr, pid: u32, request: &Request, events: &Events, time: Duration) -> Result<Sample> {
+fn sample(
+    address: SocketAddr,
+    pid: u32,
+    request: &Request,
+    events: &Events,
+    time: Duration,
+) -> Result<Sample> {
     let me = std::process::id();
     let mut before = (0.0, 0.0);
     let mut begins = || {

@@ -117,7 +117,8 @@ impl Instance {
         let (_, text) = get(self.address, "/metrics", "")?;
         let samples = text.lines().filter_map(|line| {
             let (sample, value) = line.rsplit_once(' ')?;
-            let is_it = sample.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
+            let is_it =
+                sample.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
             is_it.then(|| value.parse::<f64>().ok())?
         });
         Ok(samples.sum())

@@ -136,7 +136,8 @@ pub(crate) fn run(
             let now = Instant::now();
             note(&mut answers, connection, begun.map(|_| now));
             waiting -= 1;
-            let is_over = matches!((begun, plan.measure), (Some(begun), Some(measure)) if now - begun >= measure);
+            let is_over =
+                matches!((begun, plan.measure), (Some(begun), Some(measure)) if now - begun >= measure);
             if !is_over && let Some(number) = numbers.next() {
                 connection.send(events, number, now)?;
                 waiting += 1;

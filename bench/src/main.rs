@@ -27,7 +27,11 @@ struct Bench {
 /// All of them, in the order in which `make bench` runs them.
 const BENCHES: &[Bench] = &[
     Bench { name: "ingest", about: "signed webhooks at full speed, beside a bare handler", run: ingest::run },
-    Bench { name: "stream", about: "the log through dedupe and windows to committed output", run: stream::run },
+    Bench {
+        name: "stream",
+        about: "the log through dedupe and windows to committed output",
+        run: stream::run,
+    },
 ];
 
 fn main() -> Result<()> {

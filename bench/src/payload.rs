@@ -115,7 +115,9 @@ impl Request {
     pub(crate) fn of(&mut self, events: &Events, number: u64) -> Option<&[u8]> {
         let signature = events.signature(number)?;
         self.fill(number);
-        self.bytes.get_mut(self.signature_at..self.signature_at + SIGNATURE_BYTES)?.copy_from_slice(signature);
+        self.bytes
+            .get_mut(self.signature_at..self.signature_at + SIGNATURE_BYTES)?
+            .copy_from_slice(signature);
         Some(&self.bytes)
     }
 
@@ -139,7 +141,9 @@ impl Events {
             let part = |index: u64| {
                 let mut request = request.clone();
                 let (from, to) = (first + index * share, first + ((index + 1) * share).min(count));
-                scope.spawn(move || (from..to).map(|number| signature(&mut request, number)).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    (from..to).map(|number| signature(&mut request, number)).collect::<Vec<_>>()
+                })
             };
             let running: Vec<_> = (0..threads).map(part).collect();
             running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
