@@ -32,6 +32,7 @@ fn filled(folder: &Path) {
         opened.apply(&[change], CommitNumber(1)).unwrap();
     }
     assert_eq!(state.partitions(), [Partition(0), Partition(3)]);
+    state.sync().unwrap();
     assert!(state.disk_bytes() > 1_000);
 }
 
@@ -50,10 +51,11 @@ fn what_cannot_be_understood_is_damaged_and_what_is_only_out_of_reach_is_not() {
     damaged(opened_after(|folder| fs::write(folder.join("version"), b"something else").unwrap()));
     damaged(opened_after(|folder| fs::write(folder.join("keyspaces/1/current"), b"").unwrap()));
     damaged(opened_after(|folder| {
-        let journal = folder.join("0.jnl");
-        let mut bytes = fs::read(&journal).unwrap();
-        bytes[200] ^= 0xFF; // inside the first value: its batch is whole, but its checksum is not
-        fs::write(journal, bytes).unwrap();
+        let tables = fs::read_dir(folder.join("keyspaces/1/tables")).unwrap();
+        for table in tables.map(|table| table.unwrap().path()) {
+            let bytes = fs::read(&table).unwrap();
+            fs::write(table, &bytes[..bytes.len() - 100]).unwrap();
+        }
     }));
     damaged(opened_after(|folder| fs::create_dir(folder.join("keyspaces/stray")).unwrap()));
 
