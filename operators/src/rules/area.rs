@@ -129,7 +129,7 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
         let (_, answer) = talk.answer_after(index)?;
         let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0)
             || answer.words().starts_with("same") || answer.words().starts_with("still");
-        let asks = line.asks() || line.has(Cue::CityQuestion);
+        let asks = line.asks() || line.asks_for(Cue::CityQuestion);
         let (at, plain, name) = served
             .iter()
             .find_map(|(plain, name)| Some((places_of(line, plain).first().copied()?, plain, name)))?;

@@ -2,6 +2,7 @@
 
 use super::cue::Cue;
 use super::fact::{Fact, Place};
+use super::fields::Field;
 use super::lexicon::Tag;
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::{Channel, Class, ProjectType};
@@ -52,7 +53,7 @@ fn handicap(class: Class, has_project: bool, wants_project: bool) -> i32 {
         _ if !wants_project => 0,
         Class::ExistingCustomer if has_project => 3,
         Class::WrongNumber | Class::JobSeeker => 2,
-        Class::Vendor | Class::Spam => 3,
+        Class::Vendor | Class::Spam => 2,
         _ => 1,
     }
 }
@@ -106,18 +107,21 @@ fn wants_project(talk: &Conversation) -> bool {
 
 /// Whether the caller says enough for a guess at what they want.
 fn tells_anything(talk: &Conversation) -> bool {
+    // Who fills in the service, the date or the budget of a contractor's form wants work done.
+    let filled = talk.caller().any(|(_, line)| matches!(line.field, Some(Field::Service | Field::When | Field::Budget)));
     let words: usize = talk.caller().map(|(_, line)| line.word_count()).sum();
     let about = |line: &Line| {
         let asked = line.has(Cue::PriceQuestion) && line.word_count() > 4;
         let emergency = talk.channel != Channel::Form && line.affirmed(Cue::Emergency).next().is_some();
         let verb = line.cues(Cue::Project).any(|hit| !is_vague(line.tokens.word(hit.from)));
         let thing = line.affirmed(Cue::Property).next().is_some();
-        asked || emergency || verb && line.has_any(&[Cue::CallerOpening, Cue::Wish, Cue::Property]) || thing
+        let trade = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
+        asked || emergency || verb && line.has_any(&[Cue::CallerOpening, Cue::Wish, Cue::Property]) || thing || trade
     };
     let named = talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
         line.has(Cue::Project) && line.has_word(&["quote", "estimate", "remodel", "remodeling", "cotizacion"])
     });
-    named || words >= TELLING_WORDS_MIN && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
+    filled || named || words >= TELLING_WORDS_MIN && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
 }
 
 /// Words that are about work only with others.

@@ -112,7 +112,8 @@ fn spell(line: &Line, range: Range<usize>) -> String {
             "dot" | "punto" | "period" => text.push('.'),
             "underscore" => text.push('_'),
             "dash" | "hyphen" | "guion" => text.push('-'),
-            word => match super::numbers::digit(word) {
+            // A letter "o" is one.
+            word => match super::numbers::digit(word).filter(|_| word.len() > 1) {
                 Some(digit) => text.push(digit),
                 None => text.push_str(word),
             },
@@ -134,7 +135,7 @@ fn address(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String
         return None;
     }
     let asked = talk.asked_before(index).is_some_and(|before| {
-        before.has(Cue::CityQuestion) && before.has_word(&["address", "street", "direccion", "where", "wheres"])
+        before.asks_for(Cue::CityQuestion) && before.has_word(&["address", "street", "direccion", "where", "wheres"])
     });
     let span = street_address(line).or_else(|| bare_address(line).filter(|_| asked))?;
     Some(Fact::at(line.quote(span.clone())?.to_owned(), index, span))

@@ -103,7 +103,7 @@ fn is_money(line: &Line, number: &Number) -> bool {
     }
     let before = number.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let ordinal = matches!(before, "the" | "this" | "that") && number.value < 32.0 && number.scale == 1.0 && !leads_range(line, number);
-    number.money || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
+    number.money || leads_range(line, number) || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
 }
 
 /// "the 12 to 15 thousand range"

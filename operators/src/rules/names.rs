@@ -5,6 +5,7 @@ use super::fact::Fact;
 use super::fields::Field;
 use super::numbers::{digit, is_number_word};
 use super::turns::{Conversation, Line};
+use leadline_schemas::score::Channel;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -144,7 +145,8 @@ fn said_name(talk: &Conversation, index: usize, line: &Line, nth: usize) -> Opti
     let asked = talk.asked_before(index).is_some_and(asks_name);
     let span = introduced(line, asked, nth)
         .or_else(|| answered(line).filter(|_| asked))
-        .or_else(|| signed(talk, line))?;
+        .or_else(|| signed(talk, line))
+        .or_else(|| announced(talk, line))?;
     let span = fuller(line, span);
     let text = line.quote(span.clone())?.trim_end_matches("'s").trim_end_matches('.').to_owned();
     Some(Fact::at(text, index, span))
@@ -152,10 +154,8 @@ fn said_name(talk: &Conversation, index: usize, line: &Line, nth: usize) -> Opti
 
 /// Whether the last thing a line asks for is a name.
 fn asks_name(line: &Line) -> bool {
-    let last = |cue| line.cues(cue).map(|hit| hit.to).max().unwrap_or(0);
-    let name = last(Cue::NameQuestion);
-    // "And what name was it?", but not "in the name of".
-    name > 0 && name + 4 >= last(Cue::CityQuestion).max(last(Cue::TimeQuestion)).max(last(Cue::BudgetQuestion))
+    let others = [Cue::CityQuestion, Cue::TimeQuestion, Cue::BudgetQuestion].map(|cue| line.last_asked(cue).unwrap_or(0));
+    line.last_asked(Cue::NameQuestion).is_some_and(|name| others.into_iter().all(|other| name + 4 >= other))
 }
 
 /// "My name is ...", "this is ...", "it's ...", "Lisa here".
@@ -199,10 +199,12 @@ fn answered(line: &Line) -> Option<Range<usize>> {
 /// A name that closes a text or stands with the number: "- Rosa M.", "Thanks, Kyle", "Vince Cardone, 952 555 0163".
 fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
     let reach = line.runs.iter().any(|run| !run.phones().is_empty());
-    let text = matches!(talk.channel, leadline_schemas::score::Channel::Text | leadline_schemas::score::Channel::Voicemail);
+    let text = matches!(talk.channel, Channel::Text | Channel::Voicemail);
     (0..line.word_count()).find_map(|at| {
         let begins = at == 0 || line.pauses_after(at - 1);
-        if !begins || !line.is_capital(at) {
+        // "- karl": texts are signed without capitals too.
+        let lower = talk.channel == Channel::Text && at > 0 && is_first_name(line.tokens.word(at));
+        if !begins || !(line.is_capital(at) || lower) {
             return None;
         }
         let span = name_span(line, at)?;
@@ -212,9 +214,24 @@ fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
             && line.tokens.word(span.end).starts_with(|c: char| c.is_ascii_digit())
             || digit(line.tokens.word(span.end)).is_some();
         let last = span.end >= line.word_count();
-        let closes = at > 0 && (last && (text || reach)) && known;
+        let closes = at > 0 && last && (text || reach) && known;
         let beside = reach && known && (ends || followed) && !vocative(line, at);
         (closes || beside).then_some(span)
+    })
+}
+
+/// A first and a last name that stand for themselves: "Becky, hi, Frank Delgado.", "Yes it is. Bob Yates."
+fn announced(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
+    if line.is_lower_case() || talk.channel == Channel::Form {
+        return None;
+    }
+    (0..line.word_count()).find_map(|at| {
+        let begins = at == 0 || line.pauses_after(at - 1);
+        let titled = TITLES.contains(&line.tokens.word(at));
+        let span = name_span(line, at).filter(|_| begins && line.is_capital(at))?;
+        let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
+        let whole = span.len() == 2 && is_first_name(line.tokens.word(at)) || titled && at > 0;
+        (ends && whole && line.word_count() > 2).then_some(span)
     })
 }
 

@@ -71,7 +71,7 @@ pub(super) fn is_state(word: &str) -> bool {
 pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, Range<usize>)> {
     let mut found = Vec::new();
     let asked = talk.asked_before(index).is_some_and(|before| {
-        before.has(Cue::CityQuestion) && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
+        before.asks_for(Cue::CityQuestion) && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
     });
     if asked {
         found.extend(answer(line).map(|span| (3, span)));

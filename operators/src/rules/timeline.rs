@@ -57,8 +57,8 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
             continue;
         }
         let before = talk.asked_before(index);
-        let asked = time_field || before.is_some_and(|line| line.has(Cue::TimeQuestion));
-        let visit = !asked && (before.is_some_and(|line| line.has(Cue::AppointmentOffer)) || speaks_of_visit(line));
+        let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
+        let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
         for fact in times(talk, index, line, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
@@ -76,7 +76,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
 /// The company says the time and the caller agrees.
 fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
     talk.agent().filter(|(_, line)| !line.has(Cue::AppointmentOffer)).find_map(|(index, line)| {
-        let asks = line.has(Cue::TimeQuestion) || line.asks();
+        let asks = line.asks_for(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
         let fact =
@@ -93,8 +93,16 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
         .filter(|span| !(visit && span.days < 8.0))
         .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
         .collect();
-    for (cue, value) in PHRASES {
-        for hit in line.cues(*cue) {
+    let phrases = || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
+    for (cue, value, hit) in phrases() {
+        // "The first of next month" is not "next month".
+        let within = phrases().any(|(_, _, other)| {
+            other.from <= hit.from && hit.to <= other.to && other.to - other.from > hit.to - hit.from
+        });
+        let before = hit.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
+        // "Before next winter" is no date by itself.
+        let bound = *cue == Cue::SixMonthsPlus && matches!(before, "before" | "by");
+        if !within && !bound {
             let sentence = line.tokens.sentence(hit.from);
             let figures = |span: &Span| line.tokens.sentence(span.from) == sentence;
             let inside = spans.iter().any(|span| hit.from < span.to && span.from < hit.to);
@@ -109,16 +117,6 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
     }
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
     found
-}
-
-/// Whether a line is about when somebody may come by, not about the work.
-fn speaks_of_visit(line: &Line) -> bool {
-    line.has_any(&[Cue::OffersTimes, Cue::Declined]) && !line.has(Cue::TimeQuestion) && {
-        let words = line.words();
-        ["come by", "come look", "come see", "come measure", "take a look", "stop by", "meet me", "call me", "for an estimate"]
-            .iter()
-            .any(|visit| words.contains(visit))
-    }
 }
 
 /// "Tomorrow at ten", "call me next week": a day for a visit or a call.

@@ -2,7 +2,7 @@
 
 use super::cue::Cue;
 use super::fact::Fact;
-use super::roles::Role;
+use super::roles::{Role, STREETS};
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::{Channel, Speaker};
 use std::ops::Range;
@@ -39,7 +39,7 @@ pub(super) fn visit(talk: &Conversation) -> Option<Fact<String>> {
         }
         let time = time_of_visit(line);
         if let Some(proposal) = open.as_ref().filter(|proposal| proposal.by != line.speaker) {
-            match answer(talk, proposal, index, line, time.as_ref()) {
+            match answer(talk, proposal, line, time.as_ref()) {
                 Answer::Taken => {
                     let (at, span) = match &time {
                         Some(span) => (index, Some(span.clone())),
@@ -70,13 +70,16 @@ enum Answer {
 fn answer(
     talk: &Conversation,
     proposal: &Proposal,
-    index: usize,
     line: &Line,
     time: Option<&Range<usize>>,
 ) -> Answer {
     let proposed = talk.line(proposal.line);
     let yes = starts_with_yes(line) || line.affirmed(Cue::Agreed).next().is_some();
     let no = refuses(line);
+    // The company's question is a proposal of its own.
+    if line.by_agent() && line.asks() {
+        return Answer::Open;
+    }
     if no && !(starts_with_yes(line) && time.is_some() && !line.has(Cue::SpouseAbsent) && !line.has(Cue::Declined)) {
         return Answer::Refused;
     }
@@ -89,7 +92,6 @@ fn answer(
         (Some(_), Some(_)) if line.by_caller() => Answer::Taken,
         // "Could we come out this week?" "Thursday at two, the landlord will let us in."
         (None, Some(span)) if line.by_caller() && !line.asks() && (yes || is_exact(line, span)) => Answer::Taken,
-        _ if index == proposal.line + 1 && line.word_count() > 3 && time.is_none() && line.asks() => Answer::Open,
         _ => Answer::Open,
     }
 }
@@ -182,7 +184,8 @@ fn is_time(line: &Line, at: usize) -> bool {
     let ordinal = word.len() > 2
         && (word.ends_with("th") || word.ends_with("st") || word.ends_with("nd") || word.ends_with("rd"))
         && (word.starts_with(|c: char| c.is_ascii_digit()) || ORDINALS.contains(&word))
-        && matches!(before, "the" | "on");
+        && matches!(before, "the" | "on")
+        && !STREETS.contains(&line.tokens.word(at + 1));
     if PARTS_OF_DAY.contains(&word) {
         // "Good morning" is a greeting, "this morning" is past.
         return !matches!(before, "good" | "buenas" | "muy" | "mas") && !(before == "this" && word == "morning");
@@ -211,7 +214,8 @@ fn is_exact(line: &Line, span: &Range<usize>) -> bool {
 /// The words of a day and an hour that stand together, unless they are about a call or office hours.
 fn time_of_visit(line: &Line) -> Option<Range<usize>> {
     let span = time_span(line).or_else(|| soon(line))?;
-    let words = line.words();
+    let sentence = line.tokens.sentence_range(line.tokens.sentence(span.start));
+    let words = line.tokens.words(sentence);
     let lead = line.tokens.words(span.start.saturating_sub(6)..span.start);
     let call = ["call you", "call me", "call us", "give you a call", "give me a call", "text you", "email you", "llamo", "call back"]
         .iter()
