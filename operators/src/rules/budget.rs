@@ -16,6 +16,9 @@ const UNASKED_MIN: f64 = 500.0;
 /// Smallest sum that a bare number means without being asked for.
 const BARE_UNASKED_MIN: f64 = 3_000.0;
 
+/// Lines within which a figure of the company's is taken up.
+const HEARD_LINES_MAX: usize = 5;
+
 /// How the caller stands to money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stance {
@@ -79,7 +82,7 @@ pub(super) fn budget(talk: &Conversation) -> Budget {
 fn withheld(talk: &Conversation) -> Option<Place> {
     talk.caller()
         .find_map(|(index, line)| {
-            let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::BudgetQuestion));
+            let asked = talk.asked_before(index).is_some_and(|before| before.asks_for(Cue::BudgetQuestion));
             line.cues(Cue::BudgetWithheld)
                 .next()
                 .filter(|_| asked || line.has(Cue::BudgetWord))
@@ -102,7 +105,7 @@ fn vague(talk: &Conversation) -> Option<Place> {
 
 fn asked_in_vain(talk: &Conversation) -> bool {
     talk.agent().any(|(index, line)| {
-        line.has(Cue::BudgetQuestion)
+        line.asks_for(Cue::BudgetQuestion)
             && talk.answer_after(index).is_some_and(|(_, answer)| answer.has(Cue::BudgetNone))
     })
 }
@@ -135,20 +138,34 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
     }
     let before = talk.asked_before(index);
     let asked = budget_field || before.is_some_and(asks_for_money);
-    let confirming = before.is_some_and(|line| !amounts(line).is_empty());
+    let heard = before.map(amounts).unwrap_or_default();
     let named = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
     amounts(line)
         .into_iter()
-        .filter_map(|amount| Some((rank(line, &amount, asked, confirming, named)?, amount)))
+        .filter_map(|amount| {
+            // "Then five is alright": a figure of the company's becomes the caller's own.
+            let taken = line.affirmed(Cue::PriceAccepted).next().is_some() && is_repeated(talk, index, &amount);
+            let rank = if taken { Some(3) } else { rank(line, &amount, asked, !heard.is_empty(), named) };
+            Some((rank?, amount))
+        })
         .collect()
+}
+
+/// Whether the company named the same figure within the last lines.
+fn is_repeated(talk: &Conversation, index: usize, amount: &Amount) -> bool {
+    let earlier = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
+    earlier.filter(|line| line.by_agent() && line.has(Cue::PriceStatement)).any(|line| {
+        amounts(line).iter().any(|heard| (heard.top() - amount.top()).abs() < 1.0)
+    })
 }
 
 /// How surely an amount is the caller's budget.
 fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool) -> Option<u8> {
-    if is_excluded(line, amount) {
+    if is_excluded(line, amount, asked) {
         return None;
     }
-    let owned = line.near(Cue::BudgetWord, &amount.span, OWNING_WORDS) || amount.bounded;
+    let owned = [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
+        || amount.bounded;
     let corrected = line.in_sentence(Cue::Correction, amount.span.start);
     if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
         return Some(3);
@@ -169,17 +186,16 @@ fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool
 
 /// Whether the last thing a line asks for is money.
 fn asks_for_money(line: &Line) -> bool {
-    let last = |cue| line.cues(cue).map(|hit| hit.to).max().unwrap_or(0);
-    let money = last(Cue::BudgetQuestion);
     let others = [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion];
-    money > 0 && !others.iter().any(|cue| last(*cue) > money + 4)
+    line.last_asked(Cue::BudgetQuestion)
+        .is_some_and(|money| !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4)))
 }
 
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
-fn is_excluded(line: &Line, amount: &Amount) -> bool {
+fn is_excluded(line: &Line, amount: &Amount, asked: bool) -> bool {
     // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
     let own = line.distance(Cue::BudgetWord, &amount.span);
-    let other = line.distance(Cue::NotBudget, &amount.span);
+    let other = not_budget(line, amount, asked);
     if other.is_some_and(|words| words <= EXCLUDING_WORDS && own.is_none_or(|own| own >= words)) {
         return true;
     }
@@ -189,21 +205,45 @@ fn is_excluded(line: &Line, amount: &Amount) -> bool {
         && own.is_none_or(|words| words > 3)
 }
 
+/// Words to the nearest phrase that makes an amount something else, in the same breath: "the bank would give us three
+/// hundred, so two fifty" is two fifty, and "forty, but I need financing" is forty.
+fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
+    let span = &amount.span;
+    let sentence = line.tokens.sentence(span.start);
+    let pauses = |mut range: std::ops::Range<usize>| range.any(|at| line.pauses_after(at));
+    line.cues(Cue::NotBudget)
+        .filter(|hit| line.tokens.sentence(hit.from) == sentence)
+        .filter_map(|hit| {
+            if hit.to <= span.start {
+                let turns = (hit.to..span.start).any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
+                (!(asked && turns)).then_some(span.start - hit.to)
+            } else {
+                let behind = hit.from >= span.end && pauses(span.end - 1..hit.from);
+                (!behind).then_some(hit.from.saturating_sub(span.end))
+            }
+        })
+        .min()
+}
+
+/// Words that after a pause begin another thought.
+const TURNS: &[&str] = &["so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill", "say", "pero", "entonces", "yo"];
+
 /// Whether the caller took (true) or refused (false) a price that the company named; the last word counts.
 fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
     talk.agent()
         .filter(|(_, line)| names_price(line))
         .filter_map(|(index, agent)| {
             let (at, answer) = talk.answer_after(index)?;
-            let refusal = answer.affirmed(Cue::PriceRefused).next();
-            let acceptance = answer.affirmed(Cue::PriceAccepted).next();
+            let refusal = answer.affirmed(Cue::PriceRefused).last();
+            let acceptance = answer.affirmed(Cue::PriceAccepted).last();
+            // "More than we wanted, but it's doable."
             let (accepted, hit) = match (refusal, acceptance) {
-                (_, Some(taken)) if refusal.is_none_or(|no| no.from < taken.from) => (true, taken),
+                (_, Some(taken)) if refusal.is_none_or(|no| no.to < taken.to) => (true, taken),
                 (Some(no), _) => (false, no),
                 _ => return None,
             };
             // "OK" to a restated budget or a date is no answer to a price.
-            let asks_visit = agent.has(Cue::AppointmentOffer) || agent.has(Cue::BudgetQuestion) && accepted;
+            let asks_visit = agent.has(Cue::AppointmentOffer) || agent.asks_for(Cue::BudgetQuestion) && accepted;
             (!asks_visit || !accepted).then_some((accepted, Place::from((at, *hit))))
         })
         .last()
@@ -217,5 +257,7 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
 
 /// Whether the company says what something costs.
 fn names_price(line: &Line) -> bool {
-    amounts(line).iter().any(|amount| amount.explicit || line.has(Cue::PriceStatement))
+    let amounts = amounts(line);
+    let asks = line.asks() && !line.has_any(&[Cue::AppointmentOffer, Cue::BudgetQuestion, Cue::TimeQuestion]);
+    amounts.iter().any(|amount| amount.explicit || asks || line.has(Cue::PriceStatement))
 }

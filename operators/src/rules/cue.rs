@@ -30,6 +30,7 @@ pub(super) enum Cue {
     // Money
     #[serde(rename = "budget_cue")]
     BudgetWord,
+    BudgetHave,
     NotBudget,
     BudgetNone,
     BudgetWithheld,
@@ -103,7 +104,7 @@ impl Cue {
         include_str!("data/facts.toml"),
     ];
 
-    /// What the company's side says; tells sides apart in a text without labels.
+    /// What only the company says; tells sides apart where the input does not.
     pub(super) const AGENT_TALK: &[Cue] = &[
         Cue::Greeting,
         Cue::BudgetQuestion,
@@ -114,10 +115,28 @@ impl Cue {
         Cue::NameQuestion,
         Cue::PhoneQuestion,
         Cue::AppointmentOffer,
-        Cue::AppointmentConfirmed,
         Cue::AreaRefusal,
         Cue::TradeRefusal,
         Cue::AgentOther,
+    ];
+
+    /// What an answer begins with, where nothing else parts it from the question.
+    pub(super) const ANSWERS: &[Cue] = &[
+        Cue::Yes,
+        Cue::No,
+        Cue::CallerOpening,
+        Cue::NameIntro,
+        Cue::Now,
+        Cue::OneToThreeMonths,
+        Cue::ThreeToSixMonths,
+        Cue::SixMonthsPlus,
+        Cue::Researching,
+        Cue::BudgetNone,
+        Cue::BudgetHave,
+        Cue::Sole,
+        Cue::BothPresent,
+        Cue::SpouseAbsent,
+        Cue::Agreed,
     ];
 
     /// What only a caller says.

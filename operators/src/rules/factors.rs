@@ -18,7 +18,10 @@ pub(super) struct Understanding<'a> {
     pub offered: bool,
     /// Enough detail to send an estimator.
     pub specific: bool,
+    /// Gave a number or an address.
     pub reachable: bool,
+    /// Asks to be called or texted back, without saying where.
+    pub wants_answer: bool,
     pub min_budget: Option<u64>,
 }
 
@@ -46,7 +49,7 @@ fn budget(seen: &Understanding<'_>) -> u8 {
         Stance::Withheld => 9,
         Stance::Refused | Stance::Lacking => 4,
     };
-    if seen.authority.withdrawn.is_some() { points.min(8) } else { points }
+    if gone(seen) { points.min(8) } else { points }
 }
 
 fn timeline(seen: &Understanding<'_>) -> u8 {
@@ -71,9 +74,14 @@ fn timeline(seen: &Understanding<'_>) -> u8 {
         None => 10,
     };
     let booked = seen.authority.appointment.is_some();
-    let plain = if when.conditional && !booked && plain < 22 { plain.min(13) } else { plain };
+    let plain = if when.conditional && !booked && plain < 22 { plain.min(11) } else { plain };
     let plain = if when.no_hurry && (9..22).contains(&plain) { plain - 2 } else { plain };
-    if seen.authority.withdrawn.is_some() { plain.min(4) } else { plain }
+    if gone(seen) { plain.min(4) } else { plain }
+}
+
+/// Has decided against it, or wants to be left alone.
+fn gone(seen: &Understanding<'_>) -> bool {
+    seen.authority.withdrawn.is_some() || seen.authority.hostile.is_some()
 }
 
 fn scope_area(seen: &Understanding<'_>) -> u8 {
@@ -104,17 +112,20 @@ fn authority(seen: &Understanding<'_>) -> u8 {
         _ if who.withdrawn.is_some() => 6,
         Some(DecisionMaker::RenterLandlord) => 5,
         Some(DecisionMaker::SpouseAbsent) if booked => 18,
-        Some(DecisionMaker::SpouseAbsent) => 12,
+        Some(DecisionMaker::SpouseAbsent) if seen.reachable => 13,
+        Some(DecisionMaker::SpouseAbsent) => 11,
         _ if who.others.is_some() && booked => 18,
         _ if who.others.is_some() => 12,
+        _ if booked && owner => 25,
         _ if booked => 24,
         _ if offers && !put_off && owner => 22,
         _ if offers && !put_off => 20,
         _ if owner && put_off => 17,
         _ if owner => 18,
-        _ if put_off && seen.reachable => 15,
+        _ if put_off && (seen.reachable || seen.wants_answer) => 14,
         _ if put_off => 11,
         _ if seen.reachable => 16,
+        _ if seen.wants_answer => 14,
         _ => 12,
     }
 }

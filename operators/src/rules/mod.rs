@@ -82,7 +82,7 @@ pub fn warm_up() {
 #[must_use]
 pub fn score(input: &ScoreInput) -> ScoreOutput {
     let talk = Conversation::of(input);
-    let project = project::project(&talk);
+    let project = project::project(&talk, &input.tenant.trade);
     let (class, class_place) = classify::classify(&talk, project.as_ref());
     let mut reading = Reading {
         area: area::area(&talk, &input.tenant.service_area),
@@ -178,10 +178,8 @@ fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Readi
         project_known: project.is_some(),
         offered: project.is_none_or(|project| trade.is_empty() || trade.contains(&project)) && !turned_away,
         specific: is_specific(talk),
-        reachable: reading.contact.phone.is_some()
-            || reading.contact.email.is_some()
-            || talk.caller_has(cue::Cue::CallBack)
-            || talk.channel == Channel::Text,
+        reachable: reading.contact.phone.is_some() || reading.contact.email.is_some(),
+        wants_answer: talk.caller_has(cue::Cue::CallBack) || talk.channel == Channel::Text,
         min_budget: input.tenant.min_budget,
     }
 }
@@ -273,4 +271,31 @@ fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
         .chain(extracted_fields)
         .filter_map(|(field, place)| place?.evidence(field, talk))
         .collect()
+}
+
+#[cfg(test)]
+mod explain_tmp {
+    use super::*;
+    #[test]
+    fn explain() {
+        let Ok(id) = std::env::var("EXPLAIN") else { return };
+        for set in ["tuning", "holdout", "blind", "blind2"] {
+            let path = format!("{}/tests/scoring/{set}.jsonl", env!("CARGO_MANIFEST_DIR"));
+            let Ok(text) = std::fs::read_to_string(path) else { continue };
+            for line in text.lines() {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                if !id.split(',').any(|id| value["id"] == id) { continue }
+                let input: ScoreInput = serde_json::from_value(value).unwrap();
+                let talk = Conversation::of(&input);
+                for (i, line) in talk.lines.iter().enumerate() {
+                    println!("{i} {:?} {:?} {}", line.speaker, line.field, line.raw);
+                    for n in &line.numbers { println!("      # {} {:?} scale {} money {} year {} [{}]", n.value, n.role, n.scale, n.money, n.year, line.tokens.words(n.from..n.to)); }
+                    println!("      {}", line.hits.iter().map(|h| format!("{:?}={}", h.tag, line.tokens.words(h.from..h.to))).collect::<Vec<_>>().join("; "));
+                    let m = money::amounts(line);
+                    if !m.is_empty() { println!("      $ {m:?}"); }
+                }
+                println!("{}", serde_json::to_string(&score(&input)).unwrap());
+            }
+        }
+    }
 }

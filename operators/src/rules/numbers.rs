@@ -256,7 +256,7 @@ fn scale_near(tokens: &Tokens, at: usize) -> bool {
 impl Spelled {
     /// A comma between two numbers parts them: "twenty, twenty five"; within one it does not: "two thousand, five hundred".
     fn pauses(&self, tokens: &Tokens, at: usize) -> bool {
-        !matches!(self.last, Some(Word::Scale(_) | Word::Hundred))
+        !matches!(self.last, Some(Word::Scale(_)))
             && tokens.list.get(at - 1).is_some_and(|token| token.comma)
     }
 
@@ -293,6 +293,10 @@ impl Spelled {
         match word {
             Word::Unit(value) => {
                 let after_ten = matches!(self.last, Some(Word::Ten(_)));
+                // "two hundred, two fifty": what is said like "two fifty" is a number of its own.
+                if self.last == Some(Word::Hundred) && matches!(next, Some(Word::Ten(_) | Word::Teen(_) | Word::Hundred)) {
+                    return false;
+                }
                 if !(fresh || after_ten || after_scale && hundreds_follow) {
                     return false;
                 }

@@ -118,7 +118,7 @@ fn mentions_partner(talk: &Conversation) -> bool {
 
 /// The caller's plain yes to "both of you?", or no to "anybody else?".
 fn answered(talk: &Conversation, yes: bool) -> Option<Place> {
-    talk.agent().filter(|(_, line)| line.has(Cue::DecisionQuestion)).find_map(|(index, agent)| {
+    talk.agent().filter(|(_, line)| line.asks_for(Cue::DecisionQuestion)).find_map(|(index, agent)| {
         let (at, answer) = talk.answer_after(index)?;
         let cue = if yes { Cue::Yes } else { Cue::No };
         let hit = *answer.cues(cue).next().filter(|hit| hit.from == 0)?;
@@ -135,7 +135,7 @@ fn answered(talk: &Conversation, yes: bool) -> Option<Place> {
 
 /// Says to own the home, or says yes to the question.
 fn owner(talk: &Conversation) -> Option<Place> {
-    let asked = talk.agent().filter(|(_, line)| line.has(Cue::OwnerQuestion)).find_map(|(index, _)| {
+    let asked = talk.agent().filter(|(_, line)| line.asks_for(Cue::OwnerQuestion)).find_map(|(index, _)| {
         let (at, answer) = talk.answer_after(index)?;
         let hit = answer.cues(Cue::Yes).next().filter(|hit| hit.from <= 2 && !answer.has(Cue::Renter))?;
         Some(Place::from((at, *hit)))

@@ -21,7 +21,7 @@ pub(super) fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fac
         if !field && !line.is_free() && !matches!(line.field, Some(Field::Address | Field::City)) {
             continue;
         }
-        let asked = talk.asked_before(index).is_some_and(|before| before.has(Cue::CityQuestion));
+        let asked = talk.asked_before(index).is_some_and(|before| before.asks_for(Cue::CityQuestion));
         for (code, span) in codes(line) {
             let Some(points) = points(line, &code, &span, service, field, asked) else { continue };
             if best.as_ref().is_none_or(|(other, _)| points >= *other) {

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Support from which a trade is named.
 const NAMED_POINTS_MIN: i32 = 2;
+/// Support of a mention from which it is a wish for that trade.
+const NAMED_BEST_MIN: i32 = 6;
 /// Support of a trade that was named outright.
 const FIRM_POINTS: i32 = 12;
 
@@ -81,8 +83,9 @@ const PAST: &[&str] = &[
 const LATER: &[&str] =
     &["eventually", "someday", "later", "down the road", "after that", "maybe", "and then", "then the"];
 
-/// The trade with the most support; the earlier one of two equals, except that a set of rooms is the whole home.
-pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
+/// The trade with the most support; the earlier one of two equals, except that a set of rooms is the whole home, and
+/// that where the company offers only the lesser of two (a restaurant's windows), the lesser is what is asked for.
+pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fact<ProjectType>> {
     let mut tallies: BTreeMap<ProjectType, Tally> = BTreeMap::new();
     for (index, line) in talk.caller().filter(|(_, line)| line.is_free()) {
         for hit in &line.hits {
@@ -91,7 +94,7 @@ pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
             let place = Place::from((index, *hit));
             let tally = tallies.entry(project).or_insert(Tally { points: 0, best: i32::MIN, place });
             // What is named first is what the call is about; later mentions support it less.
-            tally.points += if tally.points == 0 { points * 2 } else { points.min(2) };
+            tally.points += if tally.best <= 0 { points * 2 } else { points.min(2) };
             if points > tally.best {
                 (tally.best, tally.place) = (points, place);
             }
@@ -101,6 +104,10 @@ pub(super) fn project(talk: &Conversation) -> Option<Fact<ProjectType>> {
         return Some(Fact { value: ProjectType::WholeHome, place });
     }
     prefer(&mut tallies);
+    let asked = |project: &ProjectType| offered.contains(project);
+    if tallies.iter().any(|(project, tally)| asked(project) && tally.best >= NAMED_BEST_MIN) {
+        tallies.retain(|project, tally| asked(project) || tally.best > NAMED_BEST_MIN && !is_frame(*project));
+    }
     tallies
         .into_iter()
         .filter(|(_, tally)| tally.points >= NAMED_POINTS_MIN)
@@ -117,18 +124,29 @@ fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
     let wished = line.cues(Cue::Wish).any(|wish| wish.from < to && from <= wish.to + 8);
     let worked = line.cues(Cue::Project).any(|verb| verb.to + 3 >= from && verb.from < from);
     let mut points = i32::from(weight) * 2 * factor;
+    if is_extent(line, from, to) {
+        return points - 5;
+    }
     if worked || wished && !ends(ELSEWHERE) {
         points += 2;
     } else if ends(ELSEWHERE) {
         points -= 4;
     }
     if ends(PAST) {
-        points -= 7;
+        points -= 5;
     }
     if ends(LATER) || line.is_negated(from) {
         points -= 3;
     }
     points
+}
+
+/// "New floors throughout the whole house" are floors.
+fn is_extent(line: &Line, from: usize, to: usize) -> bool {
+    let whole = ["whole", "entire", "toda", "entera", "completa"].iter().any(|word| line.tokens.words(from..to).contains(word));
+    let before = from.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    let lead = if matches!(before, "the" | "my" | "our" | "a") { from.checked_sub(2).map_or("", |at| line.tokens.word(at)) } else { before };
+    whole && matches!(lead, "in" | "for" | "on" | "of" | "throughout" | "through" | "en" | "de" | "around" | "to")
 }
 
 /// Kitchen, bath and floors together are the home.
@@ -140,6 +158,11 @@ fn set_of_rooms(tallies: &BTreeMap<ProjectType, Tally>) -> Option<Place> {
     // Named in one breath; over a whole call a bath is mentioned where the basement is what is wanted.
     let together = firm.iter().all(|tally| tally.place.line == first.place.line);
     (firm.len() >= 3 && together && !tallies.contains_key(&ProjectType::AdditionAdu)).then_some(first.place)
+}
+
+/// What other work may be a part of.
+fn is_frame(project: ProjectType) -> bool {
+    matches!(project, ProjectType::WholeHome | ProjectType::Commercial)
 }
 
 /// A frame outweighs what is in it: a shop's kitchen is commercial, a bath in an addition is an addition.

@@ -2,7 +2,7 @@
 
 use super::cue::Cue;
 use super::fields::{Field, flatten};
-use super::lexicon::{Tag, lexicon};
+use super::lexicon::{Hit, Tag, lexicon};
 use super::redact::Masker;
 use super::sides;
 use super::tokens::Tokens;
@@ -20,6 +20,9 @@ const LINES_MAX: usize = 2_000;
 /// Words after which a line is cut at the next sentence's end, and at the latest at twice as many: what is near what
 /// is looked for within a line, so the work grows with the square of its length.
 const LINE_WORDS_MAX: usize = 120;
+
+/// Words of the company's question after the phrase that tells it.
+const QUESTION_WORDS_MAX: usize = 6;
 
 /// Collects the lines of a conversation.
 pub(super) struct Reader {
@@ -86,10 +89,16 @@ impl Reader {
         }
         match self.channel {
             Channel::Voicemail | Channel::Form => self.push(Speaker::Caller, 0, None, text),
-            Channel::Text if text.trim().lines().count() < 2 => self.push(Speaker::Caller, 0, None, text),
+            Channel::Text => {
+                let messages = text.lines().filter(|line| !line.trim().is_empty());
+                messages.for_each(|message| self.push(Speaker::Caller, 0, None, message));
+                // One message, or several of the caller's; in a thread the sides take turns.
+                sides::settle(&mut self.lines, true, self.channel);
+            }
             _ => {
-                split_unlabelled(text).into_iter().for_each(|part| self.push(Speaker::Caller, 0, None, part));
-                sides::guess(&mut self.lines, false);
+                for (speaker, part) in split_unlabelled(text) {
+                    self.push(speaker, 0, None, part);
+                }
             }
         }
     }
@@ -203,37 +212,49 @@ fn speaker_named(name: &str) -> Option<Speaker> {
     }
 }
 
-/// Cuts a text without labels into utterances: at line ends and sentence ends, and around the company's questions
-/// where the recogniser wrote no punctuation.
-fn split_unlabelled(text: &str) -> Vec<&str> {
+/// Cuts a text without labels into utterances with a side each: at line ends and sentence ends, and around the
+/// company's questions where the recogniser wrote no punctuation.
+fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
     let (head, tail) = clip(text, TEXT_BYTES_MAX);
     let mut parts = Vec::new();
     for text in [head, tail] {
         let tokens = Tokens::of(text);
+        let mut cuts: Vec<(usize, Speaker)> = Vec::new();
+        let mut end = 0;
         let hits = lexicon().hits(&tokens);
-        let mut cuts: Vec<usize> = tokens
-            .list
-            .windows(2)
-            .filter_map(|pair| match pair {
-                [a, b] if a.sentence != b.sentence => Some(b.raw.start),
-                _ => None,
-            })
-            .collect();
-        let questions =
-            hits.iter().filter(|hit| matches!(hit.tag, Tag::Cue(cue) if Cue::AGENT_TALK.contains(&cue)));
-        for hit in questions {
-            cuts.extend(tokens.list.get(hit.from).map(|token| token.raw.start));
-            cuts.extend(tokens.list.get(hit.to).map(|token| token.raw.start));
-        }
-        cuts.push(text.len());
-        cuts.sort_unstable();
-        let mut start = 0;
-        for cut in cuts {
-            if cut > start {
-                parts.extend(text.get(start..cut));
-                start = cut;
+        for at in 0..tokens.list.len() {
+            let starts_sentence = at == 0 || tokens.sentence(at - 1) != tokens.sentence(at);
+            if at >= end && let Some(question) = question_at(&tokens, &hits, at) {
+                cuts.push((at, Speaker::Agent));
+                end = question;
+            } else if at == end && at > 0 || starts_sentence && at >= end {
+                cuts.push((at, Speaker::Caller));
             }
+        }
+        for (nth, (from, speaker)) in cuts.iter().enumerate() {
+            let start = tokens.list.get(*from).map_or(0, |token| token.raw.start);
+            let next = cuts.get(nth + 1).and_then(|(next, _)| tokens.list.get(*next));
+            let part = text.get(start..next.map_or(text.len(), |token| token.raw.start));
+            parts.extend(part.map(|part| (*speaker, part)));
         }
     }
     parts
+}
+
+/// The end of what the company says from a token on, if it begins to ask there: up to where an answer begins.
+fn question_at(tokens: &Tokens, hits: &[Hit], at: usize) -> Option<usize> {
+    let sentence = tokens.sentence(at);
+    let is = |hit: &Hit, cues: &[Cue]| matches!(hit.tag, Tag::Cue(cue) if cues.contains(&cue));
+    let longest = hits
+        .iter()
+        .filter(|hit| hit.from == at && hit.to > at + 1 && is(hit, Cue::AGENT_TALK))
+        .map(|hit| hit.to)
+        .max()?;
+    let answer = hits
+        .iter()
+        .filter(|hit| hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS))
+        .map(|hit| hit.from)
+        .min();
+    let end = answer.unwrap_or(longest).max(longest);
+    (tokens.sentence(end - 1) == sentence).then_some(end)
 }

@@ -405,7 +405,11 @@ fn role(
         return Role::Open;
     }
     if UNITS.contains(&after) && !(number.scale >= 1_000.0 && matches!(after, "by" | "out" | "person")) {
-        return if is_street(tokens, number) { Role::Place } else { Role::Measure };
+        // "st" and "rd" are streets only behind a name.
+        return Role::Measure;
+    }
+    if number.scale == 1.0 && is_street(tokens, number) {
+        return Role::Place;
     }
     let crossed = matches!(before, "x" | "by") && previous.is_some_and(|first| first.to + 1 == number.from);
     if crossed || is_counted(tokens, number) {
@@ -414,7 +418,7 @@ fn role(
     if number.scale >= 1_000.0 {
         return Role::Open;
     }
-    if NAMED.contains(&before) || is_street(tokens, number) {
+    if NAMED.contains(&before) {
         return Role::Place;
     }
     if MONTHS.iter().any(|names| names.contains(&before)) && number.value <= 31.0 {
@@ -505,9 +509,15 @@ pub(super) fn street_end(tokens: &Tokens, start: usize) -> Option<usize> {
             return None;
         }
         // "Calle Siete" names the kind first.
-        let kind_first = matches!(word, "calle" | "avenida" | "avenue" | "highway" | "county");
+        let kind_first = matches!(word, "calle" | "avenida" | "carretera");
+        let name = tokens.sentence(at + 1) == sentence && !is_joint(tokens.word(at + 1));
+        if kind_first && name {
+            return Some(at + 2);
+        }
         if STREETS.contains(&word) && (at > start || kind_first) {
-            return Some(at + 1);
+            // "Willow Bend Drive", "Sunset Ridge Road"
+            let another = STREETS.contains(&tokens.word(at + 1)) && tokens.sentence(at + 1) == sentence && !has_comma(tokens, at);
+            return Some(if another { at + 2 } else { at + 1 });
         }
         if super::numbers::is_number_word(word) && at == start && !COMPASS.contains(&tokens.word(at + 1)) {
             continue;

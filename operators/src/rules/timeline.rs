@@ -57,9 +57,8 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
             continue;
         }
         let before = talk.asked_before(index);
-        let asked = time_field || before.is_some_and(|line| line.has(Cue::TimeQuestion));
-        let visit =
-            !asked && (before.is_some_and(|line| line.has(Cue::AppointmentOffer)) || speaks_of_visit(line));
+        let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
+        let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
         for fact in times(talk, index, line, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
@@ -77,7 +76,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
 /// The company says the time and the caller agrees.
 fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
     talk.agent().filter(|(_, line)| !line.has(Cue::AppointmentOffer)).find_map(|(index, line)| {
-        let asks = line.has(Cue::TimeQuestion) || line.asks();
+        let asks = line.asks_for(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
         let fact =
@@ -94,8 +93,16 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
         .filter(|span| !(visit && span.days < 8.0))
         .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
         .collect();
-    for (cue, value) in PHRASES {
-        for hit in line.cues(*cue) {
+    let phrases = || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
+    for (cue, value, hit) in phrases() {
+        // "The first of next month" is not "next month".
+        let within = phrases().any(|(_, _, other)| {
+            other.from <= hit.from && hit.to <= other.to && other.to - other.from > hit.to - hit.from
+        });
+        let before = hit.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
+        // "Before next winter" is no date by itself.
+        let bound = *cue == Cue::SixMonthsPlus && matches!(before, "before" | "by");
+        if !within && !bound {
             let sentence = line.tokens.sentence(hit.from);
             let figures = |span: &Span| line.tokens.sentence(span.from) == sentence;
             let inside = spans.iter().any(|span| hit.from < span.to && span.from < hit.to);
@@ -112,37 +119,13 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
     found
 }
 
-/// Whether a line is about when somebody may come by, not about the work.
-fn speaks_of_visit(line: &Line) -> bool {
-    line.has_any(&[Cue::OffersTimes, Cue::Declined]) && !line.has(Cue::TimeQuestion) && {
-        let words = line.words();
-        [
-            "come by",
-            "come look",
-            "come see",
-            "come measure",
-            "take a look",
-            "stop by",
-            "meet me",
-            "call me",
-            "for an estimate",
-        ]
-        .iter()
-        .any(|visit| words.contains(visit))
-    }
-}
-
 /// "Tomorrow at ten", "call me next week": a day for a visit or a call.
 fn day_of_visit(line: &Line, at: usize) -> bool {
     let after = line.tokens.words(at..(at + 5).min(line.word_count()));
     let before = line.tokens.words(at.saturating_sub(5)..at);
-    let day =
-        ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
-            .iter()
-            .any(|day| {
-                after.starts_with(day)
-                    || after.contains(day) && after.find(day).is_some_and(|place| place < 12)
-            });
+    let day = ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
+        .iter()
+        .any(|day| after.starts_with(day) || after.contains(day) && after.find(day).is_some_and(|place| place < 12));
     let visit = [" at ", " is ", "works", "after", "between", "morning", "afternoon", " a las "];
     let call = ["call", "text", "email", "see you", "talk", "look at", "llame", "llamar"];
     day && (visit.iter().any(|word| after.contains(word)) || call.iter().any(|word| before.contains(word)))
@@ -161,16 +144,14 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     if talk.caller_has(Cue::NotEmergency) {
         return None;
     }
-    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(
-        |(index, line)| {
-            line.cues(Cue::Emergency)
-                .find(|hit| {
-                    let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
-                    (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
-                })
-                .map(|hit| Place::from((index, *hit)))
-        },
-    )
+    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(|(index, line)| {
+        line.cues(Cue::Emergency)
+            .find(|hit| {
+                let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
+                (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
+            })
+            .map(|hit| Place::from((index, *hit)))
+    })
 }
 
 /// "Flooded last spring", "the pipe burst two years ago".
@@ -178,9 +159,7 @@ fn long_ago(line: &Line, at: usize) -> bool {
     let sentence = line.tokens.sentence(at);
     line.cues(Cue::Past).any(|hit| {
         let words = line.tokens.words(hit.from..hit.to);
-        let recent = words.contains("night")
-            || words.contains("week")
-            || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
+        let recent = words.contains("night") || words.contains("week") || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
         !recent
             && line.tokens.sentence(hit.from) == sentence
             && (words.starts_with("last ") || words == "ago" || words == "hace" || words.contains("pasad"))

@@ -18,6 +18,8 @@ const INJECTION_SENTENCE_WORDS_MAX: usize = 40;
 const INJECTION_WORDS: usize = 25;
 /// Lines of one's own that may stand between a question and its answer.
 const OWN_LINES_MAX: usize = 2;
+/// Words of a sentence in which one word can be a question: "and city".
+const ALONE_WORDS_MAX: usize = 2;
 /// Words before a phrase within which "not" denies it.
 const NEGATION_WORDS: usize = 2;
 
@@ -98,7 +100,7 @@ impl Line {
             hit.to <= at
                 && at <= hit.to + NEGATION_WORDS
                 && self.tokens.sentence(hit.from) == sentence
-                && !(hit.to..at).any(|at| self.tokens.list.get(at - 1).is_some_and(|token| token.comma))
+                && !(hit.to - 1..at).any(|at| self.tokens.list.get(at).is_some_and(|token| token.comma))
         })
     }
 
@@ -122,6 +124,23 @@ impl Line {
                 if hit.to <= range.start { range.start - hit.to } else { hit.from.saturating_sub(range.end) }
             })
             .min()
+    }
+
+    /// Whether the line asks for what a cue is about. One word alone asks only where it is all of a sentence, so
+    /// "Queen City Exteriors" asks for no city.
+    pub(super) fn asks_for(&self, cue: Cue) -> bool {
+        self.last_asked(cue).is_some()
+    }
+
+    /// The token behind the last question that a cue is about.
+    pub(super) fn last_asked(&self, cue: Cue) -> Option<usize> {
+        let asks = |hit: &&Hit| {
+            let sentence = self.tokens.sentence(hit.from);
+            let alone = self.tokens.sentence_range(sentence).len() <= ALONE_WORDS_MAX;
+            let question = self.tokens.questions.get(sentence) == Some(&true);
+            hit.to - hit.from > 1 || alone || question
+        };
+        self.cues(cue).filter(asks).map(|hit| hit.to).max()
     }
 
     /// Whether the line ends in a question mark.
