@@ -8,7 +8,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use leadline_operators::contract::{
-    AnyRow, Cause, Context, DecodeRow, Effects, Fault, Operator, OperatorResult, Table, TableSpec, TimerKind,
+    AnyRow, Cause, Context, DecodeRow, Effects, Fault, FreshRow, Operator, OperatorResult, Table, TableSpec,
+    TimerKind,
 };
 use leadline_schemas::avro::{self, AvroRecord};
 use leadline_schemas::partitioning::Key;
@@ -245,8 +246,20 @@ impl Effects for Epoch {
         Ok(row.map(|row| &mut **row as &mut dyn AnyRow))
     }
 
-    fn touch(&mut self, table: &TableSpec, key: &[u8]) {
-        self.touched.insert((table.number, key.to_vec()));
+    fn change(
+        &mut self,
+        table: &TableSpec,
+        key: &[u8],
+        decode: DecodeRow,
+        fresh: FreshRow<'_>,
+    ) -> OperatorResult<&mut dyn AnyRow> {
+        if self.row(table, key, decode)?.is_none() {
+            self.put(table, key, fresh());
+        }
+        let place = (table.number, key.to_vec());
+        self.touched.insert(place.clone());
+        let row = self.live.get_mut(&place).and_then(|(_, row)| row.as_mut());
+        Ok(&mut **row.ok_or_else(|| Fault::Engine("a fresh row is not there".to_owned()))?)
     }
 
     fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>) {

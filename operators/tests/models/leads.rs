@@ -275,7 +275,7 @@ proptest! {
         let (mut driver, mut model) = (Driver::<Leads>::new(tenant(), NOON), Model::default());
         for (number, step) in (0..).zip(&steps) {
             driver.advance(1_000);
-            let done = driver.record(event_id(number), contact_of(number, step)).unwrap();
+            let done = driver.record(event_id(number), contact_of(number, step).into()).unwrap();
             prop_assert!(done.jobs.is_empty());
             model.take(step, told(done.out));
         }
@@ -292,7 +292,7 @@ fn a_lead_is_made_of_at_most_50_contacts() {
         call.started_at = Some(NOON.plus(number * Millis::HOUR));
         let mut contact = call_contact(number as u64, call);
         contact.score = Some(score_of((0, i32::try_from(number).unwrap())));
-        last = told(driver.record(contact.event_id, contact).unwrap().out).changed;
+        last = told(driver.record(contact.event_id, contact.into()).unwrap().out).changed;
     }
     let (changed, line) = last.unwrap();
     assert_eq!(changed.lead.contact_ids.len(), 50);
@@ -301,7 +301,7 @@ fn a_lead_is_made_of_at_most_50_contacts() {
     assert_eq!((changed.lead.revision, line.revision), (60, 60));
     let mut call = call_event("CAL3");
     call.started_at = Some(NOON.plus(3 * Millis::HOUR));
-    let edited = told(driver.record(event_id(99), call_contact(99, call)).unwrap().out);
+    let edited = told(driver.record(event_id(99), call_contact(99, call).into()).unwrap().out);
     assert_eq!(edited.call.lead_id, Some(changed.lead.lead_id), "an older one stays in its lead");
     assert!(edited.changed.is_none(), "and is none of the 50");
 }
@@ -313,7 +313,7 @@ fn skips_and_stand_ins_leave_an_audit_line() {
     let mut contact = call_contact(1, call_event("CAL1"));
     contact.transcript_skip = Some("no consent".to_owned());
     contact.score = Some(Score { fallback: Some("it was slow".to_owned()), ..score_of((0, 50)) });
-    let done = driver.record(contact.event_id, contact).unwrap();
+    let done = driver.record(contact.event_id, contact.into()).unwrap();
     let audits: Vec<_> = done
         .out
         .iter()
