@@ -107,8 +107,7 @@ impl Reading {
             return;
         }
         self.budget = Budget { stance: Stance::Silent, refused: false, amount: None, place: None };
-        self.when =
-            When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
+        self.when = When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
         self.authority.decision_maker = None;
         self.facts = Facts { language: self.facts.language, ..Facts::default() };
         if class == Class::ExistingCustomer {
@@ -266,11 +265,7 @@ fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
         ("competing_bids", flag(&reading.facts.competing_bids)),
         ("appointment_window", window.map(|fact| fact.place)),
     ];
-    project_fields
-        .into_iter()
-        .chain(extracted_fields)
-        .filter_map(|(field, place)| place?.evidence(field, talk))
-        .collect()
+    project_fields.into_iter().chain(extracted_fields).filter_map(|(field, place)| place?.evidence(field, talk)).collect()
 }
 
 #[cfg(test)]

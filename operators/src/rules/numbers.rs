@@ -199,8 +199,7 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
     }
     if tokens.word(at) == "hundred" && at == index {
         // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.
-        let vague =
-            index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
+        let vague = index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
         word(tokens.word(at + 1)).filter(|_| !vague)?;
         state.group = 1.0;
         state.last = Some(Word::Unit(1.0));
