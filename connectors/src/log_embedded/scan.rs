@@ -272,3 +272,51 @@ impl Behind {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leadline_schemas::{Millis, Partition, Topic};
+
+    use super::*;
+    use crate::contract::disk::Disk;
+    use crate::disk_simulated::SimulatedDisk;
+
+    #[test]
+    fn a_later_frame_is_found_wherever_it_stands() {
+        let slots = Slots { partitions: 1 }.count();
+        let header = SegmentHeader {
+            number: 1,
+            incarnation: 0x0123_4567_89ab_cdef,
+            first_sequence: 1,
+            file_bytes: 3 << 20,
+            created_at: Millis(0),
+            predecessor: None,
+            partitions: 1,
+            base: vec![0; slots],
+        };
+        let mut frame = Vec::new();
+        let witness = FrameHeader {
+            value_bytes: 3,
+            sequence: 9,
+            incarnation: header.incarnation,
+            synced: 8,
+            place: 0,
+            kind: Kind::Witness,
+            topic: Topic::Inbound,
+            partition: Partition(0),
+            part: 1,
+            parts: 1,
+        };
+        witness.encode(b"end", &mut frame);
+        let (from, limit) = (header.frames_at() + 1, header.file_bytes);
+        let border = from + READ_BYTES as u64;
+        let near_the_border = (0..80).map(|before| border - before);
+        for at in [from, from + 5, limit - frame.len() as u64].into_iter().chain(near_the_border) {
+            let file = SimulatedDisk::new().create("segment").unwrap();
+            file.set_length(limit).unwrap();
+            file.write_at(&frame, at).unwrap();
+            let found = Behind::search(&*file, &header, from, limit).unwrap();
+            assert_eq!((found.synced, found.end), (8, at + frame.len() as u64), "at byte {at}");
+        }
+    }
+}

@@ -107,3 +107,42 @@ fn a_failed_removal_is_tried_again_and_never_leaves_a_gap() {
         assert_eq!(start(&disk, 2).log.range(Topic::Inbound, Partition(0)).unwrap().0, Offset(4));
     }
 }
+
+#[test]
+fn half_a_commit_leaves_nothing_behind_that_a_reader_stumbles_over() {
+    let disk = SimulatedDisk::new();
+    let mut stepped = start(&disk, 1);
+    stepped.append("a").unwrap();
+    let commit = |stepped: &mut Stepped| {
+        let (sender, receiver) = mpsc::channel();
+        let commit = Commit {
+            partition: Partition(0),
+            number: CommitNumber(1),
+            inbound_next: Offset(0),
+            replies_next: Offset(0),
+            outputs: Arc::default(),
+            frame: Bytes::from(vec![0x55; 10_000]),
+        };
+        stepped.log.commit(commit, Box::new(move |answer| sender.send(answer).unwrap()));
+        while stepped.steps.turn() {}
+        receiver.recv().unwrap()
+    };
+    assert_eq!(commit(&mut stepped), CommitAnswer::Committed);
+    drop(stepped);
+    // Its second part is torn; that is how a crash before the sync could have left it.
+    let disk = disk.crash_process();
+    let newest = inspect(&disk.copy(), |_, _| {}).unwrap().pop().unwrap();
+    assert!(disk.flip_bit(&newest.file, newest.end * 8 - 1));
+
+    let stepped = start(&disk, 2);
+    assert!(stepped.log.cut_bytes() > 10_000, "both parts are cut off");
+    drop(stepped);
+    let disk = disk.crash_process();
+    let footer = disk.bytes(&newest.file).unwrap();
+    let footer = footer.windows(8).position(|window| window == b"LEADFOOT").unwrap() as u64;
+    assert!(disk.flip_bit(&newest.file, footer * 8), "the index is lost, the frames have to be read");
+    let mut stepped = start(&disk, 3);
+    assert_eq!(all(&stepped.log, Topic::Inbound, 0), ["a"]);
+    assert_eq!(stepped.log.range(Topic::State, Partition(0)).unwrap(), (Offset(0), Offset(0)));
+    assert_eq!(commit(&mut stepped), CommitAnswer::Committed, "its number is free again");
+}

@@ -94,7 +94,7 @@ impl<'r> Life<'r> {
         }
     }
 
-    fn append(&mut self, chance: &mut Seeded) {
+    pub(super) fn append(&mut self, chance: &mut Seeded) {
         let call = self.next_call();
         let records: Vec<Append> = (0..=chance.below(4)).map(|n| random_record(call, n, chance)).collect();
         for record in &records {
