@@ -19,7 +19,8 @@ pub(crate) fn serve() -> Result<()> {
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
-        let router = Router::new().route("/v1/callrail/webhook", post(|_body: Bytes| async { StatusCode::OK }));
+        let router =
+            Router::new().route("/v1/callrail/webhook", post(|_body: Bytes| async { StatusCode::OK }));
         Ok(axum::serve(listener, router).await?)
     })
 }

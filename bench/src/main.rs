@@ -3,11 +3,15 @@
 
 mod arguments;
 mod bare;
+mod double;
+mod idle;
 mod ingest;
 mod instance;
+mod latency;
 mod load;
 mod payload;
 mod process;
+mod restart;
 mod stats;
 
 use anyhow::{Result, bail};
@@ -22,6 +26,9 @@ struct Bench {
 /// All of them, in the order in which `make bench` runs them.
 const BENCHES: &[Bench] = &[
     Bench { name: "ingest", about: "signed webhooks at full speed, beside a bare handler", run: ingest::run },
+    Bench { name: "latency", about: "webhook to record and to delivery, at a fixed rate", run: latency::run },
+    Bench { name: "idle", about: "CPU, memory and start of an instance with nothing to do", run: idle::run },
+    Bench { name: "restart", about: "start to first commit with a million known ids", run: restart::run },
 ];
 
 fn main() -> Result<()> {

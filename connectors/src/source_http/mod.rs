@@ -114,7 +114,8 @@ impl HttpSource {
     /// What tells an event from all others.
     fn random_id(&self) -> [u8; 16] {
         // The system has no randomness: the clock still tells events of one process apart.
-        random::random_id(&self.random).unwrap_or_else(|| u128::from(self.parts.clock.boot_ms()).to_be_bytes())
+        random::random_id(&self.random)
+            .unwrap_or_else(|| u128::from(self.parts.clock.boot_ms()).to_be_bytes())
     }
 
     /// The tenant of a path, if the bearer token is its own. A wrong token and an unknown tenant answer alike.

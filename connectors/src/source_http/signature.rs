@@ -87,7 +87,10 @@ mod tests {
             for body_bytes in [0, 1, 55, 56, 64, 1_024] {
                 let body = vec![0xA5; body_bytes];
                 let signature = STANDARD.encode(ring::hmac::sign(&known, &body));
-                assert!(SigningKey::new(&key).unwrap().verifies(signature.as_bytes(), &body), "{key_bytes} {body_bytes}");
+                assert!(
+                    SigningKey::new(&key).unwrap().verifies(signature.as_bytes(), &body),
+                    "{key_bytes} {body_bytes}"
+                );
             }
         }
     }

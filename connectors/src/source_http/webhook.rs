@@ -131,7 +131,8 @@ fn check(
             "the Signature header is missing, or not the base64 HMAC-SHA1 of this body under the signing key of a known company",
         )
     };
-    let another = || Problem::unauthorized("the body names a company that does not belong to this source key");
+    let another =
+        || Problem::unauthorized("the body names a company that does not belong to this source key");
     let company = peek.and_then(|peek| ring.company(peek.company_ids()));
     let signer = match (owner, company) {
         (Some(owner), Some(named)) if *owner != named.tenant.tenant => return Err(another()),
