@@ -3,6 +3,7 @@
 //! Each round starts each receiver anew on an empty folder, so that no one pays for another's dirty pages for long, and
 //! a round's ratio compares what ran within the same half minute: on a shared machine only ratios mean something.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use anyhow::{Result, ensure};
 
 use crate::arguments::numbers;
 use crate::bare::BareHandler;
-use crate::instance::{Instance, folder};
+use crate::instance::{Instance, START_MAX, folder};
 use crate::load::{self, Answers, Plan};
 use crate::payload::{Events, Request, now};
-use crate::process::{cpu_s, memory};
+use crate::process::{cpu_s, cpu_s_by_thread, memory};
 use crate::stats::{median, percentile, sorted};
 
 /// Bytes of a body.
@@ -53,6 +54,8 @@ struct Sample {
     cpu_s_per_100k: f64,
     client_s_per_100k: f64,
     resident_mb: f64,
+    /// Of the server's CPU, s per 100k, by thread.
+    by_thread: BTreeMap<String, f64>,
 }
 
 /// Runs it: `--rounds 5 --seconds 4 --receivers 3`, of the receivers the first so many.
@@ -89,7 +92,7 @@ fn measure(receiver: Receiver, request: &Request, events: &Events, time: Duratio
             let data = folder()?;
             let instance = Instance::start(role, data.path())?;
             instance.add_tenants(TENANTS, |_| {})?;
-            instance.settle()?;
+            instance.settle(START_MAX)?;
             sample(instance.address, instance.pid(), request, events, time)
         }
     }
@@ -103,9 +106,9 @@ fn sample(
     time: Duration,
 ) -> Result<Sample> {
     let me = std::process::id();
-    let mut before = (0.0, 0.0);
+    let mut before = (0.0, 0.0, BTreeMap::new());
     let mut begins = || {
-        before = (cpu_s(pid)?, cpu_s(me)?);
+        before = (cpu_s(pid)?, cpu_s(me)?, cpu_s_by_thread(pid)?);
         Ok(())
     };
     let plan = Plan { warm_up: WARM_UP, measure: Some(time), begins: &mut begins };
@@ -121,6 +124,13 @@ fn sample(
         cpu_s_per_100k: used.0 * per_100k,
         client_s_per_100k: used.1 * per_100k,
         resident_mb: memory(pid)?.resident_mb,
+        by_thread: cpu_s_by_thread(pid)?
+            .into_iter()
+            .map(|(name, cpu_s)| {
+                let before = before.2.get(&name).copied().unwrap_or(0.0);
+                (name, (cpu_s - before) * per_100k)
+            })
+            .collect(),
     })
 }
 
@@ -152,4 +162,21 @@ fn report(samples: &[Vec<Sample>]) {
             of(|sample| sample.resident_mb),
         );
     }
+    println!("CPU s/100k by thread:");
+    for (receiver, samples) in RECEIVERS.iter().zip(samples) {
+        println!("{:<24}{}", receiver.name(), threads(samples));
+    }
+}
+
+/// The threads that took a share worth naming, the largest first.
+fn threads(samples: &[Sample]) -> String {
+    const WORTH_NAMING_S: f64 = 0.01;
+    let names: BTreeSet<&String> = samples.iter().flat_map(|sample| sample.by_thread.keys()).collect();
+    let of = |name: &String| {
+        median(samples.iter().map(|sample| sample.by_thread.get(name).copied().unwrap_or(0.0)))
+    };
+    let mut shares: Vec<(f64, &String)> = names.into_iter().map(|name| (of(name), name)).collect();
+    shares.retain(|(cpu_s, _)| *cpu_s >= WORTH_NAMING_S);
+    shares.sort_by(|a, b| b.0.total_cmp(&a.0));
+    shares.iter().map(|(cpu_s, name)| format!("{name} {cpu_s:.2}")).collect::<Vec<_>>().join(", ")
 }

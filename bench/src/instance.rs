@@ -10,11 +10,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use leadline::admin::TenantSpec;
 use leadline::control::{Ask, ask_running};
 
+use crate::load;
 use crate::payload;
 use crate::process::cpu_s;
 
 /// A start that takes longer has failed.
-const START_MAX: Duration = Duration::from_secs(120);
+pub(crate) const START_MAX: Duration = Duration::from_secs(120);
 /// Between two looks whether it is ready: short beside what is measured, long enough to leave it the cores.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -93,9 +94,9 @@ impl Instance {
             .collect()
     }
 
-    /// Waits until it does nothing any more: a new log fills its spare segments with zeros, which would be charged
-    /// to whatever is measured first.
-    pub(crate) fn settle(&self) -> Result<()> {
+    /// Waits until it does nothing any more: it may still work on events, or fill the spare segments of a new log with
+    /// zeros, which would be charged to whatever is measured next.
+    pub(crate) fn settle(&self, within: Duration) -> Result<()> {
         let started = Instant::now();
         loop {
             let before = cpu_s(self.pid())?;
@@ -103,25 +104,13 @@ impl Instance {
             if cpu_s(self.pid())? - before < 0.015 {
                 return Ok(());
             }
-            ensure!(started.elapsed() < START_MAX, "leadline was still busy after {START_MAX:?}");
+            ensure!(started.elapsed() < within, "leadline was still busy after {within:?}");
         }
     }
 
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
-    }
-
-    /// The sum of a counter of `/metrics` over its labels; 0 before it was first counted.
-    pub(crate) fn counter(&self, name: &str) -> Result<f64> {
-        let (_, text) = get(self.address, "/metrics", "")?;
-        let samples = text.lines().filter_map(|line| {
-            let (sample, value) = line.rsplit_once(' ')?;
-            let is_it =
-                sample.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('{'));
-            is_it.then(|| value.parse::<f64>().ok())?
-        });
-        Ok(samples.sum())
     }
 
     /// SIGTERM; waits until it has ended.
@@ -151,15 +140,42 @@ fn binary() -> Result<PathBuf> {
 
 /// One GET on a connection of its own: status and body.
 pub(crate) fn get(address: SocketAddr, path: &str, token: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let status = answer.get(9..12).context("an answer has a status")?.parse()?;
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
-    Ok((status, body))
+    let mut client = Client::open(address)?;
+    client.get(path, token)
+}
+
+/// A keep-alive connection that waits for each answer.
+pub(crate) struct Client {
+    stream: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        Ok(Self { stream, answer: Vec::new() })
+    }
+
+    /// Status and body of a GET.
+    pub(crate) fn get(&mut self, path: &str, token: &str) -> Result<(u16, String)> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+        self.send(head.as_bytes())
+    }
+
+    /// Status and body of the answer to a whole request.
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<(u16, String)> {
+        self.stream.write_all(request)?;
+        self.answer.clear();
+        let mut piece = [0; 16 << 10];
+        loop {
+            let read = self.stream.read(&mut piece)?;
+            ensure!(read > 0, "the server closed a connection");
+            self.answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+            if let Some((status, body)) = load::whole_answer(&self.answer) {
+                return Ok((status.parse()?, body.to_owned()));
+            }
+        }
+    }
 }

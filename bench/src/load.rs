@@ -39,29 +39,22 @@ pub(crate) struct Plan<'p> {
     pub(crate) begins: &'p mut dyn FnMut() -> Result<()>,
 }
 
-/// An answer in the reading, in a buffer that is read anew for each.
-struct Answer {
-    bytes: Vec<u8>,
-    filled: usize,
-}
-
-impl Answer {
-    /// Status and whole text, once all of it is there.
-    fn whole(&self) -> Option<(&str, &str)> {
-        let text = std::str::from_utf8(self.bytes.get(..self.filled)?).ok()?;
-        let (head, body) = text.split_once("\r\n\r\n")?;
-        let length = head.split("\r\n").find_map(|line| {
-            let (name, value) = line.split_once(": ")?;
-            name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
-        });
-        (body.len() >= length.unwrap_or(0)).then(|| (head.get(9..12).unwrap_or_default(), text))
-    }
+/// Status and body of an answer, once all of it is there.
+pub(crate) fn whole_answer(bytes: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let length = head.split("\r\n").find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.parse::<usize>().ok())?
+    });
+    (body.len() >= length.unwrap_or(0)).then(|| (head.get(9..12).unwrap_or_default(), body))
 }
 
 struct Connection {
     stream: TcpStream,
     request: Request,
-    answer: Answer,
+    answer: Vec<u8>,
+    filled: usize,
     sent: Instant,
 }
 
@@ -70,8 +63,8 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        let answer = Answer { bytes: vec![0; ANSWER_BYTES_MAX], filled: 0 };
-        Ok(Self { stream, request: request.clone(), answer, sent: Instant::now() })
+        let answer = vec![0; ANSWER_BYTES_MAX];
+        Ok(Self { stream, request: request.clone(), answer, filled: 0, sent: Instant::now() })
     }
 
     /// Sends event `number`; a request is smaller than any socket's buffer, so it is one write.
@@ -79,20 +72,24 @@ impl Connection {
         let bytes = self.request.of(events, number).context("the event is signed")?;
         let written = self.stream.write(bytes).context("a request cannot be written")?;
         ensure!(written == bytes.len(), "a request did not fit the socket's buffer");
-        (self.answer.filled, self.sent) = (0, now);
+        (self.filled, self.sent) = (0, now);
         Ok(())
     }
 
-    /// Reads what has come; true once the answer is whole.
-    fn read(&mut self) -> Result<bool> {
-        let room = self.answer.bytes.get_mut(self.answer.filled..).unwrap_or_default();
-        match self.stream.read(room) {
+    /// Reads what has come.
+    fn read(&mut self) -> Result<()> {
+        match self.stream.read(self.answer.get_mut(self.filled..).unwrap_or_default()) {
             Ok(0) => bail!("the server closed a connection"),
-            Ok(read) => self.answer.filled += read,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(false),
+            Ok(read) => self.filled += read,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("an answer cannot be read"),
         }
-        Ok(self.answer.whole().is_some())
+        Ok(())
+    }
+
+    /// Status and body, once the answer is whole.
+    fn answered(&self) -> Option<(&str, &str)> {
+        whole_answer(self.answer.get(..self.filled)?)
     }
 }
 
@@ -130,11 +127,17 @@ pub(crate) fn run(
         for event in &ready {
             let index = usize::try_from(event.data.u64()).unwrap_or(usize::MAX);
             let Some(connection) = open.get_mut(index) else { continue };
-            if !connection.read()? {
-                continue;
-            }
+            connection.read()?;
+            let Some((status, body)) = connection.answered() else { continue };
             let now = Instant::now();
-            note(&mut answers, connection, begun.map(|_| now));
+            if status != "200" {
+                answers.refused += 1;
+                answers.refusal.get_or_insert_with(|| format!("{status} {body}"));
+            }
+            if begun.is_some() {
+                let took = (now - connection.sent).as_micros();
+                answers.latencies_us.push(u32::try_from(took).unwrap_or(u32::MAX));
+            }
             waiting -= 1;
             let is_over =
                 matches!((begun, plan.measure), (Some(begun), Some(measure)) if now - begun >= measure);
@@ -158,19 +161,6 @@ pub(crate) fn run(
     Ok(answers)
 }
 
-fn note(answers: &mut Answers, connection: &Connection, measured_at: Option<Instant>) {
-    if let Some((status, text)) = connection.answer.whole()
-        && status != "200"
-    {
-        answers.refused += 1;
-        answers.refusal.get_or_insert_with(|| text.to_owned());
-    }
-    if let Some(now) = measured_at {
-        let took = (now - connection.sent).as_micros();
-        answers.latencies_us.push(u32::try_from(took).unwrap_or(u32::MAX));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,9 +169,8 @@ mod tests {
     fn an_answer_is_whole_with_its_body() {
         let text = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody";
         for filled in 0..text.len() {
-            assert!(Answer { bytes: text.to_vec(), filled }.whole().is_none(), "{filled}");
+            assert_eq!(whole_answer(&text[..filled]), None, "{filled}");
         }
-        let whole = Answer { bytes: text.to_vec(), filled: text.len() };
-        assert_eq!(whole.whole().unwrap().0, "200");
+        assert_eq!(whole_answer(text), Some(("200", "body")));
     }
 }

@@ -3,11 +3,15 @@
 
 mod arguments;
 mod bare;
+mod double;
+mod idle;
 mod ingest;
 mod instance;
+mod latency;
 mod load;
 mod payload;
 mod process;
+mod restart;
 mod stats;
 mod stream;
 
@@ -32,6 +36,9 @@ const BENCHES: &[Bench] = &[
         about: "the log through dedupe and windows to committed output",
         run: stream::run,
     },
+    Bench { name: "latency", about: "webhook to record and to delivery, at a fixed rate", run: latency::run },
+    Bench { name: "idle", about: "CPU, memory and start of an instance with nothing to do", run: idle::run },
+    Bench { name: "restart", about: "start to first commit with a million known ids", run: restart::run },
 ];
 
 fn main() -> Result<()> {

@@ -15,7 +15,8 @@ pub(crate) const KEY: &str = "072e77e426f92738a72fe23c4d1953b4";
 const SIGNATURE_BYTES: usize = 28;
 /// Digits of the number in a caller's phone number: ten million callers.
 const CALLER_DIGITS: usize = 7;
-/// Hex digits of the number in a call's id.
+/// What all calls' ids begin with, and hex digits of the number that follows.
+const CALL_PREFIX: &str = "CAL00000000000000000000";
 const CALL_DIGITS: usize = 12;
 /// Hex digits of the number in a company's id.
 const COMPANY_DIGITS: usize = 4;
@@ -27,14 +28,14 @@ pub(crate) fn company(tenant: usize) -> String {
 
 /// The id of call `number`.
 pub(crate) fn call_id(number: u64) -> String {
-    format!("CAL000000000000000000000{number:0CALL_DIGITS$x}")
+    format!("{CALL_PREFIX}{number:0CALL_DIGITS$x}")
 }
 
-/// The number of an event out of its caller, `+1303` and seven digits, in a text.
-pub(crate) fn number_of_caller(text: &[u8]) -> Option<u64> {
-    const PREFIX: &[u8] = b"+1303";
-    let at = text.windows(PREFIX.len()).position(|window| window == PREFIX)? + PREFIX.len();
-    std::str::from_utf8(text.get(at..at + CALLER_DIGITS)?).ok()?.parse().ok()
+/// The number of the call whose id stands in a text.
+pub(crate) fn number_of_call(text: &[u8]) -> Option<u64> {
+    let prefix = CALL_PREFIX.as_bytes();
+    let at = text.windows(prefix.len()).position(|window| window == prefix)? + prefix.len();
+    u64::from_str_radix(std::str::from_utf8(text.get(at..at + CALL_DIGITS)?).ok()?, 16).ok()
 }
 
 /// Now, as payloads have it.
@@ -193,7 +194,8 @@ mod tests {
             let fields: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(fields["resource_id"], call_id(number).as_str());
             assert_eq!(fields["company_resource_id"], company(number as usize % 16).as_str());
-            assert_eq!(number_of_caller(body.as_bytes()), Some(number));
+            assert_eq!(call_id(number).len(), 35);
+            assert_eq!(number_of_call(body.as_bytes()), Some(number));
         }
         assert!(request.of(&events, 107).is_none() && request.of(&events, 6).is_none());
     }
