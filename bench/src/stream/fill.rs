@@ -107,7 +107,7 @@ async fn appended(log: &EmbeddedLog, records: Vec<Append>, mut answer: Answer) -
 fn record(events: &Events, number: u64, tenants: &[TenantId]) -> Result<Append> {
     let event = events.of(number);
     let body = Bytes::from(event.body()?);
-    let peek = callrail::peek(&body)?;
+    let peek = callrail::peek(None, &body)?;
     let key = key(&event, peek.caller_or_subject(), tenants)?;
     let partition = layout().partition(key.key_group);
     let inbound = Inbound {
