@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use leadline_connectors::contract::log::{Log, Record as LogRecord};
 use leadline_operators::contract::{Cause, Fault, OperatorResult, TimerKind};
 use leadline_schemas::avro;
 use leadline_schemas::command::Command;
@@ -18,7 +19,7 @@ use leadline_schemas::{Bucket, CommitNumber, EventId, KeyGroup, Millis, Offset, 
 use super::effects::Epoch;
 use super::graph::{Inputs, Item, Signal, SignalKind};
 use super::keys;
-use super::limits::DEAD_LETTER_INPUT_BYTES_MAX;
+use super::limits::{DEAD_LETTER_INPUT_BYTES_MAX, READ_BYTES_MAX};
 
 /// What a dead letter says of its input: tenant, kind, receipt, attempt.
 type Buried = (Option<TenantId>, InputKind, Option<Millis>, i32);
@@ -28,7 +29,7 @@ type Buried = (Option<TenantId>, InputKind, Option<Millis>, i32);
 pub(super) struct Fed {
     /// Where it came from; -1 for timers.
     pub(super) offset: i64,
-    /// The input as it was read, for a dead letter.
+    /// The input as it was read, for a dead letter. Of a record in the graph it is empty: the log still has it.
     pub(super) bytes: Bytes,
     pub(super) what: What,
 }
@@ -70,6 +71,8 @@ pub(super) struct Letter {
 pub(super) struct Record {
     /// What goes into the graph; gone once it has.
     item: Option<Rc<Item<Inbound>>>,
+    /// Bytes of the record in the log.
+    bytes_len: usize,
     /// A body by reference, which is not in the input's bytes.
     fetched: Option<Bytes>,
 }
@@ -81,9 +84,9 @@ impl std::fmt::Debug for Record {
 }
 
 impl Record {
-    fn new(inbound: Inbound) -> Self {
+    fn new(inbound: Inbound, bytes_len: usize) -> Self {
         let fetched = inbound.body_ref.is_some().then(|| inbound.body.clone());
-        Self { item: Some(Item::accepted(inbound)), fetched }
+        Self { item: Some(Item::accepted(inbound)), bytes_len, fetched }
     }
 
     /// The record once more, out of the input's bytes.
@@ -104,14 +107,21 @@ pub(super) trait Operators {
 
 impl Fed {
     pub(super) fn bytes_len(&self) -> usize {
-        self.bytes.len() + 64
+        let in_log = if let What::Record(record) = &self.what { record.bytes_len } else { self.bytes.len() };
+        in_log + 64
     }
 
     /// A record of `inbound`; commands that concern the engine are taken apart here.
     pub(super) fn record(offset: Offset, bytes: Bytes, inbound: Inbound) -> Self {
         let what = if inbound.origin == Origin::Command { replay(&inbound) } else { None };
-        let what = what.unwrap_or_else(|| What::Record(Record::new(inbound)));
-        Self { offset: signed(offset), bytes, what }
+        match what {
+            Some(what) => Self { offset: signed(offset), bytes, what },
+            // Its bytes are let go: an epoch's worth of them for each partition would be most of the memory.
+            None => {
+                let what = What::Record(Record::new(inbound, bytes.len()));
+                Self { offset: signed(offset), bytes: Bytes::new(), what }
+            }
+        }
     }
 
     /// Puts this input into the graph.
@@ -247,6 +257,26 @@ impl Fed {
             None => (EventId::of(&[&self.bytes, operator.as_bytes()]), self.bytes.clone()),
         }
     }
+}
+
+/// Reads the records among some inputs from the log once more, so that they can run again and be buried. Inputs come
+/// in the order of their offsets; the log keeps them until they are committed.
+pub(super) fn recall(log: &dyn Log, partition: Partition, fed: &mut [Fed]) -> OperatorResult {
+    let mut read = Vec::new().into_iter();
+    for input in fed.iter_mut().filter(|input| matches!(input.what, What::Record(_))) {
+        let from = Offset(u64::try_from(input.offset).unwrap_or_default());
+        let mut found = read.find(|record: &LogRecord| record.offset >= from);
+        if found.is_none() {
+            let chunk = log.read(Topic::Inbound, partition, from, READ_BYTES_MAX);
+            read = chunk.map_err(|error| Fault::Engine(error.to_string()))?.records.into_iter();
+            found = read.next();
+        }
+        match found {
+            Some(record) if record.offset == from => input.bytes = record.value,
+            _ => return Err(Fault::Engine(format!("record {from} cannot be read from the log again"))),
+        }
+    }
+    Ok(())
 }
 
 /// A replay command as what it replays; none when it is another command, or cannot be read (then decode says why).

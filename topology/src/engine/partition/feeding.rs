@@ -153,20 +153,21 @@ impl Partition {
             let due = self.epoch.borrow().next_due.get(slot).copied().flatten();
             let Some(due) = due.filter(|due| *due <= bound.0) else { continue };
             // Nothing is due before; a scan from the very first would pass over the remains of all that was.
-            let (first, end) =
-                (keys::due_bound(kind, due), keys::behind(&[keys::DUE, keys::timer_table(kind)]));
-            let entries = self.epoch.borrow().overlay.scan(&first, &end, EPOCH_TIMERS_MAX + 1)?;
-            let mut next = None;
-            for (index, (entry, _)) in entries.iter().enumerate() {
+            let (first, behind) =
+                (keys::due_bound(kind, due), keys::due_bound(kind, bound.0.saturating_add(1)));
+            let mut entries = self.epoch.borrow().overlay.scan(&first, &behind, EPOCH_TIMERS_MAX + 1)?;
+            let mut waits = entries.split_off(EPOCH_TIMERS_MAX.min(entries.len()));
+            if waits.is_empty() {
+                let end = keys::behind(&[keys::DUE, keys::timer_table(kind)]);
+                waits = self.epoch.borrow().overlay.scan(&behind, &end, 1)?;
+            }
+            for (entry, _) in &entries {
                 let Some((at, row_key)) = keys::parse_due(entry) else { continue };
-                if at > bound.0 || index >= EPOCH_TIMERS_MAX {
-                    next = Some(at);
-                    break;
-                }
                 let row_key = Bytes::copy_from_slice(row_key);
                 let bytes = timer_bytes(kind, Millis(at), &row_key);
                 self.push(Fed { offset: -1, bytes, what: What::Timer { kind, at: Millis(at), row_key } });
             }
+            let next = waits.first().and_then(|(entry, _)| keys::parse_due(entry)).map(|(at, _)| at);
             if let Some(due) = self.epoch.borrow_mut().next_due.get_mut(slot) {
                 *due = next;
             }

@@ -5,7 +5,7 @@ use leadline_schemas::CommitNumber;
 use timely::worker::Worker;
 
 use super::Partition;
-use crate::engine::feed::Fed;
+use crate::engine::feed::{Fed, recall};
 use crate::engine::limits::ABORTS_MAX;
 
 impl Partition {
@@ -60,6 +60,7 @@ impl Partition {
             epoch.outputs.clear();
             epoch.finish();
         }
+        recall(&*self.around.log, self.id, &mut self.fed)?;
         for mut fed in std::mem::take(&mut self.fed) {
             let outputs = self.epoch.borrow().outputs.len();
             let aborts = self.around.suspects.note(self.id, fed.offset);
