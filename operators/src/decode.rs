@@ -112,6 +112,7 @@ fn contact_of(inbound: Inbound, event: Event) -> Contact {
     let latest = inbound.received_at.plus(FUTURE_MS_MAX);
     let event_time = event.occurred_at().unwrap_or(inbound.received_at).min(latest);
     Contact {
+        origin: inbound.origin,
         event_id: inbound.event_id,
         tenant: inbound.tenant,
         caller: inbound.caller,

@@ -15,6 +15,8 @@ use crate::publish::Publish;
 const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
 /// How long our own write-back may take to come back as a call-modified.
 const ECHO_TTL_MS: i64 = Millis::DAY;
+/// How long a client may send an event again; longer than any outage of a client that still tries.
+const EVENT_TTL_MS: i64 = 30 * Millis::DAY;
 /// Contents of one call that are told apart from new ones: each of its events, and then its edits.
 const HASHES_MAX: usize = 12;
 
@@ -24,7 +26,9 @@ pub const SEEN: Table<Seen> = Table::new(1, "seen", Some(CALL_TTL_MS));
 pub const ALIASES: Table<Seen> = Table::new(2, "aliases", Some(CALL_TTL_MS));
 /// What leadline wrote to CallRail itself.
 pub const WRITE_BACKS: Table<WriteBack> = Table::new(3, "write_backs", Some(ECHO_TTL_MS));
-const TABLES: &[TableSpec] = &[SEEN.spec, ALIASES.spec, WRITE_BACKS.spec];
+/// Events of our own API, by their id: the same idempotency key gives the same id.
+pub const EVENTS: Table<Seen> = Table::new(4, "events", Some(EVENT_TTL_MS));
+const TABLES: &[TableSpec] = &[SEEN.spec, ALIASES.spec, WRITE_BACKS.spec, EVENTS.spec];
 
 /// Lets each content of a call through once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,15 +79,15 @@ pub(crate) fn request_of<Out>(
     status: RequestStatus,
     reason: Option<&str>,
 ) -> Request {
-    let (origin, kind) = match &contact.event {
-        Event::CallEvent(call) => (Origin::CallrailWebhook, call.kind),
-        Event::TextEvent(text) => (Origin::CallrailWebhook, text.kind),
-        Event::FormEvent(_) => (Origin::Form, EventKind::FormSubmission),
+    let kind = match &contact.event {
+        Event::CallEvent(call) => call.kind,
+        Event::TextEvent(text) => text.kind,
+        Event::FormEvent(_) => EventKind::FormSubmission,
     };
     Request {
         tenant: contact.tenant.clone(),
         request_id: contact.event_id,
-        origin,
+        origin: contact.origin,
         kind,
         status,
         reason: reason.map(str::to_owned),
@@ -104,6 +108,9 @@ impl Operator for Dedupe {
     }
 
     fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Contact) -> OperatorResult {
+        if is_repeated(cx, &contact)? {
+            return Ok(());
+        }
         if let Event::CallEvent(call) = &mut contact.event {
             settle_call_id(cx, call)?;
             if is_echo(cx, call)? {
@@ -138,6 +145,19 @@ impl Operator for Dedupe {
         cx.emit(ContactOut::Contact(Box::new(contact)));
         Ok(())
     }
+}
+
+/// Whether a client has sent the same event again under its idempotency key. Its first request says what became of it.
+fn is_repeated(cx: &mut Context<'_, ContactOut>, contact: &Contact) -> OperatorResult<bool> {
+    if !matches!(contact.origin, Origin::Direct | Origin::Process) || contact.update {
+        return Ok(false);
+    }
+    let key = contact.event_id.as_bytes();
+    let known = cx.get(&EVENTS, key)?.is_some();
+    if !known {
+        cx.put(&EVENTS, key, leads_to(contact.event.subject_id()));
+    }
+    Ok(known)
 }
 
 /// Gives a call the id it goes by. A call without `resource_id` is known by company, start, caller and number

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::avro::avro_record;
 use crate::event::{Event, Turn};
+use crate::inbound::Origin;
 use crate::{EventId, Millis, TenantId};
 
 /// One call, text or form between decode and leads. `schemas/avro/contact/`.
@@ -39,6 +40,8 @@ pub struct Contact {
     pub score: Option<Score>,
     /// Its number among the contents of its call, from 1 in the order of acceptance; 0 before dedupe.
     pub content: i64,
+    /// Who accepted it.
+    pub origin: Origin,
 }
 
 avro_record!(Contact, "contact", ["v1", "v2"]);

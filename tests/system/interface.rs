@@ -80,6 +80,12 @@ fn process_answers_with_the_score_and_direct_events_keep_their_key() {
     until("both contacts", Duration::from_secs(10), || {
         leadline.listing("summit", "calls", &token).len() == 2
     });
+    // The event's own request, and not what became of its repetitions.
+    let requests = leadline.listing("summit", "requests", &token);
+    let texts: Vec<&Value> = requests.iter().filter(|request| request["kind"] == "text_received").collect();
+    assert_eq!(texts.len(), 1, "{requests:?}");
+    assert_eq!((&texts[0]["status"], &texts[0]["source"]), (&"done".into(), &"direct".into()));
+    assert!(texts[0]["lead_id"].is_string(), "{texts:?}");
     let (status, health) = get(leadline.port, "/health", "").unwrap();
     assert_eq!(status, 200, "{health}");
     assert!(health.contains("\"version\"") && health.contains("\"timestamp\""), "{health}");

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
-use crate::admin::{self, TenantSpec};
+use crate::admin::{self, Fresh, TenantSpec};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -93,15 +93,19 @@ impl Admin {
         match ask {
             Ask::PutTenant { spec } => {
                 let is_new = TenantId::new(&spec.tenant).is_ok_and(|id| settings.tenant(&id).is_none());
-                let token = if is_new { Some(new_token()?) } else { None };
-                let tenant =
-                    admin::apply(&settings, &spec, token.as_deref(), &*self.secrets, self.clock.wall())?;
+                let token = if is_new || spec.new_token { Some(new_token()?) } else { None };
+                let random = Fresh { token, source_key: new_source_key()? };
+                let tenant = admin::apply(&settings, &spec, &random, &*self.secrets, self.clock.wall())?;
                 let version = self.settings.put(&tenant).await?;
                 let mut shown = shown(&tenant);
-                if let (Some(fields), Some(token)) = (shown.as_object_mut(), token) {
-                    fields.insert("api_token".to_owned(), json!(token));
-                }
                 if let Some(fields) = shown.as_object_mut() {
+                    if let Some(token) = random.token {
+                        fields.insert("api_token".to_owned(), json!(token));
+                    }
+                    if let Some(key) = &tenant.source_key {
+                        let address = format!("/v1/sources/{key}/callrail/{{event}}");
+                        fields.insert("webhook_address".to_owned(), json!(address));
+                    }
                     fields.insert("settings_version".to_owned(), json!(version));
                 }
                 Ok(shown)
@@ -170,11 +174,18 @@ fn shown(tenant: &Tenant) -> Value {
         "tenant": tenant.tenant.as_str(),
         "name": tenant.name,
         "companies": tenant.companies.iter().map(|company| &company.ids).collect::<Vec<_>>(),
-        "forms": tenant.forms.iter().map(|form| &form.form_key).collect::<Vec<_>>(),
-        "integrations": tenant.integrations.iter().map(|one| json!({ "id": one.id, "kind": one.kind, "url": one.url, "disabled": one.disabled })).collect::<Vec<_>>(),
+        "forms": tenant.forms.iter().map(|form| json!({ "form_key": form.form_key, "origins": form.origins, "honeypot": form.honeypot, "fields": form.field_map })).collect::<Vec<_>>(),
+        "integrations": tenant.integrations.iter().map(|one| json!({ "id": one.id, "kind": one.kind, "url": one.url, "band_min": one.band_min, "signed": one.secret.is_some(), "disabled": one.disabled })).collect::<Vec<_>>(),
         "trades": tenant.profile.trades,
         "cities": tenant.profile.cities,
+        "min_budget": tenant.profile.min_budget,
+        "time_zone": tenant.profile.time_zone,
         "score_provider": tenant.policy.score_provider,
+        "no_ai_processing": tenant.policy.no_ai_processing,
+        "recording_disclosure_attested": tenant.policy.recording_disclosure_attested,
+        "missed_call_timer_s": tenant.policy.missed_call_timer_s,
+        "lead_window_days": tenant.policy.lead_window_days,
+        "rate_per_s": tenant.policy.rate_per_s,
         "created_at": tenant.created_at.to_string(),
     })
 }
@@ -183,6 +194,11 @@ fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system has no randomness"))?;
     Ok(bytes)
+}
+
+/// Part of an address, so in digits that every person can read out.
+fn new_source_key() -> anyhow::Result<String> {
+    Ok(random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn new_token() -> anyhow::Result<String> {

@@ -72,7 +72,7 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.max_buf_size(limits.head_bytes_max).max_headers(limits.headers_max).pipeline_flush(true);
+    http.max_buf_size(limits.head_bytes_max).max_headers(limits.headers_max);
     // Every connection holds a receiver: the channel is closed when the last has ended.
     let (stop_sender, stopping) = watch::channel(false);
     let room = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
@@ -223,5 +223,26 @@ mod tests {
             );
         }
         server.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_request_of_ours_is_answered_too() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "here" }));
+        tokio::spawn(serve(listener, router, ServerLimits::default(), Box::pin(std::future::pending())));
+        let many: String = (0..150).map(|n| format!("A{n}: x\r\n")).collect();
+        let cases = [
+            ("GARBAGE\r\n\r\n".to_owned(), "400"),
+            (format!("GET /?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(70_000)), "414"),
+            (format!("GET / HTTP/1.1\r\nHost: x\r\n{many}\r\n"), "431"),
+        ];
+        for (request, status) in cases {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {answer:?}");
+        }
     }
 }

@@ -112,6 +112,7 @@ fn contact_of(record: &CallRecord, cx: &Context<'_, LeadsOut>) -> Contact {
         transcript_skip: record.transcript_skip.clone(),
         score: None,
         content: record.content,
+        origin: Origin::Process,
     }
 }
 

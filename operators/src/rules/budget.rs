@@ -144,7 +144,8 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
         .into_iter()
         .filter_map(|amount| {
             // "Then five is alright": a figure of the company's becomes the caller's own.
-            let taken = line.affirmed(Cue::PriceAccepted).next().is_some() && is_repeated(talk, index, &amount);
+            let taken =
+                line.affirmed(Cue::PriceAccepted).next().is_some() && is_repeated(talk, index, &amount);
             let rank = if taken { Some(3) } else { rank(line, &amount, asked, !heard.is_empty(), named) };
             Some((rank?, amount))
         })
@@ -154,9 +155,9 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
 /// Whether the company named the same figure within the last lines.
 fn is_repeated(talk: &Conversation, index: usize, amount: &Amount) -> bool {
     let earlier = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
-    earlier.filter(|line| line.by_agent() && line.has(Cue::PriceStatement)).any(|line| {
-        amounts(line).iter().any(|heard| (heard.top() - amount.top()).abs() < 1.0)
-    })
+    earlier
+        .filter(|line| line.by_agent() && line.has(Cue::PriceStatement))
+        .any(|line| amounts(line).iter().any(|heard| (heard.top() - amount.top()).abs() < 1.0))
 }
 
 /// How surely an amount is the caller's budget.
@@ -164,8 +165,9 @@ fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool
     if is_excluded(line, amount, asked) {
         return None;
     }
-    let owned = [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
-        || amount.bounded;
+    let owned =
+        [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
+            || amount.bounded;
     let corrected = line.in_sentence(Cue::Correction, amount.span.start);
     if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
         return Some(3);
@@ -187,8 +189,9 @@ fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool
 /// Whether the last thing a line asks for is money.
 fn asks_for_money(line: &Line) -> bool {
     let others = [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion];
-    line.last_asked(Cue::BudgetQuestion)
-        .is_some_and(|money| !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4)))
+    line.last_asked(Cue::BudgetQuestion).is_some_and(|money| {
+        !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4))
+    })
 }
 
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
@@ -215,7 +218,8 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
         .filter(|hit| line.tokens.sentence(hit.from) == sentence)
         .filter_map(|hit| {
             if hit.to <= span.start {
-                let turns = (hit.to..span.start).any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
+                let turns = (hit.to..span.start)
+                    .any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
                 (!(asked && turns)).then_some(span.start - hit.to)
             } else {
                 let behind = hit.from >= span.end && pauses(span.end - 1..hit.from);
@@ -226,7 +230,10 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
 }
 
 /// Words that after a pause begin another thought.
-const TURNS: &[&str] = &["so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill", "say", "pero", "entonces", "yo"];
+const TURNS: &[&str] = &[
+    "so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill",
+    "say", "pero", "entonces", "yo",
+];
 
 /// Whether the caller took (true) or refused (false) a price that the company named; the last word counts.
 fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
@@ -243,7 +250,8 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
                 _ => return None,
             };
             // "OK" to a restated budget or a date is no answer to a price.
-            let asks_visit = agent.has(Cue::AppointmentOffer) || agent.asks_for(Cue::BudgetQuestion) && accepted;
+            let asks_visit =
+                agent.has(Cue::AppointmentOffer) || agent.asks_for(Cue::BudgetQuestion) && accepted;
             (!asks_visit || !accepted).then_some((accepted, Place::from((at, *hit))))
         })
         .last()

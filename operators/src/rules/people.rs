@@ -78,14 +78,41 @@ fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 
 fn mentions_partner(talk: &Conversation) -> bool {
     const PARTNERS: &[&str] = &[
-        "husband", "wife", "spouse", "partner", "fiance", "fiancee", "esposo", "esposa", "marido", "girlfriend",
-        "boyfriend", "hubby", "brother", "sister", "daughter", "son", "mom", "dad", "mother", "father",
+        "husband",
+        "wife",
+        "spouse",
+        "partner",
+        "fiance",
+        "fiancee",
+        "esposo",
+        "esposa",
+        "marido",
+        "girlfriend",
+        "boyfriend",
+        "hubby",
+        "brother",
+        "sister",
+        "daughter",
+        "son",
+        "mom",
+        "dad",
+        "mother",
+        "father",
     ];
     talk.caller().any(|(_, line)| {
         line.has_word(PARTNERS)
-            || ["we own", "we do |", "were both", "we bought", "we just bought", "we closed", "somos", "we are |"]
-                .iter()
-                .any(|words| line.words().contains(words))
+            || [
+                "we own",
+                "we do |",
+                "were both",
+                "we bought",
+                "we just bought",
+                "we closed",
+                "somos",
+                "we are |",
+            ]
+            .iter()
+            .any(|words| line.words().contains(words))
     })
 }
 

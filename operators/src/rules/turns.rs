@@ -121,11 +121,7 @@ impl Line {
         self.cues(cue)
             .filter(|hit| self.tokens.sentence(hit.from) == sentence)
             .map(|hit| {
-                if hit.to <= range.start {
-                    range.start - hit.to
-                } else {
-                    hit.from.saturating_sub(range.end)
-                }
+                if hit.to <= range.start { range.start - hit.to } else { hit.from.saturating_sub(range.end) }
             })
             .min()
     }

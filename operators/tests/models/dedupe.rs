@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use leadline_operators::dedupe::{ContactOut, Dedupe, WRITE_BACKS};
 use leadline_schemas::contact::Contact;
 use leadline_schemas::event::{CallEvent, Event};
-use leadline_schemas::inbound::EventKind;
+use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::{Company, Sealed};
 use leadline_schemas::state::WriteBack;
@@ -13,7 +13,7 @@ use leadline_schemas::{CallId, Millis};
 use proptest::prelude::*;
 
 use crate::driver::{Driver, cases};
-use crate::inputs::{NOON, call_contact, call_event, contact, form_event, tenant, text_event};
+use crate::inputs::{NOON, call_contact, call_event, contact, event_id, form_event, tenant, text_event};
 
 /// Which ids a payload carries.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,4 +228,23 @@ fn the_contents_of_a_call_are_bounded() {
     }
     assert!(one(&mut driver, noted(12)).is_ok());
     assert!(one(&mut driver, noted(0)).is_ok(), "the oldest was forgotten");
+}
+
+#[test]
+fn an_event_of_our_own_api_is_taken_once_and_its_request_keeps_what_became_of_it() {
+    let mut driver = Driver::<Dedupe>::new(tenant(), NOON);
+    let mut direct = call_contact(1, call_event("CAL1"));
+    direct.origin = Origin::Direct;
+    let passed = |done: &[ContactOut]| done.iter().any(|out| matches!(out, ContactOut::Contact(_)));
+    assert!(passed(&driver.record(event_id(1), direct.clone()).unwrap().out));
+    // The client tries again under the same key: silence, or the first request would be told to be a duplicate.
+    assert!(driver.record(event_id(1), direct.clone()).unwrap().out.is_empty());
+    let mut changed = direct.clone();
+    if let Event::CallEvent(call) = &mut changed.event {
+        call.note = Some("another body under the same key".to_owned());
+    }
+    assert!(driver.record(event_id(1), changed).unwrap().out.is_empty());
+    // A dead letter that is fed once more is another matter.
+    direct.update = true;
+    assert!(passed(&driver.record(event_id(1), direct).unwrap().out));
 }

@@ -2,7 +2,7 @@
 
 use leadline_schemas::contact::{Contact, Recording};
 use leadline_schemas::event::{Attribution, CallEvent, Direction, Event, FormEvent, TextEvent};
-use leadline_schemas::inbound::EventKind;
+use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::settings::{Integration, Policy, Profile, Tenant};
 use leadline_schemas::{CallId, EventId, Millis, TenantId};
 
@@ -115,6 +115,7 @@ pub(crate) fn form_event(form_id: &str, fields: &[(&str, &str)]) -> FormEvent {
 pub(crate) fn contact(number: u64, event: Event) -> Contact {
     let received_at = NOON.plus(i64::try_from(number).unwrap());
     Contact {
+        origin: Origin::CallrailWebhook,
         event_id: event_id(number),
         tenant: tenant_id(),
         caller: CALLER.to_owned(),

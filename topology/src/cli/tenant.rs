@@ -22,7 +22,7 @@ pub(super) struct TenantArgs {
 enum TenantCommand {
     /// Add a tenant, or change one: what is not given stays.
     #[command(
-        after_help = "Example:\n  leadline tenant add summit --name \"Summit Kitchens\" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --company-id 155920786 --signing-key KEY"
+        after_help = "Example:\n  leadline tenant add summit --name \"Summit Kitchens\" --company-id COM338e6107d0eb4712af2d4f2f8a18c900 --company-id 155920786 --signing-key KEY\n  leadline tenant add summit --form quote --form-origin https://www.summit.example --form-honeypot website\n  leadline tenant add summit --new-token"
     )]
     Add(Box<AddArgs>),
     /// List tenants, without secrets.
@@ -49,44 +49,65 @@ struct AddArgs {
     #[arg(long = "company-id", value_name = "ID", num_args = 1..)]
     company_ids: Vec<String>,
     /// The company's signing key, from its Webhooks page at CallRail.
-    #[arg(long)]
+    #[arg(long, value_name = "KEY")]
     signing_key: Option<String>,
     /// A project type it offers (kitchen, roof, ...); several may be given.
-    #[arg(long = "trade")]
+    #[arg(long = "trade", value_name = "TRADE")]
     trades: Vec<String>,
     /// A city it serves; several may be given.
-    #[arg(long = "city")]
+    #[arg(long = "city", value_name = "CITY")]
     cities: Vec<String>,
     /// A postcode it serves; several may be given.
-    #[arg(long = "postcode")]
+    #[arg(long = "postcode", value_name = "POSTCODE")]
     postcodes: Vec<String>,
     /// The smallest project it takes, in dollars.
-    #[arg(long)]
+    #[arg(long, value_name = "DOLLARS", allow_negative_numbers = true)]
     min_budget: Option<i64>,
-    /// Its time zone.
-    #[arg(long)]
+    /// Its time zone, such as America/Denver.
+    #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
     /// An address that leads and alerts are POSTed to; several may be given.
     #[arg(long = "integration", value_name = "URL")]
     integrations: Vec<String>,
     /// What deliveries are signed with.
-    #[arg(long)]
+    #[arg(long, value_name = "SECRET")]
     integration_secret: Option<String>,
     /// The lowest band that integrations want: hot, warm, nurture or cold.
-    #[arg(long)]
+    #[arg(long, value_name = "BAND")]
     band_min: Option<String>,
     /// The key of a web form to accept at /v1/forms/KEY; several may be given.
     #[arg(long = "form", value_name = "KEY")]
     forms: Vec<String>,
+    /// An origin that browsers may send these forms from; several may be given, none allows all.
+    #[arg(long = "form-origin", value_name = "ORIGIN")]
+    form_origins: Vec<String>,
+    /// The field of these forms that people do not see: whoever fills it in is a robot.
+    #[arg(long, value_name = "FIELD")]
+    form_honeypot: Option<String>,
+    /// What these forms call our name, email, phone or message; several may be given.
+    #[arg(long = "form-field", value_name = "OURS=THEIRS")]
+    form_fields: Vec<String>,
     /// Who scores: rules, or http for AI_MODEL_ENDPOINT.
-    #[arg(long)]
+    #[arg(long, value_name = "WHO")]
     score_provider: Option<String>,
+    /// No word leaves for an AI service.
+    #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
+    no_ai_processing: Option<bool>,
     /// Seconds from a ring to asking whether the call was missed.
-    #[arg(long)]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     missed_call_timer_s: Option<i32>,
+    /// For how many days a caller's next contact joins the same lead.
+    #[arg(long, value_name = "DAYS", allow_negative_numbers = true)]
+    lead_window_days: Option<i32>,
+    /// Forms and direct events that are taken a second; beyond it they hear 429.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    rate_per_s: Option<i32>,
     /// The tenant attests that callers are told of the recording.
+    #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
+    recording_disclosure_attested: Option<bool>,
+    /// Give it a new API token; the one before is refused from then on.
     #[arg(long)]
-    recording_disclosure_attested: bool,
+    new_token: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -105,10 +126,10 @@ struct RotateArgs {
     /// The tenant.
     tenant: String,
     /// The company, by any of its ids.
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     company_id: String,
     /// The new key.
-    #[arg(long)]
+    #[arg(long, value_name = "KEY")]
     signing_key: String,
     #[command(flatten)]
     source: Source,
@@ -139,9 +160,16 @@ pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
                 integration_secret: args.integration_secret.clone(),
                 band_min: args.band_min.clone(),
                 forms: args.forms.clone(),
+                form_origins: args.form_origins.clone(),
+                form_honeypot: args.form_honeypot.clone(),
+                form_fields: args.form_fields.clone(),
                 score_provider: args.score_provider.clone(),
                 missed_call_timer_s: args.missed_call_timer_s,
-                recording_disclosure_attested: args.recording_disclosure_attested.then_some(true),
+                no_ai_processing: args.no_ai_processing,
+                lead_window_days: args.lead_window_days,
+                rate_per_s: args.rate_per_s,
+                recording_disclosure_attested: args.recording_disclosure_attested,
+                new_token: args.new_token,
             };
             output.json(&ask(&args.source, Ask::PutTenant { spec: Box::new(spec) })?);
         }
