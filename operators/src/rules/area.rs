@@ -84,7 +84,7 @@ fn spellings(service: &ServiceArea) -> Vec<(String, String)> {
 fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>)> {
     let mut best: Option<(i32, Fact<String>)> = None;
     let mut consider = |rank: i32, fact: Fact<String>| {
-        if best.as_ref().is_none_or(|(other, _)| rank >= *other) {
+        if rank > 0 && best.as_ref().is_none_or(|(other, _)| rank >= *other) {
             best = Some((rank, fact));
         }
     };

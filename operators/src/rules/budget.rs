@@ -144,7 +144,9 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
         .into_iter()
         .filter_map(|amount| {
             // "Then five is alright": a figure of the company's becomes the caller's own.
-            let taken = line.affirmed(Cue::PriceAccepted).next().is_some() && is_repeated(talk, index, &amount);
+            let taken = line.affirmed(Cue::PriceAccepted).next().is_some()
+                && is_repeated(talk, index, &amount)
+                && !is_excluded(line, &amount, true);
             let rank = if taken { Some(3) } else { rank(line, &amount, asked, !heard.is_empty(), named) };
             Some((rank?, amount))
         })

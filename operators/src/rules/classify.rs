@@ -3,7 +3,7 @@
 use super::cue::Cue;
 use super::fact::{Fact, Place};
 use super::fields::Field;
-use super::lexicon::Tag;
+use super::lexicon::{Hit, Tag};
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::{Channel, Class, ProjectType};
 use std::collections::BTreeMap;
@@ -93,13 +93,23 @@ fn wants_project(talk: &Conversation) -> bool {
     talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
         line.affirmed(Cue::Wish).any(|wish| {
             let sentence = line.tokens.sentence(wish.from);
-            line.hits.iter().any(|hit| {
-                let about = match hit.tag {
-                    Tag::Cue(Cue::Project) => true,
-                    Tag::Project(_, weight) => i32::from(weight) >= PROJECT_POINTS_STRONG,
+            let near = |hit: &&Hit| {
+                hit.to > wish.from && hit.from <= wish.to + 8 && line.tokens.sentence(hit.from) == sentence
+            };
+            let mut verb = false;
+            line.hits.iter().filter(near).any(|hit| {
+                // "My kitchen project" is there already; "to redo my kitchen" is not.
+                let owned = hit.from.checked_sub(1).is_some_and(|at| matches!(line.tokens.word(at), "my" | "our" | "your"))
+                    && !(wish.from..hit.from).any(|at| matches!(line.tokens.word(at), "do" | "doing" | "done"));
+                match hit.tag {
+                    Tag::Cue(Cue::Project) => {
+                        let counts = !owned && !matches!(line.tokens.word(hit.from), "project" | "inspection");
+                        verb |= counts;
+                        counts
+                    }
+                    Tag::Project(_, weight) => i32::from(weight) >= PROJECT_POINTS_STRONG && (!owned || verb),
                     _ => false,
-                };
-                about && hit.to > wish.from && hit.from <= wish.to + 8 && line.tokens.sentence(hit.from) == sentence
+                }
             })
         })
     })

@@ -91,10 +91,10 @@ fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
         }
         start = before;
     }
-    let mut end = at + 1;
-    while end < line.word_count()
-        && (end == at + 1 || joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com")
-    {
+    // The host may be several words: "my company dot net".
+    let dot = (at + 1..(at + 5).min(line.word_count())).find(|at| joiner(tokens.word(*at)));
+    let mut end = dot.unwrap_or(at + 2).max(at + 2);
+    while end < line.word_count() && (joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com") {
         end += 1;
     }
     let (user, host) = (spell(line, start..at), spell(line, at + 1..end));

@@ -17,7 +17,7 @@ const BARE_MIN: f64 = 2.0;
 const RANGE_WORDS: &[&str] = &[
     "-", "to", "or", "and", "maybe", "through", "a", "y", "o", "hasta", "could", "stretch", "go", "up", "possibly",
     "perhaps", "even", "tops", "we", "i", "as", "high", "around", "about", "like", "probably", "can", "might", "quizas",
-    "tal", "vez", "somewhere", "at", "most", "the", "absolute", "so", "pushing", "id", "max", "between",
+    "tal", "vez", "somewhere", "at", "most", "the", "absolute", "so", "but", "pushing", "id", "max", "between",
 ];
 /// Most words between the ends of a range.
 const RANGE_GAP_MAX: usize = 6;

@@ -175,7 +175,8 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
         let believed = match lead {
             _ if firm => capital || known || line.is_lower_case(),
             "this is" | "habla" | "le habla" | "soy" => capital && (opening || known) || known && opening,
-            "im" | "i am" | "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
+            "im" | "i am" => known && (capital || line.is_lower_case()) || capital && opening && stands_alone(line, &span),
+            "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
             "its" => (capital || known && line.is_lower_case()) && opening && (known || asked || span.len() > 1),
             _ => capital && known,
         };
@@ -183,6 +184,13 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
         let place = line.tokens.words(span.end..span.end + 1) == "here" && lead == "im" && !known;
         (believed && !firm_name && !place && !line.is_negated(span.start)).then_some(span)
     })
+}
+
+/// "I'm Lena." is a name, "I'm Italian so ..." is not.
+fn stands_alone(line: &Line, span: &Range<usize>) -> bool {
+    let last = line.tokens.word(span.end - 1);
+    let kind = ["ian", "ese", "ish", "can", "ic"].iter().any(|end| last.ends_with(end));
+    span.len() > 1 || !kind && (span.end >= line.word_count() || line.pauses_after(span.end - 1))
 }
 
 /// The answer to "and your name?": nothing else, or a name before a comma or an end.

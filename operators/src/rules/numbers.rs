@@ -154,7 +154,8 @@ fn digits(tokens: &Tokens, index: usize) -> Option<Number> {
     let text = tokens.word(index);
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (head, suffix) = text.split_at(split);
-    if head.is_empty() || head.len() > 12 {
+    // A retirement account, not an amount.
+    if head.is_empty() || head.len() > 12 || text == "401k" {
         return None;
     }
     let mut value: f64 = head.parse().ok()?;

@@ -59,7 +59,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
         let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
         let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
-        for fact in times(talk, index, line, visit) {
+        for fact in times(talk, index, line, asked, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
                 _ if asked => 3,
@@ -80,12 +80,12 @@ fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
         let fact =
-            times(talk, index, line, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
+            times(talk, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
 
-fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fact<Timeline>> {
+fn times(talk: &Conversation, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
     let spans: Vec<Span> =
         durations(line).into_iter().chain(months_ahead(talk, line)).chain(year_ahead(line)).collect();
     let mut found: Vec<Fact<Timeline>> = spans
@@ -114,6 +114,9 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
                 found.push(Fact::at(*value, index, hit.from..hit.to));
             }
         }
+    }
+    if asked && line.tokens.word(0) == "yesterday" {
+        found.push(Fact::at(Timeline::Now0To30Days, index, 0..1));
     }
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
     found

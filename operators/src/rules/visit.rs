@@ -83,6 +83,9 @@ fn answer(
     if no && !(starts_with_yes(line) && time.is_some() && !line.has(Cue::SpouseAbsent) && !line.has(Cue::Declined)) {
         return Answer::Refused;
     }
+    // "I'll send a tech out this afternoon." "Great, thank you."
+    let told = proposal.by == Speaker::Agent && proposal.time.is_some() && proposed.is_some_and(|line| !line.asks());
+    let yes = yes || told && !line.asks() && line.has_word(&["great", "thanks", "thank", "gracias", "alright", "good"]);
     let repeats = time.is_some() && proposed.is_some_and(|proposed| shares_time(proposed, line));
     let confirms = line.by_agent() && line.has(Cue::AppointmentConfirmed);
     match (&proposal.time, time) {
