@@ -179,11 +179,8 @@ fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool
     if amount.top() < UNASKED_MIN {
         return None;
     }
-    match (named, confirming) {
-        (true, _) => Some(2),
-        (false, false) => Some(1),
-        (false, true) => None,
-    }
+    // A sum beside the work it is for; a sum in passing is anybody's.
+    named.then_some(2)
 }
 
 /// Whether the last thing a line asks for is money.
