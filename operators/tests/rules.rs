@@ -581,3 +581,86 @@ fn card_bank_and_social_security_numbers_reach_no_output() {
         }
     }
 }
+
+/// A call in which the company asks one thing.
+fn asked(question: &str, answer: &str) -> ScoreOutput {
+    call(&format!("a: Buckeye. / c: I'd like a new kitchen. / a: {question} / c: {answer}"))
+}
+
+#[test]
+fn the_companys_questions_are_known_in_many_words() {
+    let budget = [
+        "Do you have a budget?", "What's your budget looking like?", "Have you set a budget for this?", "What kind of budget are we working with?",
+        "How much were you wanting to spend?", "What are you hoping to spend?", "What price range are you in?", "Any idea what you'd like to spend?",
+        "Did you have a number in mind?", "Where do you need to be price wise?", "What were you thinking in terms of cost?", "And budget?",
+        "Is there a budget you'd like to stay within?", "What are you comfortable spending?", "How much have you set aside for the project?",
+        "What would you like to invest in this?", "Have you thought about what you'd like to spend?", "Do you have a ballpark in mind?",
+        "So what's the budget on this?", "What's the max you'd want to spend?", "ok and whats ur budget", "and what are you looking to keep it under",
+        "¿Cuál es su presupuesto?", "¿Cuánto piensa gastar?", "¿Tiene algún presupuesto en mente?", "¿Más o menos cuánto quiere invertir?",
+        "Do you have an amount in mind?", "What dollar figure are you targeting?", "What's your spending limit?", "How much can you spend?",
+    ];
+    check(&budget.map(|question| (question, exactly(40_000))), |question| {
+        let output = asked(question, "Probably forty.");
+        (output.budget_min, output.budget_max)
+    });
+    let place = [
+        "Where are you located?", "What city are you in?", "Where's the house?", "What part of town?", "Where do you live?", "And the property address?",
+        "What's your zip code?", "Whereabouts are you?", "Where at?", "Which area is the home in?", "where is the project", "City?",
+        "Can I get the address?", "Where would we be coming to?", "What town is that in?", "¿En qué ciudad vive?", "¿Dónde está la casa?", "¿Por qué zona está?",
+    ];
+    check(&place.map(|question| (question, Some("Knoxville"))), |question| asked(question, "Knoxville.").extracted.city.map(leak));
+    let name = [
+        "Can I get your name?", "And your name?", "Who am I speaking with?", "What's your first and last name?", "Name please?", "May I ask who's calling?",
+        "And who is this?", "What name should I put this under?", "Could you give me your name?", "whats ur name", "Your full name?", "¿Cómo se llama?",
+        "¿Me da su nombre?", "¿Con quién tengo el gusto?", "Okay, and you are?", "Who do I have on the line?",
+    ];
+    let renaldo = Some("Renaldo Fitch");
+    check(&name.map(|question| (question, renaldo)), |question| asked(question, "Renaldo Fitch.").extracted.caller_name.map(leak));
+    let time = [
+        "When would you like to start?", "What's your timeline?", "How soon do you need this done?", "When are you thinking?", "What time frame are you looking at?",
+        "Do you have a start date in mind?", "Is there a deadline?", "When were you hoping to get going?", "And timing?", "When do you want it finished?",
+        "How quickly are you trying to move?", "¿Para cuándo lo quiere?", "¿Cuándo le gustaría empezar?", "when u want it done", "What are you thinking timing wise?",
+    ];
+    check(&time.map(|question| (question, Some("1_3mo"))), |question| {
+        asked(question, "Maybe in 2 or 3 months.").timeline.map(|timeline| timeline.as_str())
+    });
+    let decision = [
+        "Is anyone else involved in the decision?", "Who else would be making this decision?", "Will anybody else need to sign off?", "Anyone else we should include?",
+        "Besides yourself, is there anybody else who weighs in?", "Are there any other decision makers?", "Is there someone else who'd need to approve it?",
+    ];
+    check(&decision.map(|question| (question, Some("sole"))), |question| {
+        asked(question, "No.").decision_maker.map(|maker| maker.as_str())
+    });
+}
+
+#[test]
+fn a_visit_that_is_put_off_or_turned_down_is_not_set() {
+    let rows = [
+        "I'll think about it.", "Let me talk it over with my wife.", "I'd rather get a quote by email first.", "Can I call you back?", "Not right now.",
+        "Let me see what my schedule looks like.", "I need to check with my boss first.", "We're not quite ready for that.", "No thanks, just wanted a price.",
+        "I'm going to get a couple more quotes first.", "Maybe later.", "I'll have to get back to you.", "I don't think so.", "That doesn't work for me.",
+        "I can't do that day.", "Hmm, I'm not sure.", "Let me sleep on it.", "We'd have to see.", "I'm at work then.", "No, that's too soon.",
+        "Tengo que hablar con mi esposo primero.", "Yo le llamo después.", "Déjeme ver y le aviso.", "i gotta ask my wife", "ill let u know",
+        "Could you just text me a price?", "My husband has to be there and he's traveling.", "Neither of those work.", "I'd need to look at the calendar.",
+    ];
+    let failed: Vec<&str> = rows
+        .into_iter()
+        .filter(|words| call(&format!("a: Buckeye. / c: I want to redo the kitchen in Dublin. / a: Can we come out Tuesday at ten? / c: {words}")).appointment_set)
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn a_visit_that_is_taken_in_other_words_is_set() {
+    let rows = [
+        "Yes.", "Sure.", "That works for me.", "Tuesday at ten is good.", "Perfect.", "Sounds good.", "Okay, see you then.", "Ten's fine.", "Yeah that'd be great.",
+        "I can do that.", "Let's do it.", "Works.", "Great, put me down.", "Yep, I'll be home.", "Absolutely.", "Fine by me.", "I'm free then, yes.",
+        "Sí.", "Sí, está bien.", "Perfecto, aquí los espero.", "yea thats fine", "ok cool", "Tuesday at ten, yes ma'am.", "Sure thing, my wife will be here too.",
+        "That should be okay.", "Wonderful, thank you.", "We'll be here.", "Let's go with that.", "You bet.", "Mm-hm, that's okay.", "Great.", "Sure, why not.",
+    ];
+    let failed: Vec<&str> = rows
+        .into_iter()
+        .filter(|words| !call(&format!("a: Buckeye. / c: I want to redo the kitchen in Dublin. / a: Can we come out Tuesday at ten? / c: {words}")).appointment_set)
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}

@@ -68,7 +68,11 @@ fn rank(line: &Line, at: usize, base: i32) -> i32 {
         line.cues(cue)
             .any(|hit| line.tokens.sentence(hit.from) == sentence && hit.to <= at + 1 && at <= hit.to + words)
     };
-    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Elsewhere, 2) { 2 } else { 0 }
+    // Where others are, or where the caller came from, is no place of a property.
+    if near(Cue::Elsewhere, 2) {
+        return 0;
+    }
+    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Lives, 2) { 1 } else { 0 }
 }
 
 /// The served cities in the spellings that people use, with their names.
@@ -102,7 +106,7 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>
             for at in places_of(line, plain) {
                 let width = plain.split(' ').count();
                 if !is_street_or_name(line, at, width) {
-                    consider(rank(line, at, 3), Fact::at(name.clone(), index, at..at + width));
+                    consider(rank(line, at, 4), Fact::at(name.clone(), index, at..at + width));
                 }
             }
         }

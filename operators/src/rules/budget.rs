@@ -118,12 +118,32 @@ fn own_amount(talk: &Conversation) -> Option<Fact<Amount>> {
             let place = Place::new(index, &amount.span);
             // "Fifty thousand for the kitchen. The powder room maybe another eight."
             let addition = best.as_ref().is_some_and(|_| is_addition(line, &amount));
-            if best.as_ref().is_none_or(|(other, _)| rank >= *other) && !addition {
-                best = Some((rank, Fact { value: amount, place }));
+            if addition || best.as_ref().is_some_and(|(other, _)| rank < *other) {
+                continue;
             }
+            let amount = match &best {
+                Some((_, before)) if before.place.line == index => widened(line, &before.value, amount),
+                _ => amount,
+            };
+            best = Some((rank, Fact { value: amount, place }));
         }
     }
     best.map(|(_, fact)| fact)
+}
+
+/// "Ideally thirty. I could go to thirty five." is a range; a larger figure that corrects a smaller one is not.
+fn widened(line: &Line, before: &Amount, amount: Amount) -> Amount {
+    const STRETCHES: &[&str] =
+        &["could", "can", "might", "maybe", "stretch", "push", "go", "if", "possibly", "most", "absolute", "up", "even"];
+    let between = before.span.end..amount.span.start;
+    let stretches = between.clone().any(|at| STRETCHES.contains(&line.tokens.word(at)));
+    let corrects = line.cues(Cue::Correction).any(|hit| between.contains(&hit.from));
+    match (before.min, amount.max) {
+        (Some(low), Some(high)) if stretches && !corrects && low < high && high <= 1.6 * low => {
+            Amount { min: Some(low), ..amount }
+        }
+        _ => amount,
+    }
 }
 
 fn is_addition(line: &Line, amount: &Amount) -> bool {
@@ -193,7 +213,7 @@ fn asks_for_money(line: &Line) -> bool {
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
 fn is_excluded(line: &Line, amount: &Amount, asked: bool) -> bool {
     // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
-    let own = line.distance(Cue::BudgetWord, &amount.span);
+    let own = if amount.bounded { Some(1) } else { line.distance(Cue::BudgetWord, &amount.span) };
     let other = not_budget(line, amount, asked);
     if other.is_some_and(|words| words <= EXCLUDING_WORDS && own.is_none_or(|own| own >= words)) {
         return true;

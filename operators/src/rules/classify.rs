@@ -14,6 +14,8 @@ const CLASS_POINTS_MIN: i32 = 3;
 const PROJECT_POINTS_STRONG: i32 = 3;
 /// Words of a caller from which a talk about a home counts as a conversation.
 const TELLING_WORDS_MIN: usize = 6;
+/// Words of "do you build pickleball courts".
+const ASKING_WORDS_MIN: usize = 4;
 /// Phrases that are remembered, so that each counts once; more are none of a contact's.
 const PHRASES_MAX: usize = 64;
 
@@ -67,7 +69,9 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
             .hits
             .iter()
             .filter_map(|hit| match hit.tag {
-                Tag::Class(class, weight) if !line.is_negated(hit.from) => Some((class, weight, *hit)),
+                Tag::Class(class, weight) if !line.is_negated(hit.from) && !is_asked(line, class, hit) => {
+                    Some((class, weight, *hit))
+                }
                 _ => None,
             })
             .collect();
@@ -86,6 +90,14 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
         }
     }
     tallies
+}
+
+/// "Do you guys put in windows?" asks about work; "you guys put in my windows" is about work that was done.
+fn is_asked(line: &Line, class: Class, hit: &Hit) -> bool {
+    let before = hit.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    class == Class::ExistingCustomer
+        && matches!(line.tokens.word(hit.from), "you" | "yall")
+        && matches!(before, "do" | "can" | "could" | "would" | "will" | "if" | "when" | "to" | "let" | "want" | "like" | "need" | "have" | "should")
 }
 
 /// Words with which a caller asks for a project of their own: "we want to redo", "looking for a quote on".
@@ -131,7 +143,12 @@ fn tells_anything(talk: &Conversation) -> bool {
     let named = talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
         line.has(Cue::Project) && line.has_word(&["quote", "estimate", "remodel", "remodeling", "cotizacion"])
     });
-    filled || named || words >= TELLING_WORDS_MIN && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
+    let offered = talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
+        line.word_count() >= ASKING_WORDS_MIN && line.cues(Cue::Wish).any(|wish| {
+            line.tokens.words(wish.from..wish.to).contains(" you ") && line.cues(Cue::Project).any(|verb| verb.from >= wish.from)
+        })
+    });
+    filled || named || offered || words >= TELLING_WORDS_MIN && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
 }
 
 /// Words that are about work only with others.
@@ -141,9 +158,14 @@ fn is_vague(word: &str) -> bool {
 
 /// "Is this Tony's Pizza?" "No, this is a remodeling company." "Oh, sorry."
 fn misdialled(talk: &Conversation) -> Option<Place> {
+    let told = talk.agent().find(|(_, line)| line.words().contains("wrong number"));
+    if let Some((index, _)) = told {
+        let (line, caller) = talk.caller().find(|(at, _)| *at < index)?;
+        return Some(Place { line, from: 0, to: caller.word_count().min(8) });
+    }
     talk.agent().find_map(|(index, agent)| {
         let denies = agent.cues(Cue::No).any(|hit| hit.from <= 1)
-            || agent.words().contains("nobody here") || agent.words().contains("wrong number");
+            || agent.words().contains("nobody here");
         let before = index.checked_sub(1)?;
         let asked = talk.line(before).filter(|line| line.by_caller())?;
         let seeks = ["is this", "is there a", "trying to reach", "looking for", "can i speak", "may i speak", "is he", "is she"]

@@ -1,7 +1,7 @@
 //! Stretches of time ahead: "in two to three months", "by September" when it is known to be April.
 
 use super::cue::Cue;
-use super::roles::MONTHS;
+use super::roles::{MONTHS, Role};
 use super::turns::{Conversation, Line};
 
 /// Days per unit of time.
@@ -53,7 +53,24 @@ pub(super) fn durations(line: &Line) -> Vec<Span> {
             found.push(span);
         }
     }
+    found.extend(elided(line, &found));
     found
+}
+
+/// "It is due in seven months, so I'd say start in three or four": the unit is the one before.
+fn elided(line: &Line, found: &[Span]) -> Option<Span> {
+    let last = line.numbers.last()?;
+    let before = found.last().filter(|span| span.to <= last.from)?;
+    let unit = line.tokens.word(before.to - 1);
+    let (_, days) = UNITS.iter().find(|(names, _)| names.contains(&unit))?;
+    let pair = line.numbers.iter().rev().nth(1).filter(|first| {
+        matches!(line.tokens.words(first.to..last.from), "or" | "to" | "-" | "" | "or maybe") && first.value < last.value
+    });
+    let from = pair.map_or(last.from, |first| first.from);
+    let lead = from.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    let count = pair.map_or(last.value, |first| (first.value + last.value) / 2.0);
+    let fits = last.role == Role::Open && !last.money && last.value <= 24.0 && matches!(lead, "in" | "about" | "like" | "maybe" | "say" | "around");
+    fits.then_some(Span { days: count * days, from, to: last.to })
 }
 
 /// How many, and where the words for it begin.
@@ -75,6 +92,11 @@ fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
     let mut before = unit.checked_sub(1)?;
     while matches!(tokens.word(before), "of" | "more" | "short" | "de" | "other") && before > 0 {
         before -= 1;
+    }
+    // "In a year", "six months to a year"; but "four hundred a month".
+    let lead = before.checked_sub(1).map_or("", |at| tokens.word(at));
+    if tokens.word(before) == "a" && matches!(lead, "in" | "to" | "or" | "about" | "within" | "maybe" | "than" | "probably" | "another" | "like") {
+        return Some((before, 1.0));
     }
     let (_, count) = VAGUE.iter().find(|(name, _)| *name == tokens.word(before))?;
     let from = if before > 0 && matches!(tokens.word(before - 1), "a" | "un" | "next") { before - 1 } else { before };

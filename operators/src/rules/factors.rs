@@ -20,6 +20,8 @@ pub(super) struct Understanding<'a> {
     pub specific: bool,
     /// Gave a number or an address.
     pub reachable: bool,
+    /// Told budget and time without being asked.
+    pub answered: bool,
     /// Asks to be called or texted back, without saying where.
     pub wants_answer: bool,
     pub min_budget: Option<u64>,
@@ -124,6 +126,7 @@ fn authority(seen: &Understanding<'_>) -> u8 {
         _ if owner => 18,
         _ if put_off && (seen.reachable || seen.wants_answer) => 14,
         _ if put_off => 11,
+        _ if seen.reachable && seen.answered => 18,
         _ if seen.reachable => 16,
         _ if seen.wants_answer => 14,
         _ => 12,

@@ -4,6 +4,7 @@ use super::cue::Cue;
 use super::fact::Fact;
 use super::fields::Field;
 use super::numbers::{digit, is_number_word};
+use super::places::is_known;
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::Channel;
 use serde::Deserialize;
@@ -175,7 +176,7 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
         let believed = match lead {
             _ if firm => capital || known || line.is_lower_case(),
             "this is" | "habla" | "le habla" | "soy" => capital && (opening || known) || known && opening,
-            "im" | "i am" => known && (capital || line.is_lower_case()) || capital && opening && stands_alone(line, &span),
+            "im" | "i am" => known && (capital || line.is_lower_case()) || capital && (opening || span.len() > 1) && stands_alone(line, &span),
             "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
             "its" => (capital || known && line.is_lower_case()) && opening && (known || asked || span.len() > 1),
             _ => capital && known,
@@ -201,6 +202,9 @@ fn answered(line: &Line) -> Option<Range<usize>> {
     let known = is_first_name(line.tokens.word(span.start));
     let short = line.word_count() <= ANSWER_WORDS_MAX;
     let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
+    if is_known(line.tokens.words(span.clone())) && !known {
+        return None;
+    }
     (capital && (ends || known) || line.is_lower_case() && (known || short && ends)).then_some(span)
 }
 
@@ -239,7 +243,8 @@ fn announced(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
         let span = name_span(line, at).filter(|_| begins && line.is_capital(at))?;
         let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
         let whole = span.len() == 2 && is_first_name(line.tokens.word(at)) || titled && at > 0;
-        (ends && whole && line.word_count() > 2).then_some(span)
+        let place = is_known(line.tokens.words(span.clone()));
+        (ends && whole && !place && line.word_count() > 2).then_some(span)
     })
 }
 

@@ -52,7 +52,9 @@ fn decision_maker(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
     {
         return fact(DecisionMaker::RenterLandlord, place);
     }
-    let absent = last(Cue::SpouseAbsent);
+    let asked = |place: &Place| talk.line(place.line).is_some_and(|line| line.is_question(place.from));
+    // "Does he need to be here?" asks; it does not say so.
+    let absent = last(Cue::SpouseAbsent).filter(|place| !asked(place));
     let sole = last(Cue::Sole);
     let both = last(Cue::BothPresent).or_else(|| answered(talk, true));
     let order = |place: Option<Place>| place.map(|place| (place.line, place.from));

@@ -74,7 +74,7 @@ pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Ve
         before.asks_for(Cue::CityQuestion) && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
     });
     if asked {
-        found.extend(answer(line).map(|span| (3, span)));
+        found.extend(answer(line).map(|span| (4, span)));
     }
     for at in 1..line.word_count() {
         let lead = line.tokens.word(at - 1);
@@ -84,9 +84,9 @@ pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Ve
         let known = is_known(line.tokens.words(at..end));
         // "Based in", "live in" and "house in" are weighed by the caller of this.
         let base = match lead {
-            "in" | "en" if joined => 2,
-            "to" | "near" | "outside" | "at" | "around" if joined && known && stated => 2,
-            _ if stated && line.tokens.word(end).len() == 2 && line.is_capital(end) => 2,
+            "in" | "en" if joined => 3,
+            "to" | "near" | "outside" | "at" | "around" if joined && known && stated => 3,
+            _ if stated && line.tokens.word(end).len() == 2 && line.is_capital(end) => 3,
             _ => continue,
         };
         found.push((base, at..end));

@@ -79,7 +79,7 @@ fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
     let wished = line.cues(Cue::Wish).any(|wish| wish.from < to && from <= wish.to + 8);
     let worked = line.cues(Cue::Project).any(|verb| verb.to + 3 >= from && verb.from < from);
     let mut points = i32::from(weight) * 2 * factor;
-    if is_extent(line, from, to) {
+    if is_extent(line, from, to) || is_storey(line, from) {
         return points - 5;
     }
     if worked || wished && !ends(ELSEWHERE) {
@@ -102,6 +102,13 @@ fn is_extent(line: &Line, from: usize, to: usize) -> bool {
     let before = from.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let lead = if matches!(before, "the" | "my" | "our" | "a") { from.checked_sub(2).map_or("", |at| line.tokens.word(at)) } else { before };
     whole && matches!(lead, "in" | "for" | "on" | "of" | "throughout" | "through" | "en" | "de" | "around" | "to")
+}
+
+/// "The first floor" is a place.
+fn is_storey(line: &Line, at: usize) -> bool {
+    let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
+    line.tokens.word(at).starts_with("floor")
+        && matches!(before, "main" | "first" | "second" | "third" | "top" | "ground" | "upper" | "lower" | "1st" | "2nd" | "3rd" | "same" | "open")
 }
 
 /// Kitchen, bath and floors together are the home.
