@@ -3,7 +3,7 @@
 use super::cue::Cue;
 use super::fact::{Fact, Place};
 use super::fields::Field;
-use super::lexicon::Tag;
+use super::lexicon::{Hit, Tag};
 use super::money::{Amount, amounts};
 use super::turns::{Conversation, Line};
 
@@ -14,7 +14,7 @@ const OWNING_WORDS: usize = 9;
 /// Smallest sum that is a budget without being called one.
 const UNASKED_MIN: f64 = 500.0;
 /// Smallest sum that a bare number means without being asked for.
-const BARE_UNASKED_MIN: f64 = 3_000.0;
+const BARE_UNASKED_MIN: f64 = 1_000.0;
 
 /// Lines within which a figure of the company's is taken up.
 const HEARD_LINES_MAX: usize = 5;
@@ -53,14 +53,18 @@ pub(super) struct Budget {
 }
 
 pub(super) fn budget(talk: &Conversation) -> Budget {
-    let amount = own_amount(talk);
     let price = price_answer(talk);
-    let refused = matches!(price, Some((false, _)));
+    // Who takes the company's higher price has no smaller budget any more.
+    let raised = |fact: &Fact<Amount>| {
+        price.as_ref().is_some_and(|price| price.accepted && price.top > fact.value.top() && fact.place.line <= price.place.line)
+    };
+    let amount = own_amount(talk).filter(|fact| !raised(fact));
+    let refused = price.as_ref().is_some_and(|price| !price.accepted);
     let first = |cue| talk.first_by_caller(cue).map(Place::from);
     let (stance, place) = if let Some(amount) = &amount {
         (Stance::Stated, Some(amount.place))
-    } else if let Some((accepted, place)) = price {
-        (if accepted { Stance::Accepted } else { Stance::Refused }, Some(place))
+    } else if let Some(price) = &price {
+        (if price.accepted { Stance::Accepted } else { Stance::Refused }, Some(price.place))
     } else if let Some(place) = first(Cue::InsuranceApproved) {
         (Stance::Insured, Some(place))
     } else if let Some(place) = first(Cue::NoMoney) {
@@ -162,30 +166,20 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
     let named = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
     amounts(line)
         .into_iter()
-        .filter_map(|amount| {
-            // "Then five is alright": a figure of the company's becomes the caller's own.
-            let taken = line.affirmed(Cue::PriceAccepted).next().is_some()
-                && is_repeated(talk, index, &amount)
-                && !is_excluded(line, &amount, true);
-            let rank = if taken { Some(3) } else { rank(line, &amount, asked, !heard.is_empty(), named) };
-            Some((rank?, amount))
-        })
+        .filter_map(|amount| Some((rank(line, &amount, asked, &heard, named)?, amount)))
         .collect()
 }
 
-/// Whether the company named the same figure within the last lines.
-fn is_repeated(talk: &Conversation, index: usize, amount: &Amount) -> bool {
-    let earlier = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
-    earlier.filter(|line| line.by_agent() && line.has(Cue::PriceStatement)).any(|line| {
-        amounts(line).iter().any(|heard| (heard.top() - amount.top()).abs() < 1.0)
-    })
-}
-
 /// How surely an amount is the caller's budget.
-fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool) -> Option<u8> {
+fn rank(line: &Line, amount: &Amount, asked: bool, heard: &[Amount], named: bool) -> Option<u8> {
     if is_excluded(line, amount, asked) {
         return None;
     }
+    // The company's figure said again is its price, not a budget.
+    if !asked && heard.iter().any(|told| (told.top() - amount.top()).abs() < 1.0) && line.has(Cue::PriceAccepted) {
+        return None;
+    }
+    let confirming = !heard.is_empty();
     let owned = [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
         || amount.bounded;
     let corrected = line.in_sentence(Cue::Correction, amount.span.start);
@@ -247,14 +241,26 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
 /// Words that after a pause begin another thought.
 const TURNS: &[&str] = &["so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill", "say", "pero", "entonces", "yo"];
 
-/// Whether the caller took (true) or refused (false) a price that the company named; the last word counts.
-fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
-    talk.agent()
+/// What the caller says to a price that the company named.
+struct Price {
+    accepted: bool,
+    /// The largest figure named.
+    top: f64,
+    place: Place,
+}
+
+/// The answer to the company's price; the last word counts.
+fn price_answer(talk: &Conversation) -> Option<Price> {
+    let answered = talk
+        .agent()
         .filter(|(_, line)| names_price(line))
         .filter_map(|(index, agent)| {
             let (at, answer) = talk.answer_after(index)?;
             let refusal = answer.affirmed(Cue::PriceRefused).last();
-            let acceptance = answer.affirmed(Cue::PriceAccepted).last();
+            // "That's good to know" takes nothing.
+            let noted = |hit: &&Hit| answer.tokens.words(hit.to..hit.to + 2) == "to know";
+            let repeated = repeats_price(agent, answer);
+            let acceptance = answer.affirmed(Cue::PriceAccepted).filter(|hit| !noted(hit)).last().or(repeated);
             // "More than we wanted, but it's doable."
             let (accepted, hit) = match (refusal, acceptance) {
                 (_, Some(taken)) if refusal.is_none_or(|no| no.to < taken.to) => (true, taken),
@@ -262,16 +268,29 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
                 _ => return None,
             };
             // "OK" to a restated budget or a date is no answer to a price.
-            let asks_visit = agent.has(Cue::AppointmentOffer) || agent.asks_for(Cue::BudgetQuestion) && accepted;
-            (!asks_visit || !accepted).then_some((accepted, Place::from((at, *hit))))
+            let asks_visit = agent.has(Cue::AppointmentOffer) && !agent.has(Cue::PriceStatement) || agent.has(Cue::BudgetQuestion) && accepted;
+            let price = Price { accepted, top: top(agent), place: Place::from((at, *hit)) };
+            (!asks_visit || !accepted).then_some(price)
         })
-        .last()
-        .or_else(|| {
-            let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
-            talk.asked_before(index)
-                .filter(|line| names_price(line))
-                .map(|_| (false, Place::from((index, hit))))
-        })
+        .last();
+    answered.or_else(|| {
+        let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
+        let heard = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
+        let price = heard.filter(|line| line.by_agent() && names_price(line)).last()?;
+        Some(Price { accepted: false, top: top(price), place: Place::from((index, hit)) })
+    })
+}
+
+fn top(line: &Line) -> f64 {
+    amounts(line).iter().map(Amount::top).fold(0.0, f64::max)
+}
+
+/// "Sixty five hundred. Okay.": the company's figure said again with a yes.
+fn repeats_price<'a>(agent: &Line, answer: &'a Line) -> Option<&'a Hit> {
+    let told = amounts(agent);
+    let same = amounts(answer).iter().any(|amount| told.iter().any(|told| (told.top() - amount.top()).abs() < 1.0));
+    let learns = answer.words().contains("to know");
+    answer.cues(Cue::Yes).filter(|hit| !answer.is_question(hit.from)).last().filter(|_| same && !learns)
 }
 
 /// Whether the company says what something costs.

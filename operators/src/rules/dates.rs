@@ -26,7 +26,7 @@ const VAGUE: &[(&str, f64)] = &[("couple", 2.0), ("coupla", 2.0), ("few", 3.0), 
 /// The months in which a season's work is planned to start, from 1.
 const SEASONS: &[(&str, f64)] = &[
     ("spring", 4.0), ("summer", 7.0), ("fall", 10.0), ("autumn", 10.0), ("winter", 12.5), ("thanksgiving", 11.8),
-    ("christmas", 12.7), ("halloween", 10.9), ("easter", 4.2), ("primavera", 4.0), ("verano", 7.0), ("otono", 10.0),
+    ("christmas", 12.7), ("halloween", 10.9), ("labor", 9.1), ("memorial", 5.9), ("easter", 4.2), ("primavera", 4.0), ("verano", 7.0), ("otono", 10.0),
     ("invierno", 12.5), ("navidad", 12.7),
 ];
 /// Days after which a year from now is more than half of one away, whatever the month.
@@ -95,7 +95,9 @@ fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
     }
     // "In a year", "six months to a year"; but "four hundred a month".
     let lead = before.checked_sub(1).map_or("", |at| tokens.word(at));
-    if tokens.word(before) == "a" && matches!(lead, "in" | "to" | "or" | "about" | "within" | "maybe" | "than" | "probably" | "another" | "like") {
+    let open_ended = tokens.word(unit + 1) == "or";
+    let opens = !open_ended && before == 0 || !open_ended && before > 0 && tokens.sentence(before - 1) != tokens.sentence(before);
+    if tokens.word(before) == "a" && (opens || matches!(lead, "in" | "to" | "or" | "about" | "within" | "maybe" | "than" | "probably" | "another" | "like")) {
         return Some((before, 1.0));
     }
     let (_, count) = VAGUE.iter().find(|(name, _)| *name == tokens.word(before))?;
@@ -134,7 +136,7 @@ pub(super) fn months_ahead(talk: &Conversation, line: &Line) -> Vec<Span> {
         let before = line.tokens.word(at - 1);
         let lead = matches!(
             before,
-            "in" | "by" | "this" | "until" | "till" | "early" | "late" | "mid" | "before" | "maybe" | "around" | "of" | "the"
+            "in" | "by" | "this" | "until" | "till" | "after" | "early" | "late" | "mid" | "before" | "maybe" | "around" | "of" | "the"
                 | "about" | "like" | "en" | "para" | "start" | "probably"
         );
         let Some(month) = month_of(word).filter(|_| lead) else { continue };

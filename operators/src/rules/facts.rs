@@ -66,7 +66,7 @@ fn said(talk: &Conversation, yes: Cue, no: Cue) -> Option<Fact<bool>> {
 fn year_built(talk: &Conversation) -> Option<Fact<u16>> {
     let found = talk.caller().filter(|(_, line)| line.is_free()).flat_map(|(index, line)| {
         let asked = talk.asked_before(index).is_some_and(|before| {
-            before.has_word(&["year", "built", "old"]) && before.has_word(&["house", "home", "built", "it", "property"])
+            before.has_word(&["year", "built", "old", "older"]) && before.has_word(&["house", "home", "built", "it", "property"])
         });
         let years = line.numbers.iter().filter(|number| {
             number.year && matches!(number.role, Role::Year | Role::Open) && !number.money && YEARS.contains(&number.value)

@@ -4,7 +4,9 @@ use super::cue::Cue;
 use super::fact::Fact;
 use super::fields::Field;
 use super::numbers::{digit, is_number_word};
+use super::lexicon::Tag;
 use super::places::is_known;
+use super::roles::STREETS;
 use super::turns::{Conversation, Line};
 use leadline_schemas::score::Channel;
 use serde::Deserialize;
@@ -147,7 +149,7 @@ fn said_name(talk: &Conversation, index: usize, line: &Line, nth: usize) -> Opti
     let span = introduced(line, asked, nth)
         .or_else(|| answered(line).filter(|_| asked))
         .or_else(|| signed(talk, line))
-        .or_else(|| announced(talk, line))?;
+        .or_else(|| announced(talk, index, line))?;
     let span = fuller(line, span);
     let text = line.quote(span.clone())?.trim_end_matches("'s").trim_end_matches('.').to_owned();
     Some(Fact::at(text, index, span))
@@ -178,13 +180,22 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
             "this is" | "habla" | "le habla" | "soy" => capital && (opening || known) || known && opening,
             "im" | "i am" => known && (capital || line.is_lower_case()) || capital && (opening || span.len() > 1) && stands_alone(line, &span),
             "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
-            "its" => (capital || known && line.is_lower_case()) && opening && (known || asked || span.len() > 1),
+            "its" => {
+                let full = capital && span.len() > 1 && stands_alone(line, &span);
+                let ends = capital && opening && ends_introduction(line, span.end);
+                full || ends || opening && known && (capital || line.is_lower_case()) || asked && capital
+            }
             _ => capital && known,
         };
         let firm_name = FIRMS.contains(&line.tokens.word(span.end)) || FIRMS.contains(&line.tokens.word(span.end - 1));
         let place = line.tokens.words(span.end..span.end + 1) == "here" && lead == "im" && !known;
         (believed && !firm_name && !place && !line.is_negated(span.start)).then_some(span)
     })
+}
+
+/// What follows a name in an introduction: "it's Corinne at 40 Lansdowne".
+fn ends_introduction(line: &Line, at: usize) -> bool {
+    line.pauses_after(at - 1) || matches!(line.tokens.word(at), "at" | "from" | "over" | "calling" | "with" | "again" | "and" | "here" | "down")
 }
 
 /// "I'm Lena." is a name, "I'm Italian so ..." is not.
@@ -226,23 +237,33 @@ fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
             && line.tokens.word(span.end).starts_with(|c: char| c.is_ascii_digit())
             || digit(line.tokens.word(span.end)).is_some();
         let last = span.end >= line.word_count();
-        let closes = at > 0 && last && (text || reach) && known;
+        // A text's last word by itself is its writer's name, known or not.
+        let alone = talk.channel == Channel::Text && line.tokens.sentence_range(line.tokens.sentence(at)) == span;
+        let closes = at > 2 && last && ((text || reach) && known || alone && !is_known(line.tokens.words(span.clone())));
         let beside = reach && known && (ends || followed) && !vocative(line, at);
         (closes || beside).then_some(span)
     })
 }
 
 /// A first and a last name that stand for themselves: "Becky, hi, Frank Delgado.", "Yes it is. Bob Yates."
-fn announced(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
+fn announced(talk: &Conversation, index: usize, line: &Line) -> Option<Range<usize>> {
     if line.is_lower_case() || talk.channel == Channel::Form {
         return None;
     }
+    // Two capitalised words may be a place, a street or a brand: where those are not asked for, they are a name.
+    let free = talk.asked_before(index).is_none_or(|before| {
+        ![Cue::CityQuestion, Cue::BudgetQuestion, Cue::TimeQuestion].iter().any(|cue| before.asks_for(*cue))
+    });
     (0..line.word_count()).find_map(|at| {
         let begins = at == 0 || line.pauses_after(at - 1);
         let titled = TITLES.contains(&line.tokens.word(at));
         let span = name_span(line, at).filter(|_| begins && line.is_capital(at))?;
         let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
-        let whole = span.len() == 2 && is_first_name(line.tokens.word(at)) || titled && at > 0;
+        let sentence = line.tokens.sentence_range(line.tokens.sentence(at)) == span;
+        let plain = line.hits.iter().all(|hit| !matches!(hit.tag, Tag::Project(..)) || hit.to <= span.start || hit.from >= span.end);
+        let street = STREETS.contains(&line.tokens.word(span.end - 1));
+        let believed = is_first_name(line.tokens.word(at)) || sentence && free && at > 0 && plain && !street;
+        let whole = span.len() == 2 && believed || titled && at > 0;
         let place = is_known(line.tokens.words(span.clone()));
         (ends && whole && !place && line.word_count() > 2).then_some(span)
     })

@@ -160,8 +160,8 @@ fn digits(tokens: &Tokens, index: usize) -> Option<Number> {
     }
     let mut value: f64 = head.parse().ok()?;
     let mut scale = match suffix {
-        "" => 1.0,
-        "k" | "mil" => 1_000.0,
+        "" | "ish" => 1.0,
+        "k" | "mil" | "kish" => 1_000.0,
         "m" | "mm" => 1_000_000.0,
         _ => return None,
     };

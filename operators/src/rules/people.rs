@@ -101,8 +101,10 @@ fn answered(talk: &Conversation, yes: bool) -> Option<Place> {
             return None;
         }
         let words = agent.words();
-        let both = ["both", "spouse", "husband", "wife", "partner"].iter().any(|word| words.contains(word));
-        let asks_else = words.contains("else") || words.contains("other decision");
+        let both = ["both", "spouse", "husband", "wife", "partner", "espos", "marido", "pareja", "los dos"]
+            .iter()
+            .any(|word| words.contains(word));
+        let asks_else = ["else", "other decision", "alguien mas", "otra persona"].iter().any(|word| words.contains(word));
         let fits = if yes { both && !asks_else } else { asks_else };
         fits.then_some(Place::from((at, hit)))
     })

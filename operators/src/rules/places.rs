@@ -85,6 +85,7 @@ pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Ve
         // "Based in", "live in" and "house in" are weighed by the caller of this.
         let base = match lead {
             "in" | "en" if joined => 3,
+            "from" if joined && line.tokens.word(at.saturating_sub(2)) == "calling" => 3,
             "to" | "near" | "outside" | "at" | "around" if joined && known && stated => 3,
             _ if stated && line.tokens.word(end).len() == 2 && line.is_capital(end) => 3,
             _ => continue,

@@ -24,7 +24,11 @@ pub(super) fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fac
         let asked = talk.asked_before(index).is_some_and(|before| before.asks_for(Cue::CityQuestion));
         for (code, span) in codes(line) {
             let Some(points) = points(line, &code, &span, service, field, asked) else { continue };
-            if best.as_ref().is_none_or(|(other, _)| points >= *other) {
+            let corrects = best.as_ref().is_some_and(|(_, fact)| {
+                fact.place.line == index
+                    && line.cues(Cue::Correction).any(|hit| fact.place.to <= hit.from && hit.to <= span.start)
+            });
+            if corrects || best.as_ref().is_none_or(|(other, _)| points >= *other) {
                 best = Some((points, Fact::at(code, index, span)));
             }
         }

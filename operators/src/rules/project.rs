@@ -48,11 +48,12 @@ pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fa
             let points = points(line, hit.from, hit.to, weight);
             let place = Place::from((index, *hit));
             let tally = tallies.entry(project).or_insert(Tally { points: 0, best: i32::MIN, place });
-            // What is named first is what the call is about; later mentions support it less.
-            tally.points += if tally.best <= 0 { points * 2 } else { points.min(2) };
+            // The best mention tells most; others support it a little.
+            let support = if tally.best == i32::MIN { 0 } else { tally.points - 2 * tally.best + points.clamp(0, 2) };
             if points > tally.best {
                 (tally.best, tally.place) = (points, place);
             }
+            tally.points = 2 * tally.best + support;
         }
     }
     if let Some(place) = set_of_rooms(&tallies) {
@@ -153,6 +154,16 @@ fn from_agent(talk: &Conversation) -> Option<Fact<ProjectType>> {
     }
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
+        // "Your siding estimate" is one that the caller asked for.
+        let known = line.hits.iter().find_map(|hit| match hit.tag {
+            Tag::Project(project, 3) if hit.from > 0 && line.tokens.word(hit.from - 1) == "your" => {
+                Some(Fact::at(project, index, hit.from..hit.to))
+            }
+            _ => None,
+        });
+        if known.is_some() {
+            return known;
+        }
         if !answer.cues(Cue::Yes).any(|hit| hit.from <= 1) || line.has(Cue::Greeting) || index == 0 {
             return None;
         }

@@ -24,6 +24,9 @@ const LINE_WORDS_MAX: usize = 120;
 /// Words of the company's question after the phrase that tells it.
 const QUESTION_WORDS_MAX: usize = 6;
 
+/// Longest name of a company before its message.
+const NAME_BYTES_MAX: usize = 30;
+
 /// Collects the lines of a conversation.
 pub(super) struct Reader {
     lines: Vec<Line>,
@@ -90,10 +93,10 @@ impl Reader {
         match self.channel {
             Channel::Voicemail | Channel::Form => self.push(Speaker::Caller, 0, None, text),
             Channel::Text => {
-                let messages = text.lines().filter(|line| !line.trim().is_empty());
-                messages.for_each(|message| self.push(Speaker::Caller, 0, None, message));
-                // One message, or several of the caller's; in a thread the sides take turns.
-                sides::settle(&mut self.lines, true, self.channel);
+                for (speaker, message) in messages(text) {
+                    self.push(speaker, 0, None, message);
+                }
+                sides::settle_thread(&mut self.lines);
             }
             _ => {
                 for (speaker, part) in split_unlabelled(text) {
@@ -183,6 +186,21 @@ fn guess_channel(input: &ScoreInput) -> Channel {
     } else {
         Channel::Call
     }
+}
+
+/// The messages of a text, one a line. In a thread the company's stand behind its name ("Buckeye: Hi!").
+fn messages(text: &str) -> Vec<(Speaker, &str)> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let signed = |line: &str| -> bool {
+        let Some((name, rest)) = line.split_once(':') else { return false };
+        name.len() <= NAME_BYTES_MAX && rest.starts_with(' ') && name.starts_with(char::is_uppercase)
+    };
+    let thread = lines.len() > 1;
+    let message = |line: &&'_ str| match signed(line) {
+        true if thread => Speaker::Agent,
+        _ => Speaker::Caller,
+    };
+    lines.iter().map(|line| (message(line), *line)).collect()
 }
 
 /// The parts of a text with inline speaker labels; empty when it has none.

@@ -44,8 +44,13 @@ pub(super) fn when(talk: &Conversation) -> When {
         urgency,
         no_hurry: talk.caller_has(Cue::NoHurry),
         conditional: talk.caller_has(Cue::Conditional),
-        fixed_date: talk.caller_has(Cue::FixedDate),
+        fixed_date: talk.caller_has(Cue::FixedDate) || talk.caller().any(|(_, line)| is_date_field(line)),
     }
+}
+
+/// A form's start date, which without today's date is only a date.
+fn is_date_field(line: &Line) -> bool {
+    line.field == Some(Field::When) && line.numbers.len() >= 2 && line.word_count() <= 5
 }
 
 /// The last time said, where an answer to "when" outranks a time in passing.
