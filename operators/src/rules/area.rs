@@ -68,7 +68,11 @@ fn rank(line: &Line, at: usize, base: i32) -> i32 {
         line.cues(cue)
             .any(|hit| line.tokens.sentence(hit.from) == sentence && hit.to <= at + 1 && at <= hit.to + words)
     };
-    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Elsewhere, 2) { 2 } else { 0 }
+    // Where others are, or where the caller came from, is no place of a property.
+    if near(Cue::Elsewhere, 2) {
+        return 0;
+    }
+    base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Lives, 2) { 1 } else { 0 }
 }
 
 /// The served cities in the spellings that people use, with their names.
@@ -84,7 +88,7 @@ fn spellings(service: &ServiceArea) -> Vec<(String, String)> {
 fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>)> {
     let mut best: Option<(i32, Fact<String>)> = None;
     let mut consider = |rank: i32, fact: Fact<String>| {
-        if best.as_ref().is_none_or(|(other, _)| rank >= *other) {
+        if rank > 0 && best.as_ref().is_none_or(|(other, _)| rank >= *other) {
             best = Some((rank, fact));
         }
     };
@@ -102,7 +106,7 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>
             for at in places_of(line, plain) {
                 let width = plain.split(' ').count();
                 if !is_street_or_name(line, at, width) {
-                    consider(rank(line, at, 3), Fact::at(name.clone(), index, at..at + width));
+                    consider(rank(line, at, 4), Fact::at(name.clone(), index, at..at + width));
                 }
             }
         }
@@ -120,9 +124,7 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>
 /// "Denver, CO" names Denver.
 fn city_end(line: &Line) -> usize {
     let count = line.word_count();
-    (1..=count)
-        .find(|at| line.pauses_after(at - 1) || *at < count && is_state(line.tokens.word(*at)))
-        .unwrap_or(count)
+    (1..=count).find(|at| line.pauses_after(at - 1) || *at < count && is_state(line.tokens.word(*at))).unwrap_or(count)
 }
 
 /// "Are you in Columbus?" "Yes."
@@ -130,8 +132,7 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
         let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0)
-            || answer.words().starts_with("same")
-            || answer.words().starts_with("still");
+            || answer.words().starts_with("same") || answer.words().starts_with("still");
         let asks = line.asks() || line.asks_for(Cue::CityQuestion);
         let (at, plain, name) = served
             .iter()
@@ -143,59 +144,14 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
 
 /// "Columbus Avenue" is a street, "Mr. Allen" a person, "Charlotte Pipe Supply" a firm.
 fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
-    const AFTER: &[&str] = &[
-        "plumbing",
-        "pizza",
-        "supply",
-        "roofing",
-        "construction",
-        "company",
-        "bank",
-        "builders",
-        "remodeling",
-        "electric",
-    ];
-    const BEFORE: &[&str] = &[
-        "mr",
-        "mrs",
-        "ms",
-        "this is",
-        "name is",
-        "not",
-        "used to live in",
-        "city of",
-        "moved from",
-        "grew up in",
-        "names",
-    ];
+    const AFTER: &[&str] = &["plumbing", "pizza", "supply", "roofing", "construction", "company", "bank", "builders", "remodeling", "electric"];
+    const BEFORE: &[&str] = &["mr", "mrs", "ms", "this is", "name is", "not", "used to live in", "city of", "moved from", "grew up in", "names"];
     let before = line.tokens.words(at.saturating_sub(4)..at);
     let after = line.tokens.word(at + width);
-    let joined =
-        line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
-    let street = STREETS.contains(&after)
-        && joined
-        && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
-    street
-        && line
-            .numbers
-            .iter()
-            .any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
-        || street
-            && matches!(
-                after,
-                "street"
-                    | "avenue"
-                    | "ave"
-                    | "road"
-                    | "rd"
-                    | "drive"
-                    | "boulevard"
-                    | "blvd"
-                    | "lane"
-                    | "court"
-                    | "parkway"
-                    | "highway"
-            )
+    let joined = line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
+    let street = STREETS.contains(&after) && joined && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
+    street && line.numbers.iter().any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
+        || street && matches!(after, "street" | "avenue" | "ave" | "road" | "rd" | "drive" | "boulevard" | "blvd" | "lane" | "court" | "parkway" | "highway")
         || AFTER.contains(&after) && joined
         || BEFORE.iter().any(|lead| before == *lead || before.ends_with(&format!(" {lead}")))
 }

@@ -3,7 +3,7 @@
 use super::cue::Cue;
 use super::fact::{Fact, Place};
 use super::fields::Field;
-use super::lexicon::Tag;
+use super::lexicon::{Hit, Tag};
 use super::money::{Amount, amounts};
 use super::turns::{Conversation, Line};
 
@@ -14,7 +14,7 @@ const OWNING_WORDS: usize = 9;
 /// Smallest sum that is a budget without being called one.
 const UNASKED_MIN: f64 = 500.0;
 /// Smallest sum that a bare number means without being asked for.
-const BARE_UNASKED_MIN: f64 = 3_000.0;
+const BARE_UNASKED_MIN: f64 = 1_000.0;
 
 /// Lines within which a figure of the company's is taken up.
 const HEARD_LINES_MAX: usize = 5;
@@ -53,14 +53,18 @@ pub(super) struct Budget {
 }
 
 pub(super) fn budget(talk: &Conversation) -> Budget {
-    let amount = own_amount(talk);
     let price = price_answer(talk);
-    let refused = matches!(price, Some((false, _)));
+    // Who takes the company's higher price has no smaller budget any more.
+    let raised = |fact: &Fact<Amount>| {
+        price.as_ref().is_some_and(|price| price.accepted && price.top > fact.value.top() && fact.place.line <= price.place.line)
+    };
+    let amount = own_amount(talk).filter(|fact| !raised(fact));
+    let refused = price.as_ref().is_some_and(|price| !price.accepted);
     let first = |cue| talk.first_by_caller(cue).map(Place::from);
     let (stance, place) = if let Some(amount) = &amount {
         (Stance::Stated, Some(amount.place))
-    } else if let Some((accepted, place)) = price {
-        (if accepted { Stance::Accepted } else { Stance::Refused }, Some(place))
+    } else if let Some(price) = &price {
+        (if price.accepted { Stance::Accepted } else { Stance::Refused }, Some(price.place))
     } else if let Some(place) = first(Cue::InsuranceApproved) {
         (Stance::Insured, Some(place))
     } else if let Some(place) = first(Cue::NoMoney) {
@@ -118,12 +122,32 @@ fn own_amount(talk: &Conversation) -> Option<Fact<Amount>> {
             let place = Place::new(index, &amount.span);
             // "Fifty thousand for the kitchen. The powder room maybe another eight."
             let addition = best.as_ref().is_some_and(|_| is_addition(line, &amount));
-            if best.as_ref().is_none_or(|(other, _)| rank >= *other) && !addition {
-                best = Some((rank, Fact { value: amount, place }));
+            if addition || best.as_ref().is_some_and(|(other, _)| rank < *other) {
+                continue;
             }
+            let amount = match &best {
+                Some((_, before)) if before.place.line == index => widened(line, &before.value, amount),
+                _ => amount,
+            };
+            best = Some((rank, Fact { value: amount, place }));
         }
     }
     best.map(|(_, fact)| fact)
+}
+
+/// "Ideally thirty. I could go to thirty five." is a range; a larger figure that corrects a smaller one is not.
+fn widened(line: &Line, before: &Amount, amount: Amount) -> Amount {
+    const STRETCHES: &[&str] =
+        &["could", "can", "might", "maybe", "stretch", "push", "go", "if", "possibly", "most", "absolute", "up", "even"];
+    let between = before.span.end..amount.span.start;
+    let stretches = between.clone().any(|at| STRETCHES.contains(&line.tokens.word(at)));
+    let corrects = line.cues(Cue::Correction).any(|hit| between.contains(&hit.from));
+    match (before.min, amount.max) {
+        (Some(low), Some(high)) if stretches && !corrects && low < high && high <= 1.6 * low => {
+            Amount { min: Some(low), ..amount }
+        }
+        _ => amount,
+    }
 }
 
 fn is_addition(line: &Line, amount: &Amount) -> bool {
@@ -142,32 +166,22 @@ fn ranked(talk: &Conversation, index: usize, line: &Line) -> Vec<(u8, Amount)> {
     let named = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
     amounts(line)
         .into_iter()
-        .filter_map(|amount| {
-            // "Then five is alright": a figure of the company's becomes the caller's own.
-            let taken =
-                line.affirmed(Cue::PriceAccepted).next().is_some() && is_repeated(talk, index, &amount);
-            let rank = if taken { Some(3) } else { rank(line, &amount, asked, !heard.is_empty(), named) };
-            Some((rank?, amount))
-        })
+        .filter_map(|amount| Some((rank(line, &amount, asked, &heard, named)?, amount)))
         .collect()
 }
 
-/// Whether the company named the same figure within the last lines.
-fn is_repeated(talk: &Conversation, index: usize, amount: &Amount) -> bool {
-    let earlier = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
-    earlier
-        .filter(|line| line.by_agent() && line.has(Cue::PriceStatement))
-        .any(|line| amounts(line).iter().any(|heard| (heard.top() - amount.top()).abs() < 1.0))
-}
-
 /// How surely an amount is the caller's budget.
-fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool) -> Option<u8> {
+fn rank(line: &Line, amount: &Amount, asked: bool, heard: &[Amount], named: bool) -> Option<u8> {
     if is_excluded(line, amount, asked) {
         return None;
     }
-    let owned =
-        [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
-            || amount.bounded;
+    // The company's figure said again is its price, not a budget.
+    if !asked && heard.iter().any(|told| (told.top() - amount.top()).abs() < 1.0) && line.has(Cue::PriceAccepted) {
+        return None;
+    }
+    let confirming = !heard.is_empty();
+    let owned = [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
+        || amount.bounded;
     let corrected = line.in_sentence(Cue::Correction, amount.span.start);
     if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
         return Some(3);
@@ -179,25 +193,21 @@ fn rank(line: &Line, amount: &Amount, asked: bool, confirming: bool, named: bool
     if amount.top() < UNASKED_MIN {
         return None;
     }
-    match (named, confirming) {
-        (true, _) => Some(2),
-        (false, false) => Some(1),
-        (false, true) => None,
-    }
+    // A sum beside the work it is for; a sum in passing is anybody's.
+    named.then_some(2)
 }
 
 /// Whether the last thing a line asks for is money.
 fn asks_for_money(line: &Line) -> bool {
     let others = [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion];
-    line.last_asked(Cue::BudgetQuestion).is_some_and(|money| {
-        !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4))
-    })
+    line.last_asked(Cue::BudgetQuestion)
+        .is_some_and(|money| !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4)))
 }
 
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
 fn is_excluded(line: &Line, amount: &Amount, asked: bool) -> bool {
     // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
-    let own = line.distance(Cue::BudgetWord, &amount.span);
+    let own = if amount.bounded { Some(1) } else { line.distance(Cue::BudgetWord, &amount.span) };
     let other = not_budget(line, amount, asked);
     if other.is_some_and(|words| words <= EXCLUDING_WORDS && own.is_none_or(|own| own >= words)) {
         return true;
@@ -218,8 +228,7 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
         .filter(|hit| line.tokens.sentence(hit.from) == sentence)
         .filter_map(|hit| {
             if hit.to <= span.start {
-                let turns = (hit.to..span.start)
-                    .any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
+                let turns = (hit.to..span.start).any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
                 (!(asked && turns)).then_some(span.start - hit.to)
             } else {
                 let behind = hit.from >= span.end && pauses(span.end - 1..hit.from);
@@ -230,19 +239,28 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
 }
 
 /// Words that after a pause begin another thought.
-const TURNS: &[&str] = &[
-    "so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill",
-    "say", "pero", "entonces", "yo",
-];
+const TURNS: &[&str] = &["so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill", "say", "pero", "entonces", "yo"];
 
-/// Whether the caller took (true) or refused (false) a price that the company named; the last word counts.
-fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
-    talk.agent()
+/// What the caller says to a price that the company named.
+struct Price {
+    accepted: bool,
+    /// The largest figure named.
+    top: f64,
+    place: Place,
+}
+
+/// The answer to the company's price; the last word counts.
+fn price_answer(talk: &Conversation) -> Option<Price> {
+    let answered = talk
+        .agent()
         .filter(|(_, line)| names_price(line))
         .filter_map(|(index, agent)| {
             let (at, answer) = talk.answer_after(index)?;
             let refusal = answer.affirmed(Cue::PriceRefused).last();
-            let acceptance = answer.affirmed(Cue::PriceAccepted).last();
+            // "That's good to know" takes nothing.
+            let noted = |hit: &&Hit| answer.tokens.words(hit.to..hit.to + 2) == "to know";
+            let repeated = repeats_price(agent, answer);
+            let acceptance = answer.affirmed(Cue::PriceAccepted).filter(|hit| !noted(hit)).last().or(repeated);
             // "More than we wanted, but it's doable."
             let (accepted, hit) = match (refusal, acceptance) {
                 (_, Some(taken)) if refusal.is_none_or(|no| no.to < taken.to) => (true, taken),
@@ -250,17 +268,29 @@ fn price_answer(talk: &Conversation) -> Option<(bool, Place)> {
                 _ => return None,
             };
             // "OK" to a restated budget or a date is no answer to a price.
-            let asks_visit =
-                agent.has(Cue::AppointmentOffer) || agent.asks_for(Cue::BudgetQuestion) && accepted;
-            (!asks_visit || !accepted).then_some((accepted, Place::from((at, *hit))))
+            let asks_visit = agent.has(Cue::AppointmentOffer) && !agent.has(Cue::PriceStatement) || agent.has(Cue::BudgetQuestion) && accepted;
+            let price = Price { accepted, top: top(agent), place: Place::from((at, *hit)) };
+            (!asks_visit || !accepted).then_some(price)
         })
-        .last()
-        .or_else(|| {
-            let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
-            talk.asked_before(index)
-                .filter(|line| names_price(line))
-                .map(|_| (false, Place::from((index, hit))))
-        })
+        .last();
+    answered.or_else(|| {
+        let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
+        let heard = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
+        let price = heard.filter(|line| line.by_agent() && names_price(line)).last()?;
+        Some(Price { accepted: false, top: top(price), place: Place::from((index, hit)) })
+    })
+}
+
+fn top(line: &Line) -> f64 {
+    amounts(line).iter().map(Amount::top).fold(0.0, f64::max)
+}
+
+/// "Sixty five hundred. Okay.": the company's figure said again with a yes.
+fn repeats_price<'a>(agent: &Line, answer: &'a Line) -> Option<&'a Hit> {
+    let told = amounts(agent);
+    let same = amounts(answer).iter().any(|amount| told.iter().any(|told| (told.top() - amount.top()).abs() < 1.0));
+    let learns = answer.words().contains("to know");
+    answer.cues(Cue::Yes).filter(|hit| !answer.is_question(hit.from)).last().filter(|_| same && !learns)
 }
 
 /// Whether the company says what something costs.

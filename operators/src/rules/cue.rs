@@ -79,6 +79,7 @@ pub(super) enum Cue {
     Property,
     // Facts
     NameIntro,
+    Lives,
     Elsewhere,
     PropertyIn,
     Hoa,

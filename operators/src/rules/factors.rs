@@ -20,6 +20,8 @@ pub(super) struct Understanding<'a> {
     pub specific: bool,
     /// Gave a number or an address.
     pub reachable: bool,
+    /// Told budget and time without being asked.
+    pub answered: bool,
     /// Asks to be called or texted back, without saying where.
     pub wants_answer: bool,
     pub min_budget: Option<u64>,
@@ -66,10 +68,11 @@ fn timeline(seen: &Understanding<'_>) -> u8 {
         Some(Timeline::SixMonthsPlus) => 5,
         Some(Timeline::Researching) => 4,
         None if pressing => 19,
-        None if when.fixed_date => 17,
-        None if seen.authority.ready.is_some() => 17,
+        None if seen.authority.ready.is_some() && seen.authority.appointment.is_some() => 20,
+        None if when.fixed_date && seen.authority.appointment.is_some() => 19,
+        None if when.fixed_date || seen.authority.ready.is_some() => 17,
         None if when.no_hurry => 8,
-        None if seen.authority.appointment.is_some() => 15,
+        None if seen.authority.appointment.is_some() => 18,
         None if seen.authority.offers_times.is_some() => 12,
         None => 10,
     };
@@ -124,6 +127,7 @@ fn authority(seen: &Understanding<'_>) -> u8 {
         _ if owner => 18,
         _ if put_off && (seen.reachable || seen.wants_answer) => 14,
         _ if put_off => 11,
+        _ if seen.reachable && seen.answered => 18,
         _ if seen.reachable => 16,
         _ if seen.wants_answer => 14,
         _ => 12,

@@ -42,7 +42,7 @@ use fact::{Fact, Place};
 use factors::{Understanding, factors};
 use facts::Facts;
 use leadline_schemas::score::{
-    Band, Channel, Class, Evidence, Extracted, Factors, ProjectType, ScoreInput, ScoreOutput,
+    Band, Channel, Class, Evidence, Extracted, Factors, ProjectType, ScoreInput, ScoreOutput, Timeline,
 };
 use people::Authority;
 use timeline::When;
@@ -55,6 +55,8 @@ pub const RULES_VERSION: &str = "rules-1";
 const NOT_A_LEAD_MAX: u8 = 20;
 /// Most that a lead outside the area can score.
 const OUT_OF_AREA_MAX: u8 = 35;
+/// Lines after the company's "we don't do that" in which a call ends that comes to nothing.
+const LAST_LINES: usize = 4;
 /// Words from which a caller's description of a project is specific.
 const SPECIFIC_WORDS_MIN: usize = 25;
 
@@ -95,11 +97,28 @@ pub fn score(input: &ScoreInput) -> ScoreOutput {
     };
     let class =
         if class == Class::Lead && reading.area.fit == Fit::Outside { Class::OutOfArea } else { class };
+    reading.date_service();
     reading.keep_for(class);
     assemble(input, &talk, &reading, class, class_place)
 }
 
 impl Reading {
+    /// What is repaired at the visit itself starts with it.
+    fn date_service(&mut self) {
+        let service = matches!(
+            self.project.as_ref().map(|fact| fact.value),
+            Some(ProjectType::Hvac | ProjectType::RepairHandyman)
+        );
+        let soon = self.authority.appointment.as_ref().filter(|visit| visit::is_soon(&visit.value));
+        if let Some(visit) = soon
+            && service
+            && self.when.timeline.is_none()
+            && !self.when.no_hurry
+        {
+            self.when.timeline = Some(Fact { value: Timeline::Now0To30Days, place: visit.place });
+        }
+    }
+
     /// Forgets what is not this class's: a vendor's "four hundred a month" is no budget, and what mass contact says
     /// of itself is not worth a row in a CRM.
     fn keep_for(&mut self, class: Class) {
@@ -107,8 +126,7 @@ impl Reading {
             return;
         }
         self.budget = Budget { stance: Stance::Silent, refused: false, amount: None, place: None };
-        self.when =
-            When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
+        self.when = When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
         self.authority.decision_maker = None;
         self.facts = Facts { language: self.facts.language, ..Facts::default() };
         if class == Class::ExistingCustomer {
@@ -167,9 +185,10 @@ fn assemble(
 fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Reading) -> Understanding<'a> {
     let trade = &input.tenant.trade;
     let project = reading.project.as_ref().map(|fact| fact.value);
-    let turned_away = reading.authority.appointment.is_none()
-        && talk.agent().any(|(_, line)| line.has(cue::Cue::TradeRefusal))
-        && project_is_doubtful(project);
+    let refusal = talk.agent().filter(|(_, line)| line.has(cue::Cue::TradeRefusal)).last();
+    let ends = refusal.is_some_and(|(index, _)| index + LAST_LINES >= talk.lines.len());
+    let turned_away =
+        reading.authority.appointment.is_none() && refusal.is_some() && (project_is_doubtful(project) || ends);
     Understanding {
         budget: &reading.budget,
         when: &reading.when,
@@ -179,6 +198,7 @@ fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Readi
         offered: project.is_none_or(|project| trade.is_empty() || trade.contains(&project)) && !turned_away,
         specific: is_specific(talk),
         reachable: reading.contact.phone.is_some() || reading.contact.email.is_some(),
+        answered: reading.budget.amount.is_some() && reading.when.timeline.is_some(),
         wants_answer: talk.caller_has(cue::Cue::CallBack) || talk.channel == Channel::Text,
         min_budget: input.tenant.min_budget,
     }
@@ -266,11 +286,7 @@ fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
         ("competing_bids", flag(&reading.facts.competing_bids)),
         ("appointment_window", window.map(|fact| fact.place)),
     ];
-    project_fields
-        .into_iter()
-        .chain(extracted_fields)
-        .filter_map(|(field, place)| place?.evidence(field, talk))
-        .collect()
+    project_fields.into_iter().chain(extracted_fields).filter_map(|(field, place)| place?.evidence(field, talk)).collect()
 }
 
 #[cfg(test)]
@@ -279,41 +295,20 @@ mod explain_tmp {
     #[test]
     fn explain() {
         let Ok(id) = std::env::var("EXPLAIN") else { return };
-        for set in ["tuning", "holdout", "blind", "blind2"] {
+        for set in ["tuning", "holdout", "blind", "dev"] {
             let path = format!("{}/tests/scoring/{set}.jsonl", env!("CARGO_MANIFEST_DIR"));
             let Ok(text) = std::fs::read_to_string(path) else { continue };
             for line in text.lines() {
                 let value: serde_json::Value = serde_json::from_str(line).unwrap();
-                if !id.split(',').any(|id| value["id"] == id) {
-                    continue;
-                }
+                if !id.split(',').any(|id| value["id"] == id) { continue }
                 let input: ScoreInput = serde_json::from_value(value).unwrap();
                 let talk = Conversation::of(&input);
                 for (i, line) in talk.lines.iter().enumerate() {
                     println!("{i} {:?} {:?} {}", line.speaker, line.field, line.raw);
-                    for n in &line.numbers {
-                        println!(
-                            "      # {} {:?} scale {} money {} year {} [{}]",
-                            n.value,
-                            n.role,
-                            n.scale,
-                            n.money,
-                            n.year,
-                            line.tokens.words(n.from..n.to)
-                        );
-                    }
-                    println!(
-                        "      {}",
-                        line.hits
-                            .iter()
-                            .map(|h| format!("{:?}={}", h.tag, line.tokens.words(h.from..h.to)))
-                            .collect::<Vec<_>>()
-                            .join("; ")
-                    );
+                    for n in &line.numbers { println!("      # {} {:?} scale {} money {} year {} [{}]", n.value, n.role, n.scale, n.money, n.year, line.tokens.words(n.from..n.to)); }
+                    println!("      {}", line.hits.iter().map(|h| format!("{:?}={}", h.tag, line.tokens.words(h.from..h.to))).collect::<Vec<_>>().join("; "));
                     let m = money::amounts(line);
-                    if !m.is_empty() {
-                        println!("      $ {m:?}");
-                    }
+                    if !m.is_empty() { println!("      $ {m:?}"); }
                 }
                 println!("{}", serde_json::to_string(&score(&input)).unwrap());
             }

@@ -52,7 +52,9 @@ fn decision_maker(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
     {
         return fact(DecisionMaker::RenterLandlord, place);
     }
-    let absent = last(Cue::SpouseAbsent);
+    let asked = |place: &Place| talk.line(place.line).is_some_and(|line| line.is_question(place.from));
+    // "Does he need to be here?" asks; it does not say so.
+    let absent = last(Cue::SpouseAbsent).filter(|place| !asked(place));
     let sole = last(Cue::Sole);
     let both = last(Cue::BothPresent).or_else(|| answered(talk, true));
     let order = |place: Option<Place>| place.map(|place| (place.line, place.from));
@@ -78,41 +80,14 @@ fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 
 fn mentions_partner(talk: &Conversation) -> bool {
     const PARTNERS: &[&str] = &[
-        "husband",
-        "wife",
-        "spouse",
-        "partner",
-        "fiance",
-        "fiancee",
-        "esposo",
-        "esposa",
-        "marido",
-        "girlfriend",
-        "boyfriend",
-        "hubby",
-        "brother",
-        "sister",
-        "daughter",
-        "son",
-        "mom",
-        "dad",
-        "mother",
-        "father",
+        "husband", "wife", "spouse", "partner", "fiance", "fiancee", "esposo", "esposa", "marido", "girlfriend",
+        "boyfriend", "hubby", "brother", "sister", "daughter", "son", "mom", "dad", "mother", "father",
     ];
     talk.caller().any(|(_, line)| {
         line.has_word(PARTNERS)
-            || [
-                "we own",
-                "we do |",
-                "were both",
-                "we bought",
-                "we just bought",
-                "we closed",
-                "somos",
-                "we are |",
-            ]
-            .iter()
-            .any(|words| line.words().contains(words))
+            || ["we own", "we do |", "were both", "we bought", "we just bought", "we closed", "somos", "we are |"]
+                .iter()
+                .any(|words| line.words().contains(words))
     })
 }
 
@@ -126,8 +101,10 @@ fn answered(talk: &Conversation, yes: bool) -> Option<Place> {
             return None;
         }
         let words = agent.words();
-        let both = ["both", "spouse", "husband", "wife", "partner"].iter().any(|word| words.contains(word));
-        let asks_else = words.contains("else") || words.contains("other decision");
+        let both = ["both", "spouse", "husband", "wife", "partner", "espos", "marido", "pareja", "los dos"]
+            .iter()
+            .any(|word| words.contains(word));
+        let asks_else = ["else", "other decision", "alguien mas", "otra persona"].iter().any(|word| words.contains(word));
         let fits = if yes { both && !asks_else } else { asks_else };
         fits.then_some(Place::from((at, hit)))
     })

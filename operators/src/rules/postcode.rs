@@ -24,7 +24,11 @@ pub(super) fn postcode(talk: &Conversation, service: &ServiceArea) -> Option<Fac
         let asked = talk.asked_before(index).is_some_and(|before| before.asks_for(Cue::CityQuestion));
         for (code, span) in codes(line) {
             let Some(points) = points(line, &code, &span, service, field, asked) else { continue };
-            if best.as_ref().is_none_or(|(other, _)| points >= *other) {
+            let corrects = best.as_ref().is_some_and(|(_, fact)| {
+                fact.place.line == index
+                    && line.cues(Cue::Correction).any(|hit| fact.place.to <= hit.from && hit.to <= span.start)
+            });
+            if corrects || best.as_ref().is_none_or(|(other, _)| points >= *other) {
                 best = Some((points, Fact::at(code, index, span)));
             }
         }
@@ -45,8 +49,7 @@ fn points(
     let cued = ["zip", "zipcode", "postal"].iter().any(|lead| before.split(' ').any(|word| word == *lead));
     // Five digits at the start of an address are the house, not the code.
     let house = line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Place);
-    let written =
-        line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Postcode);
+    let written = line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Postcode);
     let alone = span.start == 0 && span.end == line.word_count();
     let after_place = span.start > 0
         && (line.is_capital(span.start - 1) || line.pauses_after(span.start - 1) || line.is_lower_case());

@@ -24,6 +24,9 @@ const LINE_WORDS_MAX: usize = 120;
 /// Words of the company's question after the phrase that tells it.
 const QUESTION_WORDS_MAX: usize = 6;
 
+/// Longest name of a company before its message.
+const NAME_BYTES_MAX: usize = 30;
+
 /// Collects the lines of a conversation.
 pub(super) struct Reader {
     lines: Vec<Line>,
@@ -90,10 +93,10 @@ impl Reader {
         match self.channel {
             Channel::Voicemail | Channel::Form => self.push(Speaker::Caller, 0, None, text),
             Channel::Text => {
-                let messages = text.lines().filter(|line| !line.trim().is_empty());
-                messages.for_each(|message| self.push(Speaker::Caller, 0, None, message));
-                // One message, or several of the caller's; in a thread the sides take turns.
-                sides::settle(&mut self.lines, true, self.channel);
+                for (speaker, message) in messages(text) {
+                    self.push(speaker, 0, None, message);
+                }
+                sides::settle_thread(&mut self.lines);
             }
             _ => {
                 for (speaker, part) in split_unlabelled(text) {
@@ -185,6 +188,21 @@ fn guess_channel(input: &ScoreInput) -> Channel {
     }
 }
 
+/// The messages of a text, one a line. In a thread the company's stand behind its name ("Buckeye: Hi!").
+fn messages(text: &str) -> Vec<(Speaker, &str)> {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let signed = |line: &str| -> bool {
+        let Some((name, rest)) = line.split_once(':') else { return false };
+        name.len() <= NAME_BYTES_MAX && rest.starts_with(' ') && name.starts_with(char::is_uppercase)
+    };
+    let thread = lines.len() > 1;
+    let message = |line: &&'_ str| match signed(line) {
+        true if thread => Speaker::Agent,
+        _ => Speaker::Caller,
+    };
+    lines.iter().map(|line| (message(line), *line)).collect()
+}
+
 /// The parts of a text with inline speaker labels; empty when it has none.
 fn labelled(text: &str) -> Vec<(Option<Speaker>, &str)> {
     static LABEL: OnceLock<Option<Regex>> = OnceLock::new();
@@ -224,9 +242,7 @@ fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
         let hits = lexicon().hits(&tokens);
         for at in 0..tokens.list.len() {
             let starts_sentence = at == 0 || tokens.sentence(at - 1) != tokens.sentence(at);
-            if at >= end
-                && let Some(question) = question_at(&tokens, &hits, at)
-            {
+            if at >= end && let Some(question) = question_at(&tokens, &hits, at) {
                 cuts.push((at, Speaker::Agent));
                 end = question;
             } else if at == end && at > 0 || starts_sentence && at >= end {
@@ -254,9 +270,7 @@ fn question_at(tokens: &Tokens, hits: &[Hit], at: usize) -> Option<usize> {
         .max()?;
     let answer = hits
         .iter()
-        .filter(|hit| {
-            hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS)
-        })
+        .filter(|hit| hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS))
         .map(|hit| hit.from)
         .min();
     let end = answer.unwrap_or(longest).max(longest);

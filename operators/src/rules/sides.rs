@@ -33,6 +33,14 @@ pub(super) fn settle(lines: &mut [Line], told: bool, channel: Channel) {
     }
 }
 
+/// In a thread of which only some of the company's messages bear its name, the sides take turns.
+pub(super) fn settle_thread(lines: &mut [Line]) {
+    let unnamed = lines.iter().any(|line| line.by_caller() && leaning(line) > 0);
+    if lines.len() > 1 && unnamed {
+        guess(lines, true);
+    }
+}
+
 /// Tells sides by what is said; where nothing tells and each line is a turn, the sides take turns.
 pub(super) fn guess(lines: &mut [Line], turns: bool) {
     let mut before: Option<Speaker> = None;

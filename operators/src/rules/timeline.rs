@@ -44,8 +44,13 @@ pub(super) fn when(talk: &Conversation) -> When {
         urgency,
         no_hurry: talk.caller_has(Cue::NoHurry),
         conditional: talk.caller_has(Cue::Conditional),
-        fixed_date: talk.caller_has(Cue::FixedDate),
+        fixed_date: talk.caller_has(Cue::FixedDate) || talk.caller().any(|(_, line)| is_date_field(line)),
     }
+}
+
+/// A form's start date, which without today's date is only a date.
+fn is_date_field(line: &Line) -> bool {
+    line.field == Some(Field::When) && line.numbers.len() >= 2 && line.word_count() <= 5
 }
 
 /// The last time said, where an answer to "when" outranks a time in passing.
@@ -59,7 +64,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
         let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
         let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
-        for fact in times(talk, index, line, visit) {
+        for fact in times(talk, index, line, asked, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
                 _ if asked => 3,
@@ -80,12 +85,12 @@ fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
         let fact =
-            times(talk, index, line, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
+            times(talk, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
 
-fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fact<Timeline>> {
+fn times(talk: &Conversation, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
     let spans: Vec<Span> =
         durations(line).into_iter().chain(months_ahead(talk, line)).chain(year_ahead(line)).collect();
     let mut found: Vec<Fact<Timeline>> = spans
@@ -93,8 +98,7 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
         .filter(|span| !(visit && span.days < 8.0))
         .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
         .collect();
-    let phrases =
-        || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
+    let phrases = || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
     for (cue, value, hit) in phrases() {
         // "The first of next month" is not "next month".
         let within = phrases().any(|(_, _, other)| {
@@ -116,6 +120,9 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
             }
         }
     }
+    if asked && line.tokens.word(0) == "yesterday" {
+        found.push(Fact::at(Timeline::Now0To30Days, index, 0..1));
+    }
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
     found
 }
@@ -124,13 +131,9 @@ fn times(talk: &Conversation, index: usize, line: &Line, visit: bool) -> Vec<Fac
 fn day_of_visit(line: &Line, at: usize) -> bool {
     let after = line.tokens.words(at..(at + 5).min(line.word_count()));
     let before = line.tokens.words(at.saturating_sub(5)..at);
-    let day =
-        ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
-            .iter()
-            .any(|day| {
-                after.starts_with(day)
-                    || after.contains(day) && after.find(day).is_some_and(|place| place < 12)
-            });
+    let day = ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
+        .iter()
+        .any(|day| after.starts_with(day) || after.contains(day) && after.find(day).is_some_and(|place| place < 12));
     let visit = [" at ", " is ", "works", "after", "between", "morning", "afternoon", " a las "];
     let call = ["call", "text", "email", "see you", "talk", "look at", "llame", "llamar"];
     day && (visit.iter().any(|word| after.contains(word)) || call.iter().any(|word| before.contains(word)))
@@ -149,16 +152,14 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     if talk.caller_has(Cue::NotEmergency) {
         return None;
     }
-    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(
-        |(index, line)| {
-            line.cues(Cue::Emergency)
-                .find(|hit| {
-                    let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
-                    (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
-                })
-                .map(|hit| Place::from((index, *hit)))
-        },
-    )
+    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(|(index, line)| {
+        line.cues(Cue::Emergency)
+            .find(|hit| {
+                let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
+                (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
+            })
+            .map(|hit| Place::from((index, *hit)))
+    })
 }
 
 /// "Flooded last spring", "the pipe burst two years ago".
@@ -166,9 +167,7 @@ fn long_ago(line: &Line, at: usize) -> bool {
     let sentence = line.tokens.sentence(at);
     line.cues(Cue::Past).any(|hit| {
         let words = line.tokens.words(hit.from..hit.to);
-        let recent = words.contains("night")
-            || words.contains("week")
-            || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
+        let recent = words.contains("night") || words.contains("week") || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
         !recent
             && line.tokens.sentence(hit.from) == sentence
             && (words.starts_with("last ") || words == "ago" || words == "hace" || words.contains("pasad"))

@@ -6,6 +6,13 @@ use std::ops::Range;
 /// Words that say nothing; dropped so that "sixty, uh, eighty thousand" reads as a range.
 const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", "mm", "mmm"];
 
+/// Forms that are written as they are spoken, without their last letter.
+const DROPPED_G: &[&str] = &[
+    "lookin", "callin", "thinkin", "gettin", "tryin", "hirin", "needin", "wantin", "doin", "goin", "comin", "leakin",
+    "wonderin", "hopin", "fixin", "puttin", "askin", "talkin", "workin", "livin", "movin", "payin", "rentin", "buildin",
+    "replacin", "remodelin", "shoppin", "nothin", "somethin", "anythin", "runnin", "waitin", "figurin", "spendin",
+];
+
 /// Words whose full stop ends no sentence.
 const ABBREVIATIONS: &[&str] = &[
     "st", "mr", "mrs", "ms", "dr", "sr", "sra", "ave", "apt", "ft", "sq", "blvd", "rd", "approx", "no", "mt",
@@ -132,6 +139,13 @@ impl Scanner {
         let mut word = String::with_capacity(chars.len());
         for (_, c) in chars {
             fold(*c, &mut word);
+        }
+        // "Fifteen's reasonable" and "lookin for" in full.
+        let possessive = chars.iter().rev().nth(1).is_some_and(|(_, c)| matches!(c, '\'' | '’'));
+        if possessive && word.strip_suffix('s').is_some_and(super::numbers::is_number_word) {
+            word.pop();
+        } else if DROPPED_G.contains(&word.as_str()) {
+            word.push('g');
         }
         if !FILLERS.contains(&word.as_str()) {
             self.push(raw, &word);

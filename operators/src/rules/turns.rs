@@ -20,6 +20,13 @@ const INJECTION_WORDS: usize = 25;
 const OWN_LINES_MAX: usize = 2;
 /// Words of a sentence in which one word can be a question: "and city".
 const ALONE_WORDS_MAX: usize = 2;
+/// Words of a question that is written without its mark.
+const UNMARKED_WORDS_MAX: usize = 7;
+/// Words that begin one.
+const QUESTION_WORDS: &[&str] = &[
+    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so", "who", "whos", "which",
+    "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
+];
 /// Words before a phrase within which "not" denies it.
 const NEGATION_WORDS: usize = 2;
 
@@ -121,7 +128,11 @@ impl Line {
         self.cues(cue)
             .filter(|hit| self.tokens.sentence(hit.from) == sentence)
             .map(|hit| {
-                if hit.to <= range.start { range.start - hit.to } else { hit.from.saturating_sub(range.end) }
+                if hit.to <= range.start {
+                    range.start - hit.to
+                } else {
+                    hit.from.saturating_sub(range.end)
+                }
             })
             .min()
     }
@@ -136,11 +147,20 @@ impl Line {
     pub(super) fn last_asked(&self, cue: Cue) -> Option<usize> {
         let asks = |hit: &&Hit| {
             let sentence = self.tokens.sentence(hit.from);
-            let alone = self.tokens.sentence_range(sentence).len() <= ALONE_WORDS_MAX;
-            let question = self.tokens.questions.get(sentence) == Some(&true);
-            hit.to - hit.from > 1 || alone || question
+            let range = self.tokens.sentence_range(sentence);
+            // Recognisers write no question marks: "ok and whats ur budget".
+            let unmarked = self.is_lower_case()
+                && range.len() <= UNMARKED_WORDS_MAX
+                && QUESTION_WORDS.contains(&self.tokens.word(range.start));
+            let alone = range.len() <= ALONE_WORDS_MAX || unmarked;
+            hit.to - hit.from > 1 || alone || self.is_question(hit.from)
         };
         self.cues(cue).filter(asks).map(|hit| hit.to).max()
+    }
+
+    /// Whether the sentence of a token ends in a question mark.
+    pub(super) fn is_question(&self, at: usize) -> bool {
+        self.tokens.questions.get(self.tokens.sentence(at)) == Some(&true)
     }
 
     /// Whether the line ends in a question mark.
