@@ -67,8 +67,13 @@ pub(crate) fn read(file: &dyn DiskFile, end: u64, incarnation: u64, slots: usize
     }
     let mut index = Index::new(slots);
     let mut fields = Fields(&body);
+    let mut next_slot = 0;
     while !fields.0.is_empty() {
         let slot = fields.u32()? as usize;
+        if slot < next_slot {
+            return None;
+        }
+        next_slot = slot + 1;
         let mut from = frames_at(slots);
         for _ in 0..fields.u32()? {
             let entry = Entry { position: fields.u32()?, bytes: fields.u32()? };

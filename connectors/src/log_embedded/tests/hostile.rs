@@ -179,7 +179,7 @@ fn read_everything(log: &EmbeddedLog) {
 static SOUND: LazyLock<[SimulatedDisk; 4]> = LazyLock::new(|| [0, 1, 2, 3].map(damage::sound_disk));
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crash::seeds(500).end as u32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn harmed_files_end_in_words(
