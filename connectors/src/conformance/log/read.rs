@@ -86,8 +86,8 @@ impl Ear {
     fn hear(&self) {
         let Some(log) = self.log.upgrade() else { return };
         let (_, end) = log.range(self.place.0, self.place.1).unwrap();
+        self.calls.fetch_add(1, SeqCst); // First: whoever waits for the end then counts the calls.
         self.end.store(end.0, SeqCst);
-        self.calls.fetch_add(1, SeqCst);
         self.thread.unpark();
     }
 }
