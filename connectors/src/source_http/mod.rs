@@ -146,6 +146,7 @@ pub(crate) fn authorised(
 ) -> Result<Arc<Tenant>, Problem> {
     let denied = || {
         Problem::unauthorized(
+            "Bearer",
             "the bearer token is missing or not one of this tenant: send `Authorization: Bearer TOKEN`",
         )
     };
