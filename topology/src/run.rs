@@ -19,7 +19,7 @@ use leadline_connectors::http_client::Client;
 use leadline_connectors::http_server::{ServerLimits, serve};
 use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::sink_http::HttpSink;
-use leadline_connectors::source_http::{self, HttpSourceParts};
+use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -110,8 +110,10 @@ fn run_on(
     };
     let ready = Arc::new(AtomicBool::new(false));
     follow_settings(&parts, engine.as_ref());
-    let router =
-        router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), engine.is_some());
+    let told = stop.clone();
+    let stopping: Stopping = Arc::new(move || Box::pin(wait_for_stop(told.clone())));
+    let works = engine.is_some();
+    let router = router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, works);
     let control = control::serve(runtime, config.control_socket(), &parts)?;
 
     let http_stop = wait_for_stop(stop.clone());
@@ -255,6 +257,7 @@ fn router(
     reader: Option<Arc<dyn RecordReader>>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
+    stopping: Stopping,
     works: bool,
 ) -> Router {
     let intake: Arc<dyn Intake> = parts.settings.clone();
@@ -266,7 +269,7 @@ fn router(
     };
     let mut router = api_http::probe_routes(probes);
     if config.role.takes_events() {
-        router = router.merge(source_http::routes(HttpSourceParts {
+        let sources = HttpSourceParts {
             intake: Arc::clone(&intake),
             secrets: parts.secrets.clone(),
             blob: parts.blob.clone(),
@@ -274,7 +277,8 @@ fn router(
             records: reader.clone(),
             requests_max: config.requests_max,
             process_timeout: Duration::from_secs(config.process_timeout_s),
-        }));
+        };
+        router = router.merge(source_http::routes_until(sources, stopping));
     }
     if let (true, Some(records)) = (config.role.answers(), reader) {
         router =
