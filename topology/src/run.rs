@@ -29,6 +29,7 @@ use crate::control;
 use crate::descriptors;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
 use crate::guard;
+use crate::notify;
 use crate::parts::{GENERATION, Parts};
 use crate::pipeline;
 
@@ -123,10 +124,12 @@ fn run_on(
     watch_log(runtime, &parts, fatal);
     ready.store(true, Ordering::Release);
     tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
+    notify::tell(notify::READY);
     tell_ready(address, &parts);
 
     runtime.block_on(wait_for_signal(&stop_sender, stop.clone()));
     ready.store(false, Ordering::Release);
+    notify::tell(notify::STOPPING);
     runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
     drop(control);
     let all_ended = engine.is_none_or(Engine::stop);
@@ -316,6 +319,8 @@ fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn
             tokio::time::sleep(Duration::from_millis(500)).await;
             let Some(log) = log.upgrade() else { return };
             let health = log.health();
+            // By way of the runtime that answers requests: one that hangs is started again.
+            notify::tell(notify::WATCHDOG);
             metrics::gauge!("leadline_log_disk_bytes").set(health.disk_bytes as f64);
             metrics::gauge!("leadline_log_queued_bytes").set(health.queued_bytes as f64);
             metrics::gauge!("leadline_log_full").set(if health.full { 1.0 } else { 0.0 });
