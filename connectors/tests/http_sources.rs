@@ -370,6 +370,13 @@ fn forms_come_in_three_ways_and_robots_write_nothing() {
     assert_eq!(server.ask("POST", "/v1/forms/none", &[json], b"{}").0, 404);
     let (status, text) = server.ask("OPTIONS", path, &[origin], b"");
     assert!(status == 204 && text.contains("access-control-allow-methods"), "{text}");
+    // A page hears what was wrong with its form, and that of another site that it may not send one.
+    let (status, text) = server.ask("POST", path, &[urlencoded, origin], b"");
+    assert!(status == 400 && text.contains("access-control-allow-origin: https://summit.example"), "{text}");
+    let before = server.accepted();
+    let evil = ("origin", "https://evil.example");
+    let (status, text) = server.ask("POST", path, &[urlencoded, evil], b"name=Ana&phone=303-555-0142");
+    assert!(status == 403 && text.contains("evil.example") && server.accepted() == before, "{text}");
     let (_, text) = server.ask("OPTIONS", path, &[("origin", "https://evil.example")], b"");
     assert!(!text.contains("access-control-allow-origin"), "{text}");
 }

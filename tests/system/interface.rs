@@ -8,10 +8,13 @@ use serde_json::Value;
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["run", "tenant", "send", "score", "check", "topology", "plan", "dlq", "log", "state"] {
-        let help = Command::new(binary()).args([command, "--help"]).output().unwrap();
-        assert!(help.status.success(), "{command}");
-        assert!(String::from_utf8_lossy(&help.stdout).contains("Example:"), "{command}");
+    let commands = "run|tenant|tenant add|tenant list|tenant rotate-key|tenant remove|send|score|check|topology|plan|\
+        dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
+    for command in commands.split('|').map(str::trim) {
+        let help = Command::new(binary()).args(command.split(' ')).arg("--help").output().unwrap();
+        let text = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(help.status.success() && text.contains("Example:"), "{command}: {text}");
+        assert!(!text.contains('\u{1b}'), "{command}: colours are for terminals");
     }
 }
 
@@ -31,6 +34,7 @@ fn two_processes_on_one_data_folder_the_second_says_who_has_it() {
     leadline.tenant("summit", COMPANY, &[]);
     let listed = leadline.cli(&["tenant", "list", "--json"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("summit"));
+    assert!(!leadline.log_text().contains('\u{1b}'), "a file is no terminal: {}", leadline.log_text());
 }
 
 #[test]
@@ -156,6 +160,29 @@ fn process_waits_no_longer_than_it_is_told_and_says_where_the_result_will_be() {
 }
 
 #[test]
+fn who_waits_for_a_result_when_it_stops_hears_where_it_will_be() {
+    let provider = Receiver::start(true);
+    let mut leadline = Instance::new();
+    leadline.env.push(("AI_MODEL_ENDPOINT", provider.address.clone()));
+    let token = leadline.tenant("summit", COMPANY, &["--score-provider", "http"]);
+    leadline.start();
+    let (port, bearer) = (leadline.port, format!("Bearer {token}"));
+    let waiting = std::thread::spawn(move || {
+        let body = r#"{"transcript": "Caller: We need a new kitchen."}"#;
+        post(port, "/v1/tenants/summit/process", &[("Authorization", &bearer)], body)
+    });
+    until("the provider is asked", Duration::from_secs(10), || !provider.seen.lock().unwrap().is_empty());
+    let took = leadline.terminate();
+    let (status, answer) = waiting.join().unwrap().expect("an answer, and no cut connection");
+    assert_eq!(status, 202, "{answer}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    leadline.start();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let (status, request) = get(leadline.port, answer["location"].as_str().unwrap(), &token).unwrap();
+    assert_eq!(status, 200, "{request}");
+}
+
+#[test]
 fn bad_input_is_named_and_never_an_error_of_ours() {
     let mut leadline = Instance::new();
     let token = leadline.tenant("summit", COMPANY, &["--form", "quote"]);
@@ -182,6 +209,9 @@ fn bad_input_is_named_and_never_an_error_of_ours() {
         (get(leadline.port, &format!("{list}?limit=900"), &token), 400, "limit"),
         (get(leadline.port, &format!("{list}?colour=red"), &token), 400, "colour"),
         (get(leadline.port, &format!("{list}?cursor=xyz"), &token), 400, "cursor"),
+        (get(leadline.port, "/v1/tenants/summit/requests?status=odd", &token), 400, "duplicate"),
+        (get(leadline.port, "/v1/tenants/summit/leads?status=odd", &token), 400, "open"),
+        (get(leadline.port, "/v1/tenants/summit/deliveries?status=odd", &token), 400, "parked"),
         (get(leadline.port, "/nowhere", &token), 404, "nowhere"),
         (post(leadline.port, list, &[], "{}"), 405, "method"),
     ];

@@ -3,6 +3,7 @@
 
 mod clock;
 mod damage;
+mod deploy;
 mod faults;
 mod interface;
 mod isolation;

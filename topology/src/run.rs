@@ -19,7 +19,7 @@ use leadline_connectors::http_client::Client;
 use leadline_connectors::http_server::{ServerLimits, serve};
 use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::sink_http::HttpSink;
-use leadline_connectors::source_http::{self, HttpSourceParts};
+use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -29,6 +29,7 @@ use crate::control;
 use crate::descriptors;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
 use crate::guard;
+use crate::notify;
 use crate::parts::{GENERATION, Parts};
 use crate::pipeline;
 
@@ -110,8 +111,10 @@ fn run_on(
     };
     let ready = Arc::new(AtomicBool::new(false));
     follow_settings(&parts, engine.as_ref());
-    let router =
-        router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), engine.is_some());
+    let told = stop.clone();
+    let stopping: Stopping = Arc::new(move || Box::pin(wait_for_stop(told.clone())));
+    let works = engine.is_some();
+    let router = router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, works);
     let control = control::serve(runtime, config.control_socket(), &parts)?;
 
     let http_stop = wait_for_stop(stop.clone());
@@ -121,10 +124,12 @@ fn run_on(
     watch_log(runtime, &parts, fatal);
     ready.store(true, Ordering::Release);
     tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
+    notify::tell(notify::READY);
     tell_ready(address, &parts);
 
     runtime.block_on(wait_for_signal(&stop_sender, stop.clone()));
     ready.store(false, Ordering::Release);
+    notify::tell(notify::STOPPING);
     runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
     drop(control);
     let all_ended = engine.is_none_or(Engine::stop);
@@ -255,6 +260,7 @@ fn router(
     reader: Option<Arc<dyn RecordReader>>,
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
+    stopping: Stopping,
     works: bool,
 ) -> Router {
     let intake: Arc<dyn Intake> = parts.settings.clone();
@@ -266,7 +272,7 @@ fn router(
     };
     let mut router = api_http::probe_routes(probes);
     if config.role.takes_events() {
-        router = router.merge(source_http::routes(HttpSourceParts {
+        let sources = HttpSourceParts {
             intake: Arc::clone(&intake),
             secrets: parts.secrets.clone(),
             blob: parts.blob.clone(),
@@ -274,7 +280,8 @@ fn router(
             records: reader.clone(),
             requests_max: config.requests_max,
             process_timeout: Duration::from_secs(config.process_timeout_s),
-        }));
+        };
+        router = router.merge(source_http::routes_until(sources, stopping));
     }
     if let (true, Some(records)) = (config.role.answers(), reader) {
         router =
@@ -312,6 +319,8 @@ fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn
             tokio::time::sleep(Duration::from_millis(500)).await;
             let Some(log) = log.upgrade() else { return };
             let health = log.health();
+            // By way of the runtime that answers requests: one that hangs is started again.
+            notify::tell(notify::WATCHDOG);
             metrics::gauge!("leadline_log_disk_bytes").set(health.disk_bytes as f64);
             metrics::gauge!("leadline_log_queued_bytes").set(health.queued_bytes as f64);
             metrics::gauge!("leadline_log_full").set(if health.full { 1.0 } else { 0.0 });

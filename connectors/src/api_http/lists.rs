@@ -16,9 +16,15 @@ use crate::http_server::{Problem, json as answer};
 /// Rows of a page when nothing is said, and at most.
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
+/// What the `status` of each kind of record can be.
+const REQUEST_STATUSES: [&str; 4] = ["processing", "done", "duplicate", "failed"];
+const LEAD_STATUSES: [&str; 1] = ["open"];
+const DELIVERY_STATUSES: [&str; 6] = ["queued", "sending", "done", "parked", "unclear", "skipped"];
 
 /// Reads `limit`, `cursor` and filters; refuses what it does not know, for a filter with a typo shows too much.
-fn page_of(query: Option<String>, known: &[&str]) -> Result<Page, Problem> {
+///
+/// `statuses` are those that the records of this list can have.
+fn page_of(query: Option<String>, known: &[&str], statuses: &[&str]) -> Result<Page, Problem> {
     let mut page = Page { limit: LIMIT_DEFAULT, ..Page::default() };
     for (name, value) in parameters(query)? {
         if !known.contains(&name.as_str()) {
@@ -40,7 +46,7 @@ fn page_of(query: Option<String>, known: &[&str]) -> Result<Page, Problem> {
             "from" => page.from = Some(time(&name, &value)?),
             "to" => page.to = Some(time(&name, &value)?),
             "band" => page.band = Some(one_of(&name, value, &["hot", "warm", "nurture", "cold"])?),
-            _ => page.status = Some(value),
+            _ => page.status = Some(one_of(&name, value, statuses)?),
         }
     }
     Ok(page)
@@ -91,7 +97,7 @@ pub(super) async fn requests(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
-    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"], &REQUEST_STATUSES)?;
     let found = api.query(move |records| records.requests(&tenant, &page)).await?;
     Ok(listed(&found, request_json))
 }
@@ -114,7 +120,7 @@ pub(super) async fn calls(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
-    let page = page_of(query, &["limit", "cursor", "from", "to", "band"])?;
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band"], &[])?;
     let found = api.query(move |records| records.calls(&tenant, &page)).await?;
     Ok(listed(&found, call_json))
 }
@@ -137,7 +143,7 @@ pub(super) async fn leads(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
-    let page = page_of(query, &["limit", "cursor", "from", "to", "band", "status"])?;
+    let page = page_of(query, &["limit", "cursor", "from", "to", "band", "status"], &LEAD_STATUSES)?;
     let found = api.query(move |records| records.leads(&tenant, &page)).await?;
     Ok(listed(&found, lead_json))
 }
@@ -172,7 +178,7 @@ pub(super) async fn deliveries(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
-    let page = page_of(query, &["limit", "cursor", "from", "to", "status"])?;
+    let page = page_of(query, &["limit", "cursor", "from", "to", "status"], &DELIVERY_STATUSES)?;
     let found = api.query(move |records| records.deliveries(&tenant, &page)).await?;
     Ok(listed(&found, delivery_json))
 }

@@ -14,12 +14,14 @@ pub struct Problem {
     pub detail: String,
     /// Seconds after which it is worth asking again.
     pub retry_after_s: Option<u64>,
+    /// How to show that one may (`WWW-Authenticate`), where that was missing.
+    pub authenticate: Option<&'static str>,
 }
 
 impl Problem {
     /// A problem of `status`.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_after_s: None }
+        Self { status, detail: detail.into(), retry_after_s: None, authenticate: None }
     }
 
     /// The body, header or URL cannot be understood.
@@ -27,9 +29,9 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Who asks has not shown that they may.
-    pub fn unauthorized(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, detail)
+    /// Who asks has not shown that they may, by a scheme such as `Bearer`.
+    pub fn unauthorized(scheme: &'static str, detail: impl Into<String>) -> Self {
+        Self { authenticate: Some(scheme), ..Self::new(StatusCode::UNAUTHORIZED, detail) }
     }
 
     /// There is no such thing, or not for who asks.
@@ -63,6 +65,9 @@ impl IntoResponse for Problem {
         let mut response = json(self.status, &body);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(scheme) = self.authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
+        }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -41,25 +41,41 @@ pub(super) async fn preflight(
     response
 }
 
-/// `POST /v1/forms/{form_key}`.
+/// `POST /v1/forms/{form_key}`. What is wrong with a form is told to the page it came from as well.
 pub(super) async fn submit(
     State(source): State<Arc<HttpSource>>,
     Path(form_key): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (tenant, settings) = tenant_of_form(&source, &form_key).await?;
-    source.limit("forms", &tenant)?;
     let form = tenant.form(&form_key).cloned().ok_or_else(unknown_form)?;
-    let (head, content) = request.into_parts();
-    let content = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
-    let fields = fields(&head.headers, content.bytes.clone()).await?;
-    let accepted = write(&source, &head.headers, (&tenant, &settings), &form, fields).await?;
-    let mut response = json(StatusCode::OK, &accepted);
-    if let Some(origin) = allowed_origin(&form, &head.headers) {
+    let allowed = allowed_origin(&form, request.headers());
+    if let (None, Some(origin)) = (&allowed, request.headers().get(header::ORIGIN)) {
+        let origin: String = String::from_utf8_lossy(origin.as_bytes()).chars().take(100).collect();
+        let why = format!("this form is not taken from pages of {origin:?}: add it with --form-origin");
+        return Err(Problem::new(StatusCode::FORBIDDEN, why));
+    }
+    let accepted = take(&source, (&tenant, &settings), &form, request).await;
+    let mut response =
+        accepted.map_or_else(Problem::into_response, |accepted| json(StatusCode::OK, &accepted));
+    if let Some(origin) = allowed {
         response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));
     }
     Ok(response)
+}
+
+async fn take(
+    source: &HttpSource,
+    (tenant, settings): (&Tenant, &Settings),
+    form: &Form,
+    request: Request<Body>,
+) -> Result<Accepted, Problem> {
+    source.limit("forms", tenant)?;
+    let (head, content) = request.into_parts();
+    let content = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
+    let fields = fields(&head.headers, content.bytes.clone()).await?;
+    write(source, &head.headers, (tenant, settings), form, fields).await
 }
 
 fn unknown_form() -> Problem {

@@ -31,6 +31,7 @@ pub use signature::SigningKey;
 
 use self::keyring::KeyRings;
 use self::rate::Rates;
+use crate::contract::BoxFuture;
 use crate::contract::blob::Blob;
 use crate::contract::clock::Clock;
 use crate::contract::secrets::Secrets;
@@ -59,6 +60,7 @@ pub struct HttpSourceParts {
 /// The sources' state, shared by all requests.
 pub(crate) struct HttpSource {
     parts: HttpSourceParts,
+    stopping: Stopping,
     keys: KeyRings,
     slots: Semaphore,
     rates: Rates,
@@ -68,9 +70,18 @@ pub(crate) struct HttpSource {
     refused: metrics::Counter,
 }
 
-/// The routes of all HTTP sources.
+/// Makes a future that resolves when the server begins to stop: who only waits ends then.
+pub type Stopping = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The routes of all HTTP sources, on a server that never stops.
 pub fn routes(parts: HttpSourceParts) -> Router {
+    routes_until(parts, Arc::new(|| Box::pin(std::future::pending())))
+}
+
+/// The routes of all HTTP sources.
+pub fn routes_until(parts: HttpSourceParts, stopping: Stopping) -> Router {
     let source = Arc::new(HttpSource {
+        stopping,
         keys: KeyRings::new(Arc::clone(&parts.secrets)),
         slots: Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
         rates: Rates::default(),
@@ -146,6 +157,7 @@ pub(crate) fn authorised(
 ) -> Result<Arc<Tenant>, Problem> {
     let denied = || {
         Problem::unauthorized(
+            "Bearer",
             "the bearer token is missing or not one of this tenant: send `Authorization: Bearer TOKEN`",
         )
     };

@@ -102,9 +102,13 @@ async fn look<T: Send + 'static>(
 async fn wait(source: &HttpSource, tenant: &Tenant, id: EventId) -> Response {
     let deadline = tokio::time::Instant::now() + source.parts.process_timeout;
     let mut pause = LOOK_FIRST;
+    let mut stopping = (source.stopping)();
     if let Some(records) = source.parts.records.clone() {
         while tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(pause.min(deadline - tokio::time::Instant::now())).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause.min(deadline - tokio::time::Instant::now())) => {}
+                () = &mut stopping => break, // The next process will have the result.
+            }
             pause = (pause * 2).min(LOOK_MAX);
             let (records, tenant) = (Arc::clone(&records), tenant.tenant.clone());
             // A store that does not answer now may answer at the next look.

@@ -22,6 +22,9 @@ use crate::http_server::{Problem, json};
 /// CallRail's header.
 static SIGNATURE: HeaderName = HeaderName::from_static("signature");
 
+/// How a webhook shows whose it is; no registered scheme, but RFC 9110 wants a 401 to name one.
+const SCHEME: &str = "Signature";
+
 /// `POST /v1/callrail/webhook`: kind from the shape, tenant from the company in the body.
 pub(super) async fn any_kind(
     State(source): State<Arc<HttpSource>>,
@@ -127,11 +130,12 @@ fn check(
     // One answer for an unknown company and a wrong signature: nobody learns which companies there are.
     let refused = || {
         Problem::unauthorized(
+            SCHEME,
             "the Signature header is missing, or not the base64 HMAC-SHA1 of this body under the signing key of a known company",
         )
     };
     let another =
-        || Problem::unauthorized("the body names a company that does not belong to this source key");
+        || Problem::unauthorized(SCHEME, "the body names a company that does not belong to this source key");
     let company = peek.and_then(|peek| ring.company(peek.company_ids()));
     let signer = match (owner, company) {
         (Some(owner), Some(named)) if *owner != named.tenant.tenant => return Err(another()),

@@ -24,10 +24,17 @@ pub(super) struct DlqArgs {
 #[derive(Subcommand)]
 enum DlqCommand {
     /// List dead letters, newest first.
+    #[command(after_help = "Example:\n  leadline dlq list --tenant summit --data ./data")]
     List(ListArgs),
-    /// Show one, with its input.
+    /// Show one, with its input, as JSON.
+    #[command(
+        after_help = "Example:\n  leadline dlq show 6f1c3f0a-8f7e-8a53-9a0c-7f4a1b2c3d4e --data ./data"
+    )]
     Show(OneArgs),
     /// Feed one's input once more.
+    #[command(
+        after_help = "Example:\n  leadline dlq replay 6f1c3f0a-8f7e-8a53-9a0c-7f4a1b2c3d4e --data ./data"
+    )]
     Replay(OneArgs),
 }
 

@@ -10,11 +10,11 @@ mod shape;
 mod state;
 mod tenant;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use leadline::config::{self, Config};
+use leadline::config::{self, Config, FILE_DEFAULT, Mistake};
 
 use self::output::Output;
 
@@ -75,7 +75,7 @@ enum Command {
 /// Where the configuration comes from.
 #[derive(Args, Clone)]
 struct Source {
-    /// The configuration file.
+    /// The configuration file [default: leadline.toml, where there is one].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data folder [default: ./data].
@@ -85,6 +85,9 @@ struct Source {
 
 #[derive(Args)]
 struct CheckArgs {
+    /// Print the mistakes as JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     source: Source,
 }
@@ -99,17 +102,45 @@ impl From<anyhow::Error> for Failure {
 }
 
 impl Source {
-    /// The configuration; all of its mistakes at once when there are any.
-    fn read(&self) -> Result<Config, Failure> {
-        let (mut config, mistakes) = config::read(self.config.as_deref(), |name| std::env::var(name).ok());
+    /// The configuration and all of its mistakes.
+    fn look(&self) -> (Config, Vec<Mistake>) {
+        let usual = Path::new(FILE_DEFAULT);
+        let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
+        let (mut config, mistakes) = config::read(file, |name| std::env::var(name).ok());
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
-        if mistakes.is_empty() {
-            return Ok(config);
-        }
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Err(Failure(lines.join("\n"), 2))
+        (config, mistakes)
+    }
+
+    /// The configuration; all of its mistakes at once when there are any.
+    fn read(&self) -> Result<Config, Failure> {
+        let (config, mistakes) = self.look();
+        refuse(&mistakes)?;
+        Ok(config)
+    }
+}
+
+fn refuse(mistakes: &[Mistake]) -> Result<(), Failure> {
+    if mistakes.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    Err(Failure(lines.join("\n"), 2))
+}
+
+/// `leadline check`.
+fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
+    let (_, mistakes) = args.source.look();
+    if !args.json {
+        refuse(&mistakes)?;
+        output.line("the configuration is right");
+        return Ok(());
+    }
+    output.json(&mistakes);
+    match mistakes.len() {
+        0 => Ok(()),
+        count => Err(Failure(format!("{count} mistakes in the configuration"), 2)),
     }
 }
 
@@ -121,7 +152,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tenant(args) => tenant::run(&args, &output),
         Command::Send(args) => send::run(&args, &output),
         Command::Score(args) => score::run(&args),
-        Command::Check(args) => args.source.read().map(|_| output.line("the configuration is right")),
+        Command::Check(args) => check(&args, &output),
         Command::Topology(args) => shape::topology(&args, &output),
         Command::Plan(args) => shape::plan(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),

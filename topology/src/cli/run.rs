@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use clap::Args;
-use leadline::config::{Config, Role};
+use leadline::config::{Config, Role, take_flag};
 use leadline::demo;
 use leadline::run::{RunOptions, run as run_instance};
 use leadline_schemas::Topic;
@@ -19,10 +19,10 @@ use super::{Failure, Source};
 pub(super) struct RunArgs {
     #[command(flatten)]
     source: Source,
-    /// Where to listen: ADDR:PORT, or fd:3 for a socket that systemd hands in.
+    /// Where to listen: ADDR:PORT, or fd:3 for a socket that systemd hands in [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// Which parts to run.
+    /// Which parts to run [default: all].
     #[arg(long, value_enum)]
     role: Option<Role>,
     /// Add two sample tenants, send real signed webhooks and print leads as they are scored.
@@ -33,7 +33,7 @@ pub(super) struct RunArgs {
 pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
     let mut config = args.source.read()?;
     if let Some(listen) = &args.listen {
-        config.listen.clone_from(listen);
+        take_flag(&mut config, "listen", listen).map_err(|mistake| Failure(mistake.to_string(), 2))?;
     }
     config.role = args.role.unwrap_or(config.role);
     if args.demo && args.source.config.is_none() && std::env::var_os("LOG_LEVEL").is_none() {

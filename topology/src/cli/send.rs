@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use leadline_connectors::http_client::Client;
 use ring::hmac;
+use serde_json::{Value, json};
 
 use super::Failure;
 use super::output::Output;
@@ -18,15 +19,18 @@ pub(super) struct SendArgs {
     /// Files of one JSON body each, or .jsonl of one body a line.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The instance.
+    /// The instance, such as http://127.0.0.1:8080.
     #[arg(long)]
     url: String,
     /// What bodies are signed with.
-    #[arg(long)]
+    #[arg(long, value_name = "KEY")]
     signing_key: String,
     /// The event kind of the path (post_call, ...); told from the shape when left out.
-    #[arg(long)]
+    #[arg(long, value_name = "KIND")]
     event: Option<String>,
+    /// Print one JSON object a body: its name, the status (0 = no answer) and the answer.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &SendArgs, output: &Output) -> Result<(), Failure> {
@@ -37,8 +41,11 @@ pub(super) fn run(args: &SendArgs, output: &Output) -> Result<(), Failure> {
     let address = format!("{}/v1/callrail/webhook{path}", args.url.trim_end_matches('/'));
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, args.signing_key.as_bytes());
     let client = Client::new().map_err(anyhow::Error::from)?;
-    let progress =
-        if bodies.len() > 20 { ProgressBar::new(bodies.len() as u64) } else { ProgressBar::hidden() };
+    let progress = if bodies.len() > 20 && !args.json {
+        ProgressBar::new(bodies.len() as u64)
+    } else {
+        ProgressBar::hidden()
+    };
     let mut refused = 0;
     for (name, body) in &bodies {
         let signature = base64::engine::general_purpose::STANDARD.encode(hmac::sign(&key, body));
@@ -49,27 +56,25 @@ pub(super) fn run(args: &SendArgs, output: &Output) -> Result<(), Failure> {
             Duration::from_secs(30),
         ));
         progress.inc(1);
-        match answer {
-            Ok((status, text)) if (200..300).contains(&status) => {
-                if progress.is_hidden() {
-                    output.line(&format!("{status}  {name}  {text}"));
-                }
-            }
-            Ok((status, text)) => {
-                refused += 1;
-                output.error(&format!("{name}: {status} {text}"));
-            }
-            Err(error) => {
-                refused += 1;
-                output.error(&format!("{name}: {address} {error}"));
-            }
+        let (status, text) = answer.unwrap_or_else(|error| (0, format!("{address} {error}")));
+        let taken = (200..300).contains(&status);
+        refused += usize::from(!taken);
+        if args.json {
+            let answer: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+            output.line(&json!({ "name": name, "status": status, "answer": answer }).to_string());
+        } else if !taken {
+            output.error(&format!("{name}: {status} {text}"));
+        } else if progress.is_hidden() {
+            output.line(&format!("{status}  {name}  {text}"));
         }
     }
     progress.finish_and_clear();
     if refused > 0 {
         return Err(Failure(format!("{refused} of {} were not accepted", bodies.len()), 1));
     }
-    output.line(&format!("{} accepted", bodies.len()));
+    if !args.json {
+        output.line(&format!("{} accepted", bodies.len()));
+    }
     Ok(())
 }
 

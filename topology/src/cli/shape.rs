@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 use leadline::engine::{Topology, describe};
 use leadline::pipeline;
 use leadline::plan::{self, Change};
+use serde_json::{Value, json};
 
 use super::output::Output;
 use super::{Failure, Source};
@@ -20,6 +21,7 @@ enum Format {
     Text,
     Mermaid,
     Dot,
+    Json,
 }
 
 #[derive(Args)]
@@ -48,6 +50,7 @@ pub(super) fn topology(args: &TopologyArgs, output: &Output) -> Result<(), Failu
             edges.iter().for_each(|(from, to)| output.line(&format!("  {from} -> {to};")));
             output.line("}");
         }
+        Format::Json => output.json(&json(&topology, &edges)),
     }
     Ok(())
 }
@@ -65,6 +68,16 @@ fn text(topology: &Topology, edges: &[(&str, &str)], output: &Output) {
                 .line(&format!("      table {:<12} {} v{}, {kept}", table.name, table.record, table.version));
         }
     }
+}
+
+fn json(topology: &Topology, edges: &[(&str, &str)]) -> Value {
+    let nodes = topology.nodes.iter().map(|node| {
+        let tables = node.tables.iter().map(|table| {
+            json!({ "table": table.name, "record": table.record, "version": table.version, "ttl_ms": table.ttl_ms })
+        });
+        json!({ "number": node.id.number, "operator": node.id.name, "tables": tables.collect::<Vec<_>>() })
+    });
+    json!({ "operators": nodes.collect::<Vec<_>>(), "edges": edges })
 }
 
 pub(super) fn plan(args: &PlanArgs, output: &Output) -> Result<(), Failure> {

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use toml::Value;
+use tracing_subscriber::EnvFilter;
 
 use super::{Config, Role};
 
 /// One mistake, in words that name its place and its remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
     /// The file or `environment`.
     pub place: String,
@@ -30,9 +31,14 @@ pub const KEYS: &[Key] = &[
         Ok(())
     }),
     Key::new("listen", None, |config, text| {
-        let is_fd = text.strip_prefix("fd:").is_some_and(|fd| fd.parse::<u8>().is_ok());
-        if !is_fd && text.parse::<std::net::SocketAddr>().is_err() {
-            return Err(format!("{text:?} is no address: use one such as 127.0.0.1:8080, or fd:3"));
+        let is_fd = text.strip_prefix("fd:").is_some_and(|fd| fd.parse::<u8>().is_ok_and(|fd| fd >= 3));
+        let is_named = text.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '/', ' ']) && host != "fd" && port.parse::<u16>().is_ok()
+        });
+        if !is_fd && !is_named && text.parse::<std::net::SocketAddr>().is_err() {
+            return Err(format!(
+                "{text:?} is no address: use one such as 127.0.0.1:8080, localhost:8080 or fd:3"
+            ));
         }
         config.listen = text.to_owned();
         Ok(())
@@ -56,12 +62,14 @@ pub const KEYS: &[Key] = &[
         Ok(())
     }),
     Key::new("log.level", Some("LOG_LEVEL"), |config, text| {
-        let level = text.to_ascii_lowercase();
-        let known = ["error", "warn", "warning", "info", "debug", "trace"];
-        if !known.contains(&level.as_str()) && !level.contains('=') {
+        let level = text.to_ascii_lowercase().replace("warning", "warn");
+        let known = ["error", "warn", "info", "debug", "trace", "off"];
+        // A word alone is a level; with = or , it is a filter, such as leadline=debug,info.
+        let is_filter = level.contains(['=', ',']) && EnvFilter::try_new(&level).is_ok();
+        if !known.contains(&level.as_str()) && !is_filter {
             return Err(format!("{text:?} is no level: use error, warn, info, debug or trace"));
         }
-        config.log_level = if level == "warning" { "warn".to_owned() } else { level };
+        config.log_level = level;
         Ok(())
     }),
     Key::new("log.format", None, |config, text| {
@@ -166,6 +174,13 @@ fn name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Takes a flag of the command line like the key of this name.
+pub fn take_flag(config: &mut Config, flag: &str, text: &str) -> Result<(), Mistake> {
+    let Some(key) = KEYS.iter().find(|key| key.name == flag) else { return Ok(()) };
+    let place = "command line".to_owned();
+    (key.take)(config, text).map_err(|what| Mistake { place, key: format!("--{flag}"), what })
+}
+
 /// The configuration of a file (where one is given) and the environment, with every mistake in them.
 pub fn read(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> (Config, Vec<Mistake>) {
     let (mut config, mut mistakes) = (Config::default(), Vec::new());
@@ -173,9 +188,9 @@ pub fn read(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> (
         read_file(path, &mut config, &mut mistakes);
     }
     for key in KEYS {
-        let Some((variable_name, text)) = key.variable.and_then(|name| Some((name, variable(name)?))) else {
-            continue;
-        };
+        // Empty is not set: that is how a unit or a compose file leaves a variable out.
+        let set = |name| Some((name, variable(name).filter(|text| !text.is_empty())?));
+        let Some((variable_name, text)) = key.variable.and_then(set) else { continue };
         if let Err(what) = (key.take)(&mut config, &text) {
             mistakes.push(Mistake { place: "environment".to_owned(), key: variable_name.to_owned(), what });
         }
@@ -213,7 +228,11 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
     flatten("", &table, &mut found);
     for (name, value) in found {
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            let what = format!("is not known; did you mean {:?}?", nearest(&name));
+            let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
+            let what = match is_section {
+                true => format!("is a section: write [{name}], and its keys below it"),
+                false => format!("is not known; did you mean {:?}?", nearest(&name)),
+            };
             mistakes.push(Mistake { place: place.clone(), key: name, what });
             continue;
         };

@@ -6,7 +6,10 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use file::{KEYS, Mistake, read};
+pub use file::{KEYS, Mistake, read, take_flag};
+
+/// The file that is read when none is named, if it is there.
+pub const FILE_DEFAULT: &str = "leadline.toml";
 
 /// Which parts of leadline a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -44,3 +44,33 @@ fn the_example_names_every_key_and_is_right() {
         assert!(key.variable.is_none_or(|variable| text.contains(variable)), "{:?} is missing", key.variable);
     }
 }
+
+#[test]
+fn empty_variables_are_not_set_and_addresses_may_be_named() {
+    let (config, mistakes) = read(None, |_| Some(String::new()));
+    assert_eq!((config, mistakes), (Config::default(), Vec::new()));
+    let mut config = Config::default();
+    for good in ["localhost:8080", "[::1]:80", "0.0.0.0:0", "fd:3"] {
+        assert_eq!(take_flag(&mut config, "listen", good), Ok(()), "{good}");
+    }
+    for bad in ["localhost", "localhost:x", ":80", "http://x:80", "fd:1", "fd:x", "127.0.0.1:99999"] {
+        let mistake = take_flag(&mut config, "listen", bad).unwrap_err().to_string();
+        assert!(mistake.starts_with("command line: --listen: ") && mistake.contains(bad), "{mistake}");
+    }
+}
+
+#[test]
+fn a_filter_of_logs_is_checked_and_a_section_is_told_from_a_key() {
+    let level = |text: &str| {
+        let (config, mistakes) = read(None, |name| (name == "LOG_LEVEL").then(|| text.to_owned()));
+        (config.log_level, mistakes.len())
+    };
+    assert_eq!(level("WARNING"), ("warn".to_owned(), 0));
+    assert_eq!(level("leadline=debug,info").1, 0);
+    assert_eq!((level("loud").1, level("leadline=loud").1), (1, 1));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    std::fs::write(&path, "log = 3\n").unwrap();
+    let (_, mistakes) = read(Some(&path), |_| None);
+    assert!(mistakes[0].what.contains("[log]"), "{mistakes:?}");
+}
