@@ -47,9 +47,9 @@ impl Appends {
         if let Some(full) = self.join(Append { topic: Topic::Inbound, partition, value }, answer) {
             tokio::spawn(write(Arc::clone(&self.log), full));
         }
-        answered
-            .await
-            .unwrap_or_else(|_| Err(AppendError::Failed("the log was stopped before it answered".to_owned())))
+        answered.await.unwrap_or_else(|_| {
+            Err(AppendError::Failed("the log was stopped before it answered".to_owned()))
+        })
     }
 
     /// Joins the next batch; the first of it starts the task that writes it. Answers the batch before, if this record
@@ -123,8 +123,7 @@ mod tests {
             self.appends.fetch_add(1, Ordering::SeqCst);
             let bytes = records.iter().map(|record| record.value.len()).sum();
             self.largest.fetch_max(bytes, Ordering::SeqCst);
-            if self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
-            {
+            if self.busy.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
                 return Box::pin(async { Err(AppendError::Busy { queue_bytes_max: 1 }) });
             }
             let mut kept = self.records.lock().unwrap();
