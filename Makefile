@@ -7,7 +7,7 @@ LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1000
 SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup run run-webhook run-api dev-db test test-integration sim soak lint fmt bench load-test
+.PHONY: help setup run run-webhook run-api dev-db test test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -35,6 +35,7 @@ lint: setup ## Format check and clippy, warnings are errors
 test: lint ## Everything that CI runs
 	@$(CARGO) build --locked --bin leadline
 	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked
+	@$(MAKE) --no-print-directory fuzz-ci
 
 sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
 	@SIM_SEEDS=$(SEEDS) $(CARGO) test --locked -p leadline-tests --test sim
@@ -45,6 +46,15 @@ soak: setup ## Run new seeds of the simulator for SECONDS_OF_SOAK
 test-integration: setup ## Only the whole-system tests, on the real binary
 	@$(CARGO) build --locked --bin leadline
 	@$(CARGO) test --locked -p leadline-tests
+
+fuzz: setup ## Fuzz every target, ten minutes in all: libFuzzer where a nightly toolchain has cargo-fuzz
+	@SECONDS_EACH=200 CARGO=$(CARGO) tests/fuzz/run.sh
+
+fuzz-ci: setup ## Fuzz every target for 30 s with the runner that needs no nightly: a part of test
+	@RUNNER=built-in SECONDS_EACH=30 CARGO=$(CARGO) tests/fuzz/run.sh
+
+coverage: setup ## Lines of schemas, operators and engine that tests run; fails below 90%
+	@CARGO=$(CARGO) tests/coverage.sh
 
 fmt: setup ## Format the code
 	@$(CARGO) fmt --all

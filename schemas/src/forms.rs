@@ -19,7 +19,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::event::{Attribution, FormEvent};
+use crate::json_size::{JSON_VALUES_MAX, json_values};
 use crate::phone;
+
+/// Fields of a form at most; the longest questionnaires have a hundred.
+pub const FIELDS_MAX: usize = 500;
 
 /// Why a body is not a form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +40,9 @@ pub enum FormError {
         /// What was wrong, and where.
         why: String,
     },
+    /// More fields than any form has; a body of a few MiB would take hundreds as it is taken apart.
+    #[error("the form has more than {FIELDS_MAX} fields or values")]
+    TooMany,
     /// No field has a value.
     #[error("the form has no field with a value")]
     Empty,
@@ -58,14 +65,24 @@ pub fn pairs(content_type: &str, body: &[u8]) -> Result<Vec<(String, String)>, F
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media_type.as_str() {
         "application/json" => {
+            if json_values(body) > JSON_VALUES_MAX {
+                return Err(FormError::TooMany);
+            }
             let fields: BTreeMap<String, Value> =
                 serde_json::from_slice(body).map_err(|why| malformed(why.to_string()))?;
+            if fields.len() > FIELDS_MAX {
+                return Err(FormError::TooMany);
+            }
             Ok(fields.into_iter().map(|(name, value)| (name, value_text(value))).collect())
         }
         "application/x-www-form-urlencoded" => {
+            if body.split(|byte| *byte == b'&').count() > FIELDS_MAX {
+                return Err(FormError::TooMany);
+            }
             serde_urlencoded::from_bytes(body).map_err(|why| malformed(why.to_string()))
         }
-        _ => Err(FormError::MediaType { media_type }),
+        // Cut: it goes into an answer, and may be anything.
+        _ => Err(FormError::MediaType { media_type: media_type.chars().take(80).collect() }),
     }
 }
 

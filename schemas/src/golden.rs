@@ -24,7 +24,7 @@ impl Golden {
     /// Compares `found` with the file at `path`, or writes it there.
     pub fn compare(&mut self, path: &Path, found: &Value) {
         self.compared += 1;
-        if std::env::var(REWRITE.0).is_ok_and(|value| value == REWRITE.1) {
+        if rewrites() {
             let text = format!("{found:#}\n");
             std::fs::write(path, text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
             return;
@@ -52,6 +52,11 @@ impl Golden {
             self.different.join("\n  ")
         );
     }
+}
+
+/// Whether files are written and not compared.
+pub fn rewrites() -> bool {
+    std::env::var(REWRITE.0).is_ok_and(|value| value == REWRITE.1)
 }
 
 /// `path: wanted ..., found ...` of each leaf that differs.

@@ -21,6 +21,7 @@ pub mod golden;
 mod golden_tests;
 pub mod ids;
 pub mod inbound;
+mod json_size;
 pub mod lead;
 pub mod partitioning;
 pub mod phone;

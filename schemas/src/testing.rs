@@ -19,10 +19,14 @@ pub(crate) fn newest_schema<R: AvroRecord>() -> Schema {
 
 /// Any value of the newest schema of `R` that its newtypes allow.
 pub(crate) fn any_value<R: AvroRecord>() -> BoxedStrategy<Value> {
-    let schema = newest_schema::<R>();
+    any_value_of(&newest_schema::<R>())
+}
+
+/// Any value of a schema of ours that the newtypes allow.
+pub(crate) fn any_value_of(schema: &Schema) -> BoxedStrategy<Value> {
     let mut names = HashMap::new();
-    collect_names(&schema, &mut names);
-    value_of(&schema, "", &names)
+    collect_names(schema, &mut names);
+    value_of(schema, "", &names)
 }
 
 /// A datum as apache-avro writes it.

@@ -7,7 +7,10 @@
 pub mod blob;
 pub mod disk;
 pub mod log;
+pub mod other_side;
+pub mod provider;
 pub mod secrets;
+pub mod sink;
 pub mod state;
 pub mod store;
 

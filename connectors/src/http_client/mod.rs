@@ -64,11 +64,12 @@ impl Client {
             .body(body);
         let response = request.send().await.map_err(|error| not_sent(&error))?;
         let status = response.status().as_u16();
-        Ok((status, String::from_utf8_lossy(&bounded(response).await?).into_owned()))
+        let text = bounded(response).await?.unwrap_or_default();
+        Ok((status, String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Posts JSON; the answer's body on 2xx.
-    pub(crate) async fn post(&self, call: Call<'_>) -> Result<Vec<u8>, CallError> {
+    /// Posts JSON; the answer's body on 2xx, or nothing in place of one that is too large to be read.
+    pub(crate) async fn post(&self, call: Call<'_>) -> Result<Option<Vec<u8>>, CallError> {
         let mut request = self
             .0
             .post(call.url)
@@ -81,13 +82,11 @@ impl Client {
         }
         let response = request.send().await.map_err(|error| not_sent(&error))?;
         let status = response.status();
-        let after = retry_after(response.headers());
-        let body = bounded(response).await?;
         if status.is_success() {
-            return Ok(body);
+            return bounded(response).await;
         }
-        let quote: String = String::from_utf8_lossy(&body).chars().take(QUOTE_CHARS_MAX).collect();
-        let why = format!("answered {status}: {quote}");
+        let after = retry_after(response.headers());
+        let why = format!("answered {status}: {}", quote(response).await);
         let again = status.is_server_error()
             || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY]
                 .contains(&status);
@@ -117,19 +116,34 @@ fn root(error: &dyn std::error::Error) -> String {
     inner.to_string()
 }
 
-async fn bounded(response: reqwest::Response) -> Result<Vec<u8>, CallError> {
+/// The body; nothing when it is larger than is read.
+async fn bounded(response: reqwest::Response) -> Result<Option<Vec<u8>>, CallError> {
     let mut body = Vec::new();
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| not_sent(&error))?;
         if body.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(CallError::Reject {
-                why: format!("the answer is larger than {ANSWER_BYTES_MAX} bytes"),
-            });
+            return Ok(None);
         }
         body.extend_from_slice(&piece);
     }
-    Ok(body)
+    Ok(Some(body))
+}
+
+/// The beginning of an error's body, as one line: the status counts, whatever comes of the rest.
+async fn quote(response: reqwest::Response) -> String {
+    let mut body = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(Ok(piece)) = pieces.next().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= 4 * QUOTE_CHARS_MAX {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&body);
+    let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    words.join(" ").chars().take(QUOTE_CHARS_MAX).collect()
 }
 
 /// Retry-After in seconds; a date is rare and read as absent.

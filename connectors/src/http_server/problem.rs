@@ -5,6 +5,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+/// How much is said of what was wrong: details quote what a client has sent, and that may be long.
+const DETAIL_CHARS_MAX: usize = 500;
+
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -21,7 +24,12 @@ pub struct Problem {
 impl Problem {
     /// A problem of `status`.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), retry_after_s: None, authenticate: None }
+        let mut detail = detail.into();
+        if let Some((cut, _)) = detail.char_indices().nth(DETAIL_CHARS_MAX) {
+            detail.truncate(cut);
+            detail.push_str("...");
+        }
+        Self { status, detail, retry_after_s: None, authenticate: None }
     }
 
     /// The body, header or URL cannot be understood.

@@ -41,7 +41,9 @@ impl Provider for HttpProvider {
                 headers: &[],
                 deadline,
             };
-            let body = self.client.post(call).await?;
+            let body = self.client.post(call).await?.ok_or_else(|| CallError::Reject {
+                why: format!("{} answered more than can be read", self.name),
+            })?;
             if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
                 return Err(CallError::Reject {
                     why: format!("{} answered something that is not JSON", self.name),
@@ -49,5 +51,26 @@ impl Provider for HttpProvider {
             }
             Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::HttpProvider;
+    use crate::conformance::provider::{ProviderUnderTest, suite};
+    use crate::http_client::Client;
+
+    #[tokio::test]
+    async fn it_passes_the_suite() {
+        let client = Client::new().unwrap();
+        suite(&|url| ProviderUnderTest {
+            provider: Arc::new(HttpProvider::new("model", url, client.clone())),
+            kind: "score",
+            payload: r#"{"id":"CAL1","transcript":[]}"#,
+            good: r#"{"score":71,"band":"warm"}"#,
+        })
+        .await;
     }
 }

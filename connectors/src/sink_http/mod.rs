@@ -18,6 +18,9 @@ use crate::contract::secrets::Secrets;
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use crate::http_client::{Call, Client};
 
+/// The longest id of the other side that is kept: it is stored, and sent again, with each delivery.
+const REMOTE_ID_BYTES_MAX: usize = 256;
+
 /// Delivers to any HTTP address.
 pub struct HttpSink {
     client: Client,
@@ -82,10 +85,71 @@ impl Sink for HttpSink {
                 headers: &headers,
                 deadline,
             };
-            let body = self.client.post(call).await?;
+            // What says 2xx has it, whatever else it says.
+            let body = self.client.post(call).await?.unwrap_or_default();
             let id = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.id);
             let remote_id = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+            let remote_id = remote_id.filter(|id| id.len() <= REMOTE_ID_BYTES_MAX);
             Ok(SinkAnswer { remote_id })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use leadline_schemas::TenantId;
+    use leadline_schemas::settings::Sealed;
+
+    use super::{HttpSink, integration_secret_context};
+    use crate::clock_system::SystemClock;
+    use crate::conformance::other_side::{Behaviour, OtherSide, SECRET};
+    use crate::conformance::sink::{SinkUnderTest, suite};
+    use crate::contract::secrets::{SecretError, Secrets};
+    use crate::http_client::Client;
+
+    /// Opens what is sealed for the integration of the suite, and nothing else.
+    struct OneSecret;
+
+    impl Secrets for OneSecret {
+        fn seal(&self, _: &str, _: &[u8]) -> Result<Sealed, SecretError> {
+            Ok(Sealed("sealed".to_owned()))
+        }
+        fn open(&self, context: &str, sealed: &Sealed) -> Result<Vec<u8>, SecretError> {
+            assert_eq!(context, integration_secret_context(&TenantId::new("summit").unwrap(), "crm"));
+            assert_eq!(sealed.0, "sealed");
+            Ok(SECRET.as_bytes().to_vec())
+        }
+    }
+
+    fn sink(secret: Option<&str>) -> SinkUnderTest {
+        let sink = HttpSink::new(Client::new().unwrap(), Arc::new(OneSecret), Arc::new(SystemClock));
+        let secret = secret.map(|text| Sealed(text.to_owned()));
+        SinkUnderTest { sink: Arc::new(sink), secret, good: r##"{"id":#}"## }
+    }
+
+    #[tokio::test]
+    async fn it_passes_the_suite_with_and_without_a_secret() {
+        suite(&sink(None)).await;
+        suite(&sink(Some("sealed"))).await;
+    }
+
+    #[tokio::test]
+    async fn a_signature_is_the_hmac_of_time_and_body() {
+        let other = OtherSide::start().await;
+        other.next(Behaviour::Answer(200, "", Vec::new()));
+        let test = sink(Some("sealed"));
+        let request = test.request(&other.url(), 1);
+        test.sink.deliver(request, Duration::from_secs(20)).await.unwrap();
+        let seen = other.seen().remove(0);
+        let signature = seen.header("leadline-signature").unwrap();
+        let (at, hex) = signature.strip_prefix("t=").unwrap().split_once(",v1=").unwrap();
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
+        let signed = [format!("{at}.").as_bytes(), &seen.body].concat();
+        let wanted: String =
+            ring::hmac::sign(&key, &signed).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, wanted);
     }
 }

@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use leadline_schemas::EventId;
-use leadline_schemas::forms::{self, FormError};
+use leadline_schemas::forms::{self, FIELDS_MAX, FormError};
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::settings::{Form, Settings, Tenant};
 
 use super::HttpSource;
 use super::accept::{Accepted, Judged};
-use super::limits::{BODY_BYTES_MAX, FORM_FIELDS_MAX};
+use super::limits::BODY_BYTES_MAX;
 use crate::http_server::{Problem, json};
 
 /// `OPTIONS /v1/forms/{form_key}`: may a page of this origin send the form?
@@ -142,8 +142,8 @@ async fn multipart(content: Bytes, boundary: String) -> Result<Vec<(String, Stri
     let mut parts = multer::Multipart::new(stream, boundary);
     let mut fields = Vec::new();
     while let Some(part) = parts.next_field().await.map_err(malformed)? {
-        if fields.len() >= FORM_FIELDS_MAX {
-            return Err(Problem::bad_request(format!("the form has more than {FORM_FIELDS_MAX} fields")));
+        if fields.len() >= FIELDS_MAX {
+            return Err(refused(&FormError::TooMany));
         }
         // Files say nothing about a lead; their names do, and forms without a reply to them would be lost.
         let name = part.name().unwrap_or_default().to_owned();
@@ -160,7 +160,7 @@ async fn multipart(content: Bytes, boundary: String) -> Result<Vec<(String, Stri
 fn refused(error: &FormError) -> Problem {
     let status = match error {
         FormError::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        FormError::Malformed { .. } | FormError::Empty => StatusCode::BAD_REQUEST,
+        FormError::Malformed { .. } | FormError::TooMany | FormError::Empty => StatusCode::BAD_REQUEST,
     };
     Problem::new(status, error.to_string())
 }

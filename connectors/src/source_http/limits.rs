@@ -18,8 +18,6 @@ pub const RETRY_AFTER_S: u64 = 2;
 pub const BAD_SIGNATURES_PER_S: f64 = 200.0;
 /// Buckets of rates kept in memory; the least used go first.
 pub const RATE_KEYS_MAX: usize = 10_000;
-/// Fields of a multipart form.
-pub const FORM_FIELDS_MAX: usize = 500;
 /// Longest idempotency key or id of a direct event.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Bodies of up to this size need no share of `LARGE_BODIES_BYTES_MAX`; the number of connections bounds them.

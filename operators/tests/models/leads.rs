@@ -58,6 +58,11 @@ fn id_of(step: &Step) -> String {
     format!("C{}-{}", step.caller, step.which)
 }
 
+/// Texts and forms have but one stage.
+fn stage_of(step: &Step) -> CallStage {
+    if step.which < 4 { step.stage } else { CallStage::Completed }
+}
+
 fn at_of(step: &Step) -> Millis {
     NOON.plus(DAYS[step.which] * Millis::DAY)
 }
@@ -220,10 +225,10 @@ impl Model {
         assert_eq!(call.call_id, id_of(step));
         assert_eq!(call.revision, before.map_or(1, |before| before.revision + 1));
         assert_eq!(call.started_at, at_of(step));
-        assert_eq!(call.content, before.map_or(step.content, |before| before.content.max(step.content)));
         let Some(before) = before else { return };
         assert!(call.stage >= before.stage, "a call goes back in its life");
-        let is_older = (step.stage, step.content) < (before.stage, before.content);
+        let is_older = (stage_of(step), step.content) < (before.stage, before.content);
+        assert_eq!(call.content, if is_older { before.content } else { step.content });
         if is_older && before.note.is_some() && step.which < 4 {
             assert_eq!(call.note, before.note, "older content fills gaps and changes nothing");
             assert_eq!(call.missed, before.missed);

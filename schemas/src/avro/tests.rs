@@ -7,11 +7,13 @@ use apache_avro::rabin::Rabin;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::*;
-use crate::testing::{any_value, newest_schema, write};
+use crate::golden::Golden;
+use crate::testing::{any_value, any_value_of, newest_schema, write};
 
 fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     TestRunner::new(Config { cases, ..Config::default() }).run(&strategy, test).unwrap();
@@ -39,6 +41,39 @@ fn round_trips_like_apache_avro<R: AvroRecord + PartialEq + Debug>() {
     });
 }
 
+/// What any older version wrote is read, and means what apache-avro says it means.
+fn every_older_version_is_read_like_apache_avro<R: AvroRecord + PartialEq + Debug>() {
+    let newest = newest_schema::<R>();
+    for (version, json) in (1..newest_version::<R>()).zip(R::VERSIONS) {
+        let schema = Schema::parse_str(json).unwrap();
+        let resolver = GenericDatumReader::builder(&schema).reader_schema(&newest).build().unwrap();
+        check(128, any_value_of(&schema), |value| {
+            let datum = write(&schema, value);
+            let record: R = decode_datum(version, &datum).unwrap();
+            let resolved = write(&newest, resolver.read_value(&mut &datum[..]).unwrap());
+            prop_assert_eq!(&decode_datum::<R>(newest_version::<R>(), &resolved).unwrap(), &record);
+            let header = [&MARKER[..], &fingerprint(R::NAME, version).unwrap().to_le_bytes()].concat();
+            prop_assert_eq!(&decode::<R>(&[header, datum].concat()).unwrap(), &record);
+            Ok(())
+        });
+    }
+}
+
+/// Across one release both ways: the version before can read what this one writes.
+fn the_version_before_reads_what_is_written<R: AvroRecord + PartialEq + Debug>() {
+    let [.., before, _] = R::VERSIONS else { return };
+    let (before, newest) = (Schema::parse_str(before).unwrap(), newest_schema::<R>());
+    let reader = GenericDatumReader::builder(&newest).reader_schema(&before).build().unwrap();
+    check(128, any_value::<R>(), |value| {
+        let read = reader.read_value(&mut &write(&newest, value)[..]);
+        prop_assert!(read.is_ok(), "{:?}", read);
+        // Written again by it, it is a record of today once more.
+        let again = write(&before, read.unwrap());
+        prop_assert!(decode_datum::<R>(newest_version::<R>() - 1, &again).is_ok());
+        Ok(())
+    });
+}
+
 /// Whatever the bytes, there is an answer and no panic; what is cut or has a tail is refused.
 fn damage_is_an_error<R: AvroRecord + PartialEq + Debug>() {
     let schema = newest_schema::<R>();
@@ -62,6 +97,34 @@ fn damage_is_an_error<R: AvroRecord + PartialEq + Debug>() {
     });
 }
 
+/// A record of each version lies in `fixtures/`, as users have it in their logs. It was made when the version was, is
+/// never made again, and reads as the JSON beside it says.
+fn what_every_version_wrote_is_still_read<R: AvroRecord + PartialEq + Debug>() {
+    let mut golden = Golden::default();
+    for (version, json) in (1..).zip(R::VERSIONS) {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(R::NAME);
+        let path = folder.join(format!("v{version}.avro"));
+        if !path.exists() && crate::golden::rewrites() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, specimen(&Schema::parse_str(json).unwrap(), R::NAME, version)).unwrap();
+        }
+        let bytes = std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        assert_eq!(fingerprint_of(&bytes), fingerprint(R::NAME, version), "{}", path.display());
+        let record: R = decode(&bytes).unwrap();
+        golden.compare(&path.with_extension("golden.json"), &serde_json::to_value(&record).unwrap());
+    }
+    golden.finish();
+}
+
+/// A record with something in most of its fields: the longest of some.
+fn specimen(schema: &Schema, name: &str, version: u8) -> Vec<u8> {
+    let mut runner = TestRunner::deterministic();
+    let any = any_value_of(schema);
+    let datums = (0..50).map(|_| write(schema, any.new_tree(&mut runner).unwrap().current()));
+    let longest = datums.max_by_key(Vec::len).unwrap();
+    [&MARKER[..], &fingerprint(name, version).unwrap().to_le_bytes(), &longest].concat()
+}
+
 /// The Rust type has the fields of the schema, in its order: out of order each would cost a buffer.
 fn fields_are_in_order<R: AvroRecord>() {
     let Schema::Record(schema) = newest_schema::<R>() else { unreachable!("every schema is a record") };
@@ -78,6 +141,18 @@ macro_rules! for_every_record {
             #[test]
             fn round_trips_like_apache_avro() {
                 super::round_trips_like_apache_avro::<$record>();
+            }
+            #[test]
+            fn every_older_version_is_read_like_apache_avro() {
+                super::every_older_version_is_read_like_apache_avro::<$record>();
+            }
+            #[test]
+            fn the_version_before_reads_what_is_written() {
+                super::the_version_before_reads_what_is_written::<$record>();
+            }
+            #[test]
+            fn what_every_version_wrote_is_still_read() {
+                super::what_every_version_wrote_is_still_read::<$record>();
             }
             #[test]
             fn damage_is_an_error() {

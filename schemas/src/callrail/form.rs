@@ -7,7 +7,7 @@ use super::fields::{Field, Fields};
 use super::raw::Raw;
 use super::{DecodeError, ids};
 use crate::event::FormEvent;
-use crate::forms::Found;
+use crate::forms::{FIELDS_MAX, Found};
 use crate::inbound::EventKind;
 
 /// The form that a payload tells of.
@@ -45,10 +45,16 @@ pub(super) fn caller(fields: &Fields<'_>) -> Option<String> {
     found.phone.or_else(phone).or(found.email).or_else(email)
 }
 
-/// The fields of the site's form; those without a value are left out.
+/// The fields of the site's form; those without a value are left out. Nothing where there are more than a form has:
+/// they stay in `extra`.
 fn form_data(raw: Raw<'_>) -> Option<BTreeMap<String, String>> {
-    let members = raw.members()?.into_iter();
-    Some(members.filter_map(|(name, value)| Some((name.into_owned(), value_text(value)?))).collect())
+    let members = raw.members().filter(|members| members.len() <= FIELDS_MAX)?;
+    Some(
+        members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.into_owned(), value_text(value)?)))
+            .collect(),
+    )
 }
 
 /// A value as text: several (check boxes) with commas, anything deeper as JSON.

@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 use super::scan;
 use crate::Millis;
 
+/// Words of a list; one that is longer is kept as it came, for each would take some ten times its bytes.
+const WORDS_MAX: usize = 1_000;
+
 /// A JSON value as text, without space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Raw<'a>(pub(super) &'a str);
@@ -94,12 +97,16 @@ impl<'a> Raw<'a> {
     /// Words: an array of strings or of objects with a name, a string with commas, or one object with a name.
     pub(super) fn list(self) -> Option<Vec<String>> {
         match self.0.as_bytes().first()? {
-            b'[' => self.items()?.into_iter().map(Self::named).collect(),
+            b'[' => {
+                let items = self.items().filter(|items| items.len() <= WORDS_MAX)?;
+                items.into_iter().map(Self::named).collect()
+            }
             b'{' => Some(vec![self.named()?]),
             b'"' => {
                 let text = self.string()?;
                 let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-                Some(words.map(str::to_owned).collect())
+                let words: Vec<&str> = words.take(WORDS_MAX + 1).collect();
+                (words.len() <= WORDS_MAX).then(|| words.into_iter().map(str::to_owned).collect())
             }
             _ => None,
         }

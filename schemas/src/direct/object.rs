@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{DirectError, ID_BYTES_MAX};
 use crate::Millis;
+use crate::json_size::{JSON_VALUES_MAX, json_values};
 
 /// What is left of an object; each read takes a member out. `null` is a member that is not there.
 pub(super) struct Object {
@@ -16,6 +17,9 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn parse(body: &[u8]) -> Result<Self, DirectError> {
+        if json_values(body) > JSON_VALUES_MAX {
+            return Err(DirectError::new("body", format!("has more than {JSON_VALUES_MAX} values")));
+        }
         match serde_json::from_slice(body) {
             Ok(Value::Object(members)) => Ok(Self { path: String::new(), members }),
             Ok(other) => {

@@ -37,7 +37,8 @@ pub const KEYS: &[Key] = &[
         });
         if !is_fd && !is_named && text.parse::<std::net::SocketAddr>().is_err() {
             return Err(format!(
-                "{text:?} is no address: use one such as 127.0.0.1:8080, localhost:8080 or fd:3"
+                "{} is no address: use one such as 127.0.0.1:8080, localhost:8080 or fd:3",
+                shown(text)
             ));
         }
         config.listen = text.to_owned();
@@ -49,7 +50,7 @@ pub const KEYS: &[Key] = &[
             "webhook" => Role::Webhook,
             "api" => Role::Api,
             "worker" => Role::Worker,
-            other => return Err(format!("{other:?} is no role: use all, webhook, api or worker")),
+            other => return Err(format!("{} is no role: use all, webhook, api or worker", shown(other))),
         };
         Ok(())
     }),
@@ -67,14 +68,14 @@ pub const KEYS: &[Key] = &[
         // A word alone is a level; with = or , it is a filter, such as leadline=debug,info.
         let is_filter = level.contains(['=', ',']) && EnvFilter::try_new(&level).is_ok();
         if !known.contains(&level.as_str()) && !is_filter {
-            return Err(format!("{text:?} is no level: use error, warn, info, debug or trace"));
+            return Err(format!("{} is no level: use error, warn, info, debug or trace", shown(text)));
         }
         config.log_level = level;
         Ok(())
     }),
     Key::new("log.format", None, |config, text| {
         if !["text", "json"].contains(&text) {
-            return Err(format!("{text:?} is no format: use text or json"));
+            return Err(format!("{} is no format: use text or json", shown(text)));
         }
         config.log_format = text.to_owned();
         Ok(())
@@ -105,7 +106,7 @@ pub const KEYS: &[Key] = &[
     }),
     Key::new("ai.endpoint", Some("AI_MODEL_ENDPOINT"), |config, text| {
         if !text.starts_with("http://") && !text.starts_with("https://") {
-            return Err(format!("{text:?} is no address: it must begin with http:// or https://"));
+            return Err(format!("{} is no address: it must begin with http:// or https://", shown(text)));
         }
         config.ai_model_endpoint = Some(text.to_owned());
         Ok(())
@@ -155,6 +156,15 @@ impl Key {
     }
 }
 
+/// How much of a wrong value or name is shown.
+const SHOWN_CHARS_MAX: usize = 80;
+
+/// A value in a message: enough of it to be found again.
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
+}
+
 fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,
@@ -162,7 +172,7 @@ fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
 ) -> Result<N, String> {
     match text.trim().parse::<N>() {
         Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(format!("{text:?} is not a whole number between {least} and {most}")),
+        _ => Err(format!("{} is not a whole number between {least} and {most}", shown(text))),
     }
 }
 
@@ -219,7 +229,10 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
     let table: toml::Table = match text.parse() {
         Ok(table) => table,
         Err(error) => {
-            let what = format!("is no TOML: {}", error.to_string().trim().replace('\n', " "));
+            // Its own text shows the line, however long that is; an editor shows it better.
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let what = format!("is no TOML: line {line}: {}", error.message().trim().replace('\n', " "));
             mistakes.push(Mistake { place, key: "file".to_owned(), what });
             return;
         }
@@ -228,6 +241,7 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
     flatten("", &table, &mut found);
     for (name, value) in found {
         let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+            let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
             let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
             let what = match is_section {
                 true => format!("is a section: write [{name}], and its keys below it"),

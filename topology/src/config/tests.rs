@@ -23,6 +23,27 @@ fn every_mistake_is_reported_at_once_with_place_key_and_remedy() {
 }
 
 #[test]
+fn a_mistake_is_one_short_line_however_long_the_value_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    let long = "x".repeat(50_000);
+    for file in [
+        format!("listen = \"{long}\""),
+        format!("{long} = 1"),
+        format!("a = 1\nb = \"{long}"),
+        format!("[log]\nmax_bytes = \"{long}\\n\""),
+    ] {
+        std::fs::write(&path, file).unwrap();
+        let (_, mistakes) = read(Some(&path), |name| (name == "LOG_LEVEL").then(|| long.clone()));
+        assert_eq!(mistakes.len(), 2);
+        for mistake in mistakes {
+            let line = mistake.to_string();
+            assert!(line.len() < 500 && !line.contains('\n'), "{line}");
+        }
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("leadline.toml");

@@ -1,0 +1,3 @@
+//! The targets, for libFuzzer. `main.rs` runs the same ones without it.
+
+pub mod targets;
