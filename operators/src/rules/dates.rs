@@ -127,9 +127,9 @@ fn points_back(line: &Line, span: &Span) -> bool {
         })
 }
 
-/// "By September", "this fall", where somebody says which month it is.
-pub(super) fn months_ahead(talk: &Conversation, line: &Line) -> Vec<Span> {
-    let Some(now) = this_month(talk) else { return Vec::new() };
+/// "By September", "this fall", where it is known which month it is, 1 to 12.
+pub(super) fn months_ahead(now: Option<f64>, line: &Line) -> Vec<Span> {
+    let Some(now) = now else { return Vec::new() };
     let mut found = Vec::new();
     for at in 1..line.word_count() {
         let word = line.tokens.word(at);
@@ -152,7 +152,7 @@ pub(super) fn months_ahead(talk: &Conversation, line: &Line) -> Vec<Span> {
 }
 
 /// The month that the talk takes place in, 1 to 12, if somebody says so.
-fn this_month(talk: &Conversation) -> Option<f64> {
+pub(super) fn this_month(talk: &Conversation) -> Option<f64> {
     talk.lines.iter().find_map(|line| {
         (1..line.word_count()).find_map(|at| month_of(line.tokens.word(at)).filter(|_| says_now(line, at)))
     })

@@ -111,14 +111,9 @@ fn walk(name: &str, value: &Value, depth: usize, fields: &mut Vec<(String, Strin
         Value::Null => {}
         Value::String(text) => fields.push((name.to_owned(), text.clone())),
         Value::Bool(_) | Value::Number(_) => fields.push((name.to_owned(), value.to_string())),
-        Value::Array(values) if values.iter().any(Value::is_object) && depth > 0 => {
-            values.iter().for_each(|value| walk(name, value, depth - 1, fields));
-        }
-        Value::Array(values) => {
-            let texts: Vec<String> =
-                values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
-            fields.push((name.to_owned(), texts.join(", ")));
-        }
+        // Each item by itself: a quote must not join two.
+        Value::Array(values) if depth > 0 => values.iter().for_each(|value| walk(name, value, depth - 1, fields)),
+        Value::Array(_) => {}
         Value::Object(object) if depth > 0 => match named(object) {
             Some((name, value)) => walk(&name, value, depth - 1, fields),
             None => {

@@ -1,7 +1,7 @@
 //! When the work should start, and how pressing it is.
 
 use super::cue::Cue;
-use super::dates::{Span, durations, months_ahead, year_ahead};
+use super::dates::{Span, durations, months_ahead, this_month, year_ahead};
 use super::fact::{Fact, Place};
 use super::fields::Field;
 use super::turns::{Conversation, Line};
@@ -55,6 +55,7 @@ fn is_date_field(line: &Line) -> bool {
 
 /// The last time said, where an answer to "when" outranks a time in passing.
 fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
+    let month = this_month(talk);
     let mut best: Option<(u8, Fact<Timeline>)> = None;
     for (index, line) in talk.caller() {
         let time_field = line.field == Some(Field::When);
@@ -64,7 +65,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
         let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
         let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
-        for fact in times(talk, index, line, asked, visit) {
+        for fact in times(month, index, line, asked, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
                 _ if asked => 3,
@@ -75,24 +76,24 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
             }
         }
     }
-    best.map(|(_, fact)| fact).or_else(|| read_back(talk))
+    best.map(|(_, fact)| fact).or_else(|| read_back(talk, month))
 }
 
 /// The company says the time and the caller agrees.
-fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
+fn read_back(talk: &Conversation, month: Option<f64>) -> Option<Fact<Timeline>> {
     talk.agent().filter(|(_, line)| !line.has(Cue::AppointmentOffer)).find_map(|(index, line)| {
         let asks = line.asks_for(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
         let fact =
-            times(talk, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
+            times(month, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
 
-fn times(talk: &Conversation, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
+fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
     let spans: Vec<Span> =
-        durations(line).into_iter().chain(months_ahead(talk, line)).chain(year_ahead(line)).collect();
+        durations(line).into_iter().chain(months_ahead(month, line)).chain(year_ahead(line)).collect();
     let mut found: Vec<Fact<Timeline>> = spans
         .iter()
         .filter(|span| !(visit && span.days < 8.0))

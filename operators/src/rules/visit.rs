@@ -243,8 +243,10 @@ fn time_of_visit(line: &Line) -> Option<Range<usize>> {
         .any(|hours| words.contains(hours));
     // "How are you today?"
     let polite = ["how are you", "hows your day", "como esta"].iter().any(|polite| words.contains(polite));
+    // "Good through March 31" is how long something holds.
+    let holds = matches!(lead.split(' ').next_back(), Some("through" | "until" | "till" | "since"));
     let past = ["ago", "yesterday", "last"].iter().any(|past| lead.split(' ').any(|word| word == *past));
-    (!(call && !visit) && !hours && !past && !polite).then_some(span)
+    (!(call && !visit) && !hours && !past && !polite && !holds).then_some(span)
 }
 
 /// "Within two hours", "he is on his way", "right over".
