@@ -8,6 +8,8 @@ use std::ops::Range;
 const PHONE_DIGITS: usize = 10;
 /// Digits that may stand beside a phone number in one run: a postcode.
 const BESIDE_PHONE_MAX: usize = 5;
+/// Figures in one word from which they are no amount, whatever follows.
+const LONG_DIGITS_MIN: usize = 9;
 /// Fewest digits of a payment card, ISO/IEC 7812.
 pub(super) const CARD_DIGITS_MIN: usize = 13;
 /// Most digits of a payment card.
@@ -139,7 +141,8 @@ fn piece(tokens: &Tokens, at: usize, number: Option<&Number>) -> Option<Piece> {
     if word.starts_with(|c: char| c.is_ascii_digit()) {
         let plain = word.chars().all(|c| c.is_ascii_digit());
         let dotted = word.chars().all(|c| c.is_ascii_digit() || c == '.') && word.matches('.').count() >= 2;
-        let scaled = number.is_some_and(|number| number.scale > 1.0 || number.money);
+        // "026009593 k" is no sum.
+        let scaled = word.len() < LONG_DIGITS_MIN && number.is_some_and(|number| number.scale > 1.0 || number.money);
         return if (plain || dotted) && !scaled {
             new(word.chars().filter(char::is_ascii_digit).collect(), at + 1, true)
         } else {
@@ -155,15 +158,10 @@ fn piece(tokens: &Tokens, at: usize, number: Option<&Number>) -> Option<Piece> {
             None
         };
     }
-    let number =
-        number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
+    let number = number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
     // "a hundred" and "$5" are amounts.
-    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$")).then(|| Piece {
-        digits: format!("{}", number.value),
-        from: at,
-        to: number.to,
-        figures: false,
-    })
+    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$"))
+        .then(|| Piece { digits: format!("{}", number.value), from: at, to: number.to, figures: false })
 }
 
 /// The check sum of ISO/IEC 7812-1.

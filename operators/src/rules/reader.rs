@@ -2,7 +2,7 @@
 
 use super::cue::Cue;
 use super::fields::{Field, flatten};
-use super::lexicon::{Hit, Tag, lexicon};
+use super::lexicon::{Tag, lexicon};
 use super::redact::Masker;
 use super::sides;
 use super::tokens::Tokens;
@@ -237,14 +237,12 @@ fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
     let mut parts = Vec::new();
     for text in [head, tail] {
         let tokens = Tokens::of(text);
+        let questions = Questions::of(&tokens);
         let mut cuts: Vec<(usize, Speaker)> = Vec::new();
         let mut end = 0;
-        let hits = lexicon().hits(&tokens);
         for at in 0..tokens.list.len() {
             let starts_sentence = at == 0 || tokens.sentence(at - 1) != tokens.sentence(at);
-            if at >= end
-                && let Some(question) = question_at(&tokens, &hits, at)
-            {
+            if at >= end && let Some(question) = questions.end(&tokens, at) {
                 cuts.push((at, Speaker::Agent));
                 end = question;
             } else if at == end && at > 0 || starts_sentence && at >= end {
@@ -261,22 +259,36 @@ fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
     parts
 }
 
-/// The end of what the company says from a token on, if it begins to ask there: up to where an answer begins.
-fn question_at(tokens: &Tokens, hits: &[Hit], at: usize) -> Option<usize> {
-    let sentence = tokens.sentence(at);
-    let is = |hit: &Hit, cues: &[Cue]| matches!(hit.tag, Tag::Cue(cue) if cues.contains(&cue));
-    let longest = hits
-        .iter()
-        .filter(|hit| hit.from == at && hit.to > at + 1 && is(hit, Cue::AGENT_TALK))
-        .map(|hit| hit.to)
-        .max()?;
-    let answer = hits
-        .iter()
-        .filter(|hit| {
-            hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS)
-        })
-        .map(|hit| hit.from)
-        .min();
-    let end = answer.unwrap_or(longest).max(longest);
-    (tokens.sentence(end - 1) == sentence).then_some(end)
+/// Where in a text the company asks, and where answers begin.
+struct Questions {
+    /// Per token: the end of the longest phrase of the company's that begins there, 0 for none.
+    ends: Vec<usize>,
+    /// Per token: an answer begins there.
+    answers: Vec<bool>,
+}
+
+impl Questions {
+    fn of(tokens: &Tokens) -> Self {
+        let count = tokens.list.len();
+        let mut questions = Self { ends: vec![0; count], answers: vec![false; count] };
+        for hit in lexicon().hits(tokens) {
+            let Tag::Cue(cue) = hit.tag else { continue };
+            // One word alone is as often the caller's: "my budget is".
+            if Cue::AGENT_TALK.contains(&cue) && hit.to > hit.from + 1 && let Some(end) = questions.ends.get_mut(hit.from) {
+                *end = hit.to.max(*end);
+            }
+            if Cue::ANSWERS.contains(&cue) && let Some(answer) = questions.answers.get_mut(hit.from) {
+                *answer = true;
+            }
+        }
+        questions
+    }
+
+    /// The end of what the company says from a token on, if it begins to ask there: up to where an answer begins.
+    fn end(&self, tokens: &Tokens, at: usize) -> Option<usize> {
+        let longest = *self.ends.get(at).filter(|end| **end > at)?;
+        let answer = (longest..=longest + QUESTION_WORDS_MAX).find(|at| self.answers.get(*at) == Some(&true));
+        let end = answer.unwrap_or(longest);
+        (tokens.sentence(end - 1) == tokens.sentence(at)).then_some(end)
+    }
 }

@@ -1,7 +1,7 @@
 //! When the work should start, and how pressing it is.
 
 use super::cue::Cue;
-use super::dates::{Span, durations, months_ahead, year_ahead};
+use super::dates::{Span, durations, months_ahead, this_month, year_ahead};
 use super::fact::{Fact, Place};
 use super::fields::Field;
 use super::turns::{Conversation, Line};
@@ -55,6 +55,7 @@ fn is_date_field(line: &Line) -> bool {
 
 /// The last time said, where an answer to "when" outranks a time in passing.
 fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
+    let month = this_month(talk);
     let mut best: Option<(u8, Fact<Timeline>)> = None;
     for (index, line) in talk.caller() {
         let time_field = line.field == Some(Field::When);
@@ -64,7 +65,7 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
         let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
         let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
-        for fact in times(talk, index, line, asked, visit) {
+        for fact in times(month, index, line, asked, visit) {
             let rank = match fact.value {
                 Timeline::Researching => 1,
                 _ if asked => 3,
@@ -75,32 +76,30 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
             }
         }
     }
-    best.map(|(_, fact)| fact).or_else(|| read_back(talk))
+    best.map(|(_, fact)| fact).or_else(|| read_back(talk, month))
 }
 
 /// The company says the time and the caller agrees.
-fn read_back(talk: &Conversation) -> Option<Fact<Timeline>> {
+fn read_back(talk: &Conversation, month: Option<f64>) -> Option<Fact<Timeline>> {
     talk.agent().filter(|(_, line)| !line.has(Cue::AppointmentOffer)).find_map(|(index, line)| {
         let asks = line.asks_for(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
-        let fact = times(talk, index, line, false, false)
-            .into_iter()
-            .find(|fact| fact.value != Timeline::Researching)?;
+        let fact =
+            times(month, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
 
-fn times(talk: &Conversation, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
+fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
     let spans: Vec<Span> =
-        durations(line).into_iter().chain(months_ahead(talk, line)).chain(year_ahead(line)).collect();
+        durations(line).into_iter().chain(months_ahead(month, line)).chain(year_ahead(line)).collect();
     let mut found: Vec<Fact<Timeline>> = spans
         .iter()
         .filter(|span| !(visit && span.days < 8.0))
         .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
         .collect();
-    let phrases =
-        || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
+    let phrases = || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
     for (cue, value, hit) in phrases() {
         // "The first of next month" is not "next month".
         let within = phrases().any(|(_, _, other)| {
@@ -133,13 +132,9 @@ fn times(talk: &Conversation, index: usize, line: &Line, asked: bool, visit: boo
 fn day_of_visit(line: &Line, at: usize) -> bool {
     let after = line.tokens.words(at..(at + 5).min(line.word_count()));
     let before = line.tokens.words(at.saturating_sub(5)..at);
-    let day =
-        ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
-            .iter()
-            .any(|day| {
-                after.starts_with(day)
-                    || after.contains(day) && after.find(day).is_some_and(|place| place < 12)
-            });
+    let day = ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
+        .iter()
+        .any(|day| after.starts_with(day) || after.contains(day) && after.find(day).is_some_and(|place| place < 12));
     let visit = [" at ", " is ", "works", "after", "between", "morning", "afternoon", " a las "];
     let call = ["call", "text", "email", "see you", "talk", "look at", "llame", "llamar"];
     day && (visit.iter().any(|word| after.contains(word)) || call.iter().any(|word| before.contains(word)))
@@ -158,16 +153,14 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     if talk.caller_has(Cue::NotEmergency) {
         return None;
     }
-    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(
-        |(index, line)| {
-            line.cues(Cue::Emergency)
-                .find(|hit| {
-                    let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
-                    (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
-                })
-                .map(|hit| Place::from((index, *hit)))
-        },
-    )
+    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(|(index, line)| {
+        line.cues(Cue::Emergency)
+            .find(|hit| {
+                let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
+                (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
+            })
+            .map(|hit| Place::from((index, *hit)))
+    })
 }
 
 /// "Flooded last spring", "the pipe burst two years ago".
@@ -175,9 +168,7 @@ fn long_ago(line: &Line, at: usize) -> bool {
     let sentence = line.tokens.sentence(at);
     line.cues(Cue::Past).any(|hit| {
         let words = line.tokens.words(hit.from..hit.to);
-        let recent = words.contains("night")
-            || words.contains("week")
-            || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
+        let recent = words.contains("night") || words.contains("week") || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
         !recent
             && line.tokens.sentence(hit.from) == sentence
             && (words.starts_with("last ") || words == "ago" || words == "hace" || words.contains("pasad"))

@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::roles;
 use super::tokens::Tokens;
 use leadline_schemas::score::{Channel, ScoreInput, Speaker};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Words of a sentence that holds an instruction to the scorer, beyond which only the words around it are blanked.
@@ -24,8 +25,8 @@ const ALONE_WORDS_MAX: usize = 2;
 const UNMARKED_WORDS_MAX: usize = 7;
 /// Words that begin one.
 const QUESTION_WORDS: &[&str] = &[
-    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so",
-    "who", "whos", "which", "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
+    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so", "who", "whos", "which",
+    "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
 ];
 /// Words before a phrase within which "not" denies it.
 const NEGATION_WORDS: usize = 2;
@@ -42,7 +43,12 @@ pub(super) struct Line {
     /// The words as they came, sensitive numbers masked.
     pub raw: String,
     pub tokens: Tokens,
+    /// Every phrase found, in order of its end.
     pub hits: Vec<Hit>,
+    /// The same by cue.
+    cues: BTreeMap<Cue, Vec<Hit>>,
+    /// Per token: "not" or "never" stands right before it.
+    negated: Vec<bool>,
     pub numbers: Vec<Number>,
     /// Digits read out.
     pub runs: Vec<Run>,
@@ -64,9 +70,16 @@ impl Line {
             tokens = Tokens::of(&blank_instructions(&raw, &tokens, &hits));
             hits = lexicon().hits(&tokens);
         }
+        let mut cues: BTreeMap<Cue, Vec<Hit>> = BTreeMap::new();
+        for hit in &hits {
+            if let Tag::Cue(cue) = hit.tag {
+                cues.entry(cue).or_default().push(*hit);
+            }
+        }
+        let negated = negated(&tokens, cues.get(&Cue::Negator).map(Vec::as_slice).unwrap_or_default());
         let mut numbers = numbers(&tokens);
         let runs = roles::assign(&tokens, &mut numbers);
-        Self { speaker, turn, field, raw, tokens, hits, numbers, runs }
+        Self { speaker, turn, field, raw, tokens, hits, cues, negated, numbers, runs }
     }
 
     pub(super) fn by_caller(&self) -> bool {
@@ -79,7 +92,7 @@ impl Line {
 
     /// The places of a cue.
     pub(super) fn cues(&self, cue: Cue) -> impl Iterator<Item = &Hit> {
-        self.hits.iter().filter(move |hit| hit.tag == Tag::Cue(cue))
+        self.cues.get(&cue).map(Vec::as_slice).unwrap_or_default().iter()
     }
 
     /// The places of a cue that no "not" stands right before.
@@ -88,7 +101,7 @@ impl Line {
     }
 
     pub(super) fn has(&self, cue: Cue) -> bool {
-        self.cues(cue).next().is_some()
+        self.cues.contains_key(&cue)
     }
 
     /// The first place of any of the cues.
@@ -102,13 +115,7 @@ impl Line {
 
     /// Whether "not" or "never" stands right before a token, in its sentence.
     pub(super) fn is_negated(&self, at: usize) -> bool {
-        let sentence = self.tokens.sentence(at);
-        self.cues(Cue::Negator).any(|hit| {
-            hit.to <= at
-                && at <= hit.to + NEGATION_WORDS
-                && self.tokens.sentence(hit.from) == sentence
-                && !(hit.to - 1..at).any(|at| self.tokens.list.get(at).is_some_and(|token| token.comma))
-        })
+        self.negated.get(at) == Some(&true)
     }
 
     /// Whether a cue stands in the same sentence as a token.
@@ -128,7 +135,11 @@ impl Line {
         self.cues(cue)
             .filter(|hit| self.tokens.sentence(hit.from) == sentence)
             .map(|hit| {
-                if hit.to <= range.start { range.start - hit.to } else { hit.from.saturating_sub(range.end) }
+                if hit.to <= range.start {
+                    range.start - hit.to
+                } else {
+                    hit.from.saturating_sub(range.end)
+                }
             })
             .min()
     }
@@ -256,6 +267,23 @@ impl Conversation {
     pub(super) fn first_by_caller(&self, cue: Cue) -> Option<(usize, Hit)> {
         self.caller().find_map(|(index, line)| line.affirmed(cue).next().map(|hit| (index, *hit)))
     }
+}
+
+/// The tokens that a "not" right before them denies, within a sentence and without a pause between.
+fn negated(tokens: &Tokens, negators: &[Hit]) -> Vec<bool> {
+    let mut negated = vec![false; tokens.list.len()];
+    for hit in negators {
+        for at in hit.to..=hit.to + NEGATION_WORDS {
+            let pause = tokens.list.get(at - 1).is_none_or(|token| token.comma);
+            if pause || tokens.sentence(at) != tokens.sentence(hit.from) {
+                break;
+            }
+            if let Some(negated) = negated.get_mut(at) {
+                *negated = true;
+            }
+        }
+    }
+    negated
 }
 
 /// Blanks what is said to the scorer and not to the company ("ignore previous instructions ..."), keeping length.
