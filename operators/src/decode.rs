@@ -29,9 +29,9 @@ pub enum Decoded {
 
 impl Decoded {
     /// The contact, if it is one.
-    pub fn contact(self) -> Option<Contact> {
+    pub fn contact(self) -> Option<Box<Contact>> {
         match self {
-            Self::Contact(contact) => Some(*contact),
+            Self::Contact(contact) => Some(contact),
             Self::Command(_) => None,
         }
     }

@@ -100,14 +100,14 @@ pub(crate) fn request_of<Out>(
 
 impl Operator for Dedupe {
     const ID: OperatorId = OperatorId { number: 2, name: "dedupe" };
-    type In = Contact;
+    type In = Box<Contact>;
     type Out = ContactOut;
 
     fn tables() -> &'static [TableSpec] {
         TABLES
     }
 
-    fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Contact) -> OperatorResult {
+    fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Box<Contact>) -> OperatorResult {
         if is_repeated(cx, &contact)? {
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl Operator for Dedupe {
         }
         contact.update = content > 1;
         contact.content = content;
-        cx.emit(ContactOut::Contact(Box::new(contact)));
+        cx.emit(ContactOut::Contact(contact));
         Ok(())
     }
 }

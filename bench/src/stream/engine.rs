@@ -48,7 +48,7 @@ fn timed_pipeline(inbound: Flow<'_, Inbound>) {
 fn wire(
     inbound: Flow<'_, Inbound>,
     decode: impl Operator<In = Inbound, Out = Decoded>,
-    dedupe: impl Operator<In = Contact, Out = ContactOut>,
+    dedupe: impl Operator<In = Box<Contact>, Out = ContactOut>,
     window: impl Operator<In = ContactFacts, Out = WindowOut>,
 ) {
     let fresh = inbound.operator(decode).take(Decoded::contact).operator(dedupe);

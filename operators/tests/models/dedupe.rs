@@ -77,7 +77,7 @@ fn driver() -> Driver<Dedupe> {
 
 /// What a payload's one output is: the contact that goes on, or the request that ends.
 fn one(driver: &mut Driver<Dedupe>, contact: Contact) -> Result<Contact, RequestStatus> {
-    let done = driver.record(contact.event_id, contact).unwrap();
+    let done = driver.record(contact.event_id, Box::new(contact)).unwrap();
     let [out] = done.out.as_slice() else { panic!("one payload, one output: {:?}", done.out) };
     match out {
         ContactOut::Contact(contact) => Ok((**contact).clone()),

@@ -22,11 +22,7 @@ pub(super) fn event(kind: EventKind, mut fields: Fields<'_>) -> Result<CallEvent
         caller_city: fields.take_text_of(Field::CustomerCity, Field::Callercity),
         caller_state: fields.take_text_of(Field::CustomerState, Field::Callerstate),
         tracking_number: take_number(&mut fields, company),
-        direction: fields.take(Field::Direction, |raw| match raw.text()?.to_ascii_lowercase().as_str() {
-            "inbound" => Some(Direction::Inbound),
-            "outbound" => Some(Direction::Outbound),
-            _ => None,
-        }),
+        direction: fields.take(Field::Direction, |raw| direction(&raw.text()?)),
         answered: fields.take(Field::Answered, |raw| raw.boolean()),
         voicemail: fields.take(Field::Voicemail, |raw| raw.boolean()),
         call_type: fields.take_text(Field::CallType).map(call_type),
@@ -106,10 +102,16 @@ fn take_transcript(fields: &mut Fields<'_>) -> Vec<Turn> {
     by_turns.or(in_one_text).unwrap_or_default()
 }
 
-/// In lower case, and `abandoned` for what the documentation spells `abandonded`.
-fn call_type(text: String) -> String {
-    match text.to_ascii_lowercase() {
-        misspelt if misspelt == "abandonded" => "abandoned".to_owned(),
-        text => text,
+fn direction(text: &str) -> Option<Direction> {
+    let is = |word: &str| text.eq_ignore_ascii_case(word);
+    if is("inbound") {
+        return Some(Direction::Inbound);
     }
+    is("outbound").then_some(Direction::Outbound)
+}
+
+/// In lower case, and `abandoned` for what the documentation spells `abandonded`.
+fn call_type(mut text: String) -> String {
+    text.make_ascii_lowercase();
+    if text == "abandonded" { "abandoned".to_owned() } else { text }
 }

@@ -18,10 +18,10 @@ pub(super) fn object<'a>(members: impl Iterator<Item = (&'a str, Raw<'a>)>) -> S
         }
         push_text(&mut out, name);
         out.push(':');
-        if is_readable(value.0) {
-            out.push_str(value.0);
+        if value.is_plain_string || is_readable(value.text) {
+            out.push_str(value.text);
         } else {
-            push_text(&mut out, value.0);
+            push_text(&mut out, value.text);
         }
     }
     out.push('}');

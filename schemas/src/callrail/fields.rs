@@ -124,7 +124,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// All fields of a body.
     pub(super) fn parse(body: &'a str) -> Result<Self, DecodeError> {
-        let mut fields = Self { slots: [Raw(""); Field::COUNT], unknown: Vec::new() };
+        let mut fields = Self { slots: [Raw::NONE; Field::COUNT], unknown: Vec::new() };
         let put = |name: Cow<'a, str>, value: Raw<'a>| {
             if !fields.put_known(&name, value) && !value.is_empty() && !name.starts_with("formatted_") {
                 fields.unknown.push((name, value));
@@ -136,7 +136,7 @@ impl<'a> Fields<'a> {
 
     /// The known fields of a body.
     pub(super) fn parse_known(body: &'a str) -> Result<Self, DecodeError> {
-        let mut fields = Self { slots: [Raw(""); Field::COUNT], unknown: Vec::new() };
+        let mut fields = Self { slots: [Raw::NONE; Field::COUNT], unknown: Vec::new() };
         let put = |name: Cow<'a, str>, value| _ = fields.put_known(&name, value);
         scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))?;
         Ok(fields)
@@ -146,7 +146,8 @@ impl<'a> Fields<'a> {
     fn put_known(&mut self, name: &str, value: Raw<'a>) -> bool {
         match Field::of(name).and_then(|field| self.slots.get_mut(field as usize)) {
             // The last of two members with one name counts, as in every JSON library.
-            Some(slot) => *slot = value,
+            // What says nothing is put down as such at once: a slot is looked at several times.
+            Some(slot) => *slot = if value.is_empty() { Raw::NONE } else { value },
             None => return false,
         }
         true
@@ -154,22 +155,22 @@ impl<'a> Fields<'a> {
 
     /// The value of a field; empty when the payload has none.
     pub(super) fn get(&self, field: Field) -> Raw<'a> {
-        self.slots.get(field as usize).copied().unwrap_or(Raw(""))
+        self.slots.get(field as usize).copied().unwrap_or(Raw::NONE)
     }
 
     /// Whether the payload has a value for it.
     pub(super) fn has(&self, field: Field) -> bool {
-        !self.get(field).is_empty()
+        !self.get(field).text.is_empty()
     }
 
     /// Reads a field by `read`; a value that it cannot make sense of stays, for `extra`.
     pub(super) fn take<T>(&mut self, field: Field, read: impl FnOnce(Raw<'a>) -> Option<T>) -> Option<T> {
         let slot = self.slots.get_mut(field as usize)?;
-        if slot.is_empty() {
+        if slot.text.is_empty() {
             return None;
         }
         let value = read(*slot)?;
-        *slot = Raw("");
+        *slot = Raw::NONE;
         Some(value)
     }
 
@@ -186,8 +187,8 @@ impl<'a> Fields<'a> {
     /// All that was not taken, as a JSON object: unknown fields, values that could not be read. Fields without a
     /// value and copies of others are left out.
     pub(super) fn into_extra(self) -> String {
-        let known = Field::ALL.into_iter().zip(self.slots).filter(|(field, _)| !field.is_copy());
-        let known = known.map(|(field, value)| (field.name(), value)).filter(|(_, value)| !value.is_empty());
+        let left = Field::ALL.iter().zip(&self.slots).filter(|(_, value)| !value.text.is_empty());
+        let known = left.filter(|(field, _)| !field.is_copy()).map(|(field, value)| (field.name(), *value));
         extra::object(known.chain(self.unknown.iter().map(|(name, value)| (&**name, *value))))
     }
 }

@@ -64,5 +64,5 @@ fn value_text(value: Raw<'_>) -> Option<String> {
     }
     let text = value.text().map(|text| text.into_owned());
     let several = || value.list().map(|texts| texts.join(", "));
-    text.or_else(several).or_else(|| (!value.0.starts_with('"')).then(|| value.0.to_owned()))
+    text.or_else(several).or_else(|| (!value.text.starts_with('"')).then(|| value.text.to_owned()))
 }

@@ -15,7 +15,7 @@ const ID_BYTES_MAX: usize = 256;
 /// An id: letters and digits of the newer payloads, or a decimal number of any length.
 pub(super) fn id(raw: Raw<'_>) -> Option<Cow<'_, str>> {
     let text = raw.text()?;
-    let is_number = !raw.0.starts_with('"');
+    let is_number = !raw.text.starts_with('"');
     let good = text.len() <= ID_BYTES_MAX && (!is_number || is_decimal(&text));
     good.then_some(text)
 }

@@ -15,25 +15,37 @@ const WORDS_MAX: usize = 1_000;
 
 /// A JSON value as text, without space around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Raw<'a>(pub(super) &'a str);
+pub(super) struct Raw<'a> {
+    pub(super) text: &'a str,
+    /// A string in which nothing is escaped: what is between its quotes is what it says.
+    pub(super) is_plain_string: bool,
+}
 
 impl<'a> Raw<'a> {
+    /// No value.
+    pub(super) const NONE: Self = Self::unread("");
+
+    /// A value of which nothing is known yet.
+    pub(super) const fn unread(text: &'a str) -> Self {
+        Self { text, is_plain_string: false }
+    }
+
     /// Null, and what CallRail writes for null.
     pub(super) fn is_empty(self) -> bool {
-        matches!(self.0, "" | "null" | "\"\"" | "[]" | "{}")
+        matches!(self.text, "" | "null" | "\"\"" | "[]" | "{}")
     }
 
     /// The text of a string, not trimmed.
     pub(super) fn string(self) -> Option<Cow<'a, str>> {
-        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        if !inner.contains('\\') {
+        let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
+        if self.is_plain_string || !inner.contains('\\') {
             return Some(Cow::Borrowed(inner));
         }
-        match serde_json::from_str::<String>(self.0) {
+        match serde_json::from_str::<String>(self.text) {
             Ok(text) => Some(Cow::Owned(text)),
             // Half a surrogate pair, as a text cut by UTF-16 length has it: the rest of it is still readable.
             Err(_) => {
-                let bytes = serde_json::from_str::<bytes::Bytes>(self.0).ok()?;
+                let bytes = serde_json::from_str::<bytes::Bytes>(self.text).ok()?;
                 Some(Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()))
             }
         }
@@ -41,22 +53,22 @@ impl<'a> Raw<'a> {
 
     /// A string that says something, or a number as it is written.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
-        match self.0.as_bytes().first()? {
+        match self.text.as_bytes().first()? {
             b'"' => {
                 let text = match self.string()? {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-                    Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+                    Cow::Borrowed(text) => Cow::Borrowed(trimmed(text)),
+                    Cow::Owned(text) => Cow::Owned(trimmed(&text).to_owned()),
                 };
                 (!text.is_empty()).then_some(text)
             }
-            b'-' | b'0'..=b'9' => Some(Cow::Borrowed(self.0)),
+            b'-' | b'0'..=b'9' => Some(Cow::Borrowed(self.text)),
             _ => None,
         }
     }
 
     /// `true`, `"true"`, `1`, `"yes"`, ...
     pub(super) fn boolean(self) -> Option<bool> {
-        match self.0 {
+        match self.text {
             "true" => return Some(true),
             "false" => return Some(false),
             _ => {}
@@ -96,7 +108,7 @@ impl<'a> Raw<'a> {
 
     /// Words: an array of strings or of objects with a name, a string with commas, or one object with a name.
     pub(super) fn list(self) -> Option<Vec<String>> {
-        match self.0.as_bytes().first()? {
+        match self.text.as_bytes().first()? {
             b'[' => {
                 let items = self.items().filter(|items| items.len() <= WORDS_MAX)?;
                 items.into_iter().map(Self::named).collect()
@@ -122,20 +134,29 @@ impl<'a> Raw<'a> {
 
     /// The values of an array.
     pub(super) fn items(self) -> Option<Vec<Raw<'a>>> {
-        let items: Vec<&'a RawValue> = serde_json::from_str(self.0).ok()?;
-        Some(items.into_iter().map(|item| Raw(item.get())).collect())
+        let items: Vec<&'a RawValue> = serde_json::from_str(self.text).ok()?;
+        Some(items.into_iter().map(|item| Raw::unread(item.get())).collect())
     }
 
     /// The members of an object, in their order.
     pub(super) fn members(self) -> Option<Vec<(Cow<'a, str>, Raw<'a>)>> {
         let mut members = Vec::new();
-        scan::members(self.0, |name, value| members.push((name, value)))?;
+        scan::members(self.text, |name, value| members.push((name, value)))?;
         Some(members)
     }
 
     /// The member of an object with this name.
     pub(super) fn member(self, name: &str) -> Option<Raw<'a>> {
         self.members()?.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+}
+
+/// `str::trim`, with a short way for what needs none: it looks at characters, and most texts begin and end with
+/// letters and digits of ASCII.
+fn trimmed(text: &str) -> &str {
+    match text.as_bytes() {
+        [b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~'] => text,
+        _ => text.trim(),
     }
 }
 

@@ -88,7 +88,7 @@ impl<'a> Scan<'a> {
         if self.string()? {
             return self.text.get(start + 1..self.at - 1).map(Cow::Borrowed);
         }
-        Raw(self.text.get(start..self.at)?).string().map(|name| Cow::Owned(name.into_owned()))
+        Raw::unread(self.text.get(start..self.at)?).string().map(|name| Cow::Owned(name.into_owned()))
     }
 
     #[inline(always)]
@@ -96,9 +96,10 @@ impl<'a> Scan<'a> {
         let value = match self.next()? {
             b'"' => {
                 let start = self.at;
-                let is_plain = self.string()?;
-                let value = self.text.get(start..self.at)?;
-                if is_plain { value } else { checked(value)? }
+                let is_plain_string = self.string()?;
+                let text = self.text.get(start..self.at)?;
+                let text = if is_plain_string { text } else { checked(text)? };
+                return Some(Raw { text, is_plain_string });
             }
             b't' => self.literal("true")?,
             b'f' => self.literal("false")?,
@@ -106,7 +107,7 @@ impl<'a> Scan<'a> {
             b'[' | b'{' => self.nested()?,
             _ => self.number()?,
         };
-        Some(Raw(value))
+        Some(Raw::unread(value))
     }
 
     /// Moves behind a string; whether it is free of escapes.

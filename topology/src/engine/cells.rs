@@ -7,6 +7,9 @@ use leadline_operators::contract::{AnyRow, OperatorResult, TableSpec};
 use super::changes::{Changes, KeyHash};
 use super::limits::CACHED_ROWS_MAX;
 
+/// What key and value of most rows fit in; room for an epoch's rows is made at once.
+const ROW_BYTES_USUAL: usize = 128;
+
 /// A decoded row.
 pub(super) struct Cell {
     row: Option<Box<dyn AnyRow>>,
@@ -94,7 +97,8 @@ impl Cells {
     /// Encodes what has changed into `changes`. After it the cells are a clean cache.
     pub(super) fn settle(&mut self, changes: &mut Changes) -> OperatorResult {
         // Keys and values of one epoch share one allocation, which lives as long as its layer.
-        let (mut arena, mut spans) = (Vec::new(), Vec::with_capacity(self.dirty.len()));
+        let mut arena = Vec::with_capacity(self.dirty.len() * ROW_BYTES_USUAL);
+        let mut spans = Vec::with_capacity(self.dirty.len());
         for place in self.dirty.drain(..) {
             let Some(slot) = self.slots.get_mut(place as usize) else { continue };
             slot.cell.is_dirty = false;

@@ -9,7 +9,7 @@ pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
 /// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
 pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
 /// One read from the log: small enough that partitions of one worker take turns.
-pub(crate) const READ_BYTES_MAX: usize = 512 << 10;
+pub(crate) const READ_BYTES_MAX: usize = 128 << 10;
 /// Timers fired by one epoch; the rest are due again in the next.
 pub(crate) const EPOCH_TIMERS_MAX: usize = 2_000;
 /// Committed bytes that wait for the state store before the partition stops reading: the store stalls at times
