@@ -236,15 +236,15 @@ fn an_event_of_our_own_api_is_taken_once_and_its_request_keeps_what_became_of_it
     let mut direct = call_contact(1, call_event("CAL1"));
     direct.origin = Origin::Direct;
     let passed = |done: &[ContactOut]| done.iter().any(|out| matches!(out, ContactOut::Contact(_)));
-    assert!(passed(&driver.record(event_id(1), direct.clone()).unwrap().out));
+    assert!(passed(&driver.record(event_id(1), Box::new(direct.clone())).unwrap().out));
     // The client tries again under the same key: silence, or the first request would be told to be a duplicate.
-    assert!(driver.record(event_id(1), direct.clone()).unwrap().out.is_empty());
+    assert!(driver.record(event_id(1), Box::new(direct.clone())).unwrap().out.is_empty());
     let mut changed = direct.clone();
     if let Event::CallEvent(call) = &mut changed.event {
         call.note = Some("another body under the same key".to_owned());
     }
-    assert!(driver.record(event_id(1), changed).unwrap().out.is_empty());
+    assert!(driver.record(event_id(1), Box::new(changed)).unwrap().out.is_empty());
     // A dead letter that is fed once more is another matter.
     direct.update = true;
-    assert!(passed(&driver.record(event_id(1), direct).unwrap().out));
+    assert!(passed(&driver.record(event_id(1), Box::new(direct)).unwrap().out));
 }
