@@ -2,38 +2,52 @@
 //!
 //! The log syncs all that waits in one go, but hands over and answers each append by itself: a lock, a wake of its
 //! writer and a wake of the runtime for every one. Under load a webhook costs as much for that as for its signature.
-//! Here the first event of a turn starts a task, which the runtime runs after whatever else is ready; by then the
+//! Here the first event of a turn wakes a task, which the runtime runs after whatever else is ready; by then the
 //! turn's other events have joined it, and the log sees one append. An event that comes alone waits for nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use leadline_connectors::contract::log::{Append, AppendError, Log, RECORD_BYTES_MAX};
 use leadline_schemas::{Offset, Partition, Topic};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Bytes that go together at most: a small part of the log's queue, so that a batch finds room as a record does.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-type Answer = oneshot::Sender<Result<Offset, AppendError>>;
-
-/// What goes to the log with the next append.
+/// Records that go to the log together, and who is told.
 #[derive(Default)]
 struct Batch {
     appends: Vec<Append>,
-    answers: Vec<Answer>,
+    answers: Vec<oneshot::Sender<Result<Offset, AppendError>>>,
     bytes: usize,
+}
+
+/// What waits for the task.
+#[derive(Default)]
+struct Waiting {
+    /// Full ones first; only the last one is joined.
+    batches: Vec<Batch>,
+    is_running: bool,
+    is_closed: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    came: Notify,
 }
 
 /// The way of events into topic `inbound`.
 pub(crate) struct Appends {
     log: Arc<dyn Log>,
-    next: Arc<Mutex<Batch>>,
+    shared: Arc<Shared>,
 }
 
 impl Appends {
     pub(crate) fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, next: Arc::default() }
+        Self { log, shared: Arc::default() }
     }
 
     /// Makes a record durable. Dropping the future does not take it back.
@@ -44,53 +58,108 @@ impl Appends {
             return Err(AppendError::TooLarge { bytes });
         }
         let (answer, answered) = oneshot::channel();
-        if let Some(full) = self.join(Append { topic: Topic::Inbound, partition, value }, answer) {
-            tokio::spawn(write(Arc::clone(&self.log), full));
+        let must_start = self.shared.join(Append { topic: Topic::Inbound, partition, value }, answer);
+        if must_start {
+            tokio::spawn(run(Running(Arc::clone(&self.shared)), Arc::clone(&self.log)));
         }
         answered
             .await
             .unwrap_or_else(|_| Err(AppendError::Failed("the log was stopped before it answered".to_owned())))
     }
+}
 
-    /// Joins the next batch; the first of it starts the task that writes it. Answers the batch before, if this record
-    /// does not fit it.
-    fn join(&self, append: Append, answer: Answer) -> Option<Batch> {
-        let bytes = append.value.len();
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = next.bytes > 0 && next.bytes + bytes > BATCH_BYTES_MAX;
-        let full = is_full.then(|| std::mem::take(&mut *next));
-        // A full batch leaves its task behind, which takes this one.
-        let is_first = next.appends.is_empty() && full.is_none();
-        next.appends.push(append);
-        next.answers.push(answer);
-        next.bytes += bytes;
-        drop(next);
-        if is_first {
-            tokio::spawn(write_next(Arc::clone(&self.log), Arc::clone(&self.next)));
-        }
-        full
+impl Drop for Appends {
+    fn drop(&mut self) {
+        self.shared.waiting().is_closed = true;
+        self.shared.came.notify_one();
     }
 }
 
-/// Writes what has joined until this task has its turn.
-async fn write_next(log: Arc<dyn Log>, next: Arc<Mutex<Batch>>) {
-    tokio::task::yield_now().await;
-    let batch = std::mem::take(&mut *next.lock().unwrap_or_else(PoisonError::into_inner));
-    write(log, batch).await;
-}
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-/// Appends a batch and tells each of its records' senders.
-async fn write(log: Arc<dyn Log>, batch: Batch) {
-    match log.append(batch.appends).await {
-        Ok(offsets) => {
-            // A client that went away has its record all the same.
-            for (answer, offset) in batch.answers.into_iter().zip(offsets) {
-                let _ = answer.send(Ok(offset));
+    /// Joins the last batch, or begins another if it is full. Answers whether there is no task to write it.
+    fn join(&self, append: Append, answer: oneshot::Sender<Result<Offset, AppendError>>) -> bool {
+        let bytes = append.value.len();
+        let mut waiting = self.waiting();
+        let is_first = waiting.batches.is_empty();
+        match waiting.batches.last_mut() {
+            Some(batch) if batch.bytes + bytes <= BATCH_BYTES_MAX => batch.add(append, answer),
+            _ => {
+                let mut batch = Batch::default();
+                batch.add(append, answer);
+                waiting.batches.push(batch);
             }
         }
-        Err(error) => {
-            for answer in batch.answers {
-                let _ = answer.send(Err(error.clone()));
+        let must_start = !std::mem::replace(&mut waiting.is_running, true);
+        drop(waiting);
+        if is_first && !must_start {
+            self.came.notify_one();
+        }
+        must_start
+    }
+}
+
+impl Batch {
+    fn add(&mut self, append: Append, answer: oneshot::Sender<Result<Offset, AppendError>>) {
+        self.bytes += append.value.len();
+        self.appends.push(append);
+        self.answers.push(answer);
+    }
+
+    /// Appends the batch at once; what is returned waits for the log and tells each of its records' senders.
+    fn write(self, log: &dyn Log) -> impl Future<Output = ()> + use<> {
+        let (appended, answers) = (log.append(self.appends), self.answers);
+        async move {
+            match appended.await {
+                Ok(offsets) => {
+                    // A client that went away has its record all the same.
+                    for (answer, offset) in answers.into_iter().zip(offsets) {
+                        let _ = answer.send(Ok(offset));
+                    }
+                }
+                Err(error) => {
+                    for answer in answers {
+                        let _ = answer.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The task's hold on what is shared. A runtime that ends drops it; then what waits is given up, and the next append
+/// starts a task anew.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.is_running = false;
+        waiting.batches.clear();
+    }
+}
+
+/// Writes what comes until there is nobody left who appends.
+async fn run(shared: Running, log: Arc<dyn Log>) {
+    let mut writing = FuturesUnordered::new();
+    loop {
+        // The rest of the turn joins.
+        tokio::task::yield_now().await;
+        let batches = {
+            let mut waiting = shared.0.waiting();
+            if waiting.is_closed {
+                return;
+            }
+            std::mem::take(&mut waiting.batches)
+        };
+        writing.extend(batches.into_iter().map(|batch| batch.write(&*log)));
+        loop {
+            tokio::select! {
+                () = shared.0.came.notified() => break,
+                Some(()) = writing.next() => {}
             }
         }
     }
@@ -187,6 +256,19 @@ mod tests {
         let answers = append_all(&log, vec![vec![1], vec![0; RECORD_BYTES_MAX + 1], vec![2]]);
         assert_eq!(answers[1], Err(AppendError::TooLarge { bytes: RECORD_BYTES_MAX + 1 }));
         assert!(answers[0].is_ok() && answers[2].is_ok());
+    }
+
+    #[test]
+    fn another_runtime_goes_on_where_one_has_ended_and_nothing_keeps_the_log() {
+        let log = Arc::new(Noting::default());
+        let appends = Appends::new(log.clone());
+        for expected in 0..2 {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let answer = runtime.block_on(appends.append(Partition(0), Bytes::from_static(b"event")));
+            assert_eq!(answer, Ok(Offset(expected)));
+        }
+        drop(appends);
+        assert_eq!(Arc::strong_count(&log), 1);
     }
 
     #[test]
