@@ -52,9 +52,39 @@ impl Masker {
                 mask_run(&tokens, &run, &mut bytes);
             }
         }
-        // Only whole tokens are overwritten, so this never replaces anything.
+        mask_cards(&mut bytes);
+        // Only whole tokens and ASCII digits are overwritten, so this never replaces anything.
         String::from_utf8_lossy(&bytes).into_owned()
     }
+}
+
+/// A second look that knows nothing of numbers and amounts: figures in groups of four, or of a card's length with its
+/// check sum, whatever stands around them ("$ 4111 1111 1111 1111 k").
+fn mask_cards(bytes: &mut [u8]) {
+    let mut at = 0;
+    while at < bytes.len() {
+        let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
+        let mut end = at;
+        while let Some(group) = figures_at(bytes, end) {
+            end = group.end + usize::from(bytes.get(group.end).is_some_and(|byte| matches!(byte, b' ' | b'-' | b'.')));
+            groups.push(group);
+        }
+        let digits: String = groups.iter().flat_map(|group| bytes.get(group.clone())).flatten().map(|byte| char::from(*byte)).collect();
+        let shape: Vec<usize> = groups.iter().map(std::ops::Range::len).collect();
+        let phone = matches!(shape.as_slice(), [3, 3, 4, ..] | [1, 3, 3, 4, ..] | [10, ..]);
+        let length = (CARD_DIGITS_MIN..=CARD_DIGITS_MAX).contains(&digits.len());
+        if shape.starts_with(&[4, 4, 4]) && digits.len() >= CARD_DIGITS_MIN || length && !phone && is_luhn(&digits) {
+            for group in &groups {
+                bytes.get_mut(group.clone()).unwrap_or_default().fill(b'*');
+            }
+        }
+        at = end.max(at + 1);
+    }
+}
+
+fn figures_at(bytes: &[u8], at: usize) -> Option<std::ops::Range<usize>> {
+    let length = bytes.get(at..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    (length > 0).then_some(at..at + length)
 }
 
 fn mask_run(tokens: &Tokens, run: &Run, bytes: &mut [u8]) {
@@ -130,6 +160,7 @@ mod tests {
             "the account number is 99 88 77 66",
             "cvv 321",
             "mi tarjeta es 5500 0000 0000 0004",
+            "$ 4111 1111 1111 1111 k",
         ] {
             let masked = mask(secret);
             assert_eq!(masked.len(), secret.len(), "{masked}");

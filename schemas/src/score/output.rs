@@ -32,7 +32,7 @@ pub struct ScoreOutput {
     pub urgency: Option<Urgency>,
     /// True only when both sides agreed on a visit.
     pub appointment_set: bool,
-    /// Facts said or written; absent when not.
+    /// Facts said or written; null when not.
     #[serde(default)]
     pub extracted: Extracted,
     /// Where each filled field comes from.
@@ -74,43 +74,43 @@ impl Factors {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extracted {
     /// The caller's own name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub caller_name: Option<String>,
     /// Digits of the number the caller gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub phone: Option<String>,
     /// Email address, lower case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub email: Option<String>,
     /// Street address of the property.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub address: Option<String>,
     /// City of the property.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub city: Option<String>,
     /// Postcode of the property.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub postcode: Option<String>,
     /// Year the house was built (before 1978: lead-paint rule).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub year_built: Option<u16>,
     /// Whether a homeowners' association has a say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub hoa: Option<bool>,
     /// Whether an insurance claim is involved.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub insurance_claim: Option<bool>,
     /// Whether the caller wants to finance the project.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub financing_interest: Option<bool>,
     /// Whether other companies quote too.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub competing_bids: Option<bool>,
     /// When the visit is to be, in the words of the call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub appointment_window: Option<String>,
     /// Language of the caller: `en` or `es`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub language: Option<String>,
 }
 
