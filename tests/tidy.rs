@@ -92,7 +92,11 @@ fn every_file_belongs_to_a_module() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let is_root =
             ["lib", "main", "tidy"].contains(&stem.as_str()) || name.starts_with("connectors/tests/");
-        if is_root || name.contains("/benches/") || name.contains("/src/bin/") {
+        if is_root
+            || name.contains("/fuzz_targets/")
+            || name.contains("/benches/")
+            || name.contains("/src/bin/")
+        {
             continue;
         }
         let (module, folder) = match stem.as_str() {

@@ -27,7 +27,7 @@ impl Stage for Scoring {
         for (pointer, wrong) in [
             ("/score", serde_json::json!(101)),
             ("/factors/budget", serde_json::json!(26)),
-            ("/score", serde_json::json!(99)),
+            ("/score", serde_json::json!(55)),
             ("/band", serde_json::json!("hot")),
             ("/evidence/0/quote", serde_json::json!("money is no object")),
         ] {
