@@ -39,6 +39,8 @@ struct Waiting {
     work: VecDeque<Work>,
     append_bytes: usize,
     commit_bytes: usize,
+    /// Whether somebody waits for work: waking nobody is a system call too.
+    awaited: bool,
     closed: bool,
 }
 
@@ -72,8 +74,7 @@ impl Queue {
             return Err((work, AppendError::Busy { queue_bytes_max: bytes_max }));
         }
         waiting.append_bytes += work.bytes();
-        waiting.work.push_back(work);
-        self.came.notify_one();
+        self.push(waiting, work);
         Ok(())
     }
 
@@ -84,15 +85,24 @@ impl Queue {
             return Err(work);
         }
         waiting.commit_bytes += work.bytes();
-        waiting.work.push_back(work);
-        self.came.notify_one();
+        self.push(waiting, work);
         Ok(())
+    }
+
+    fn push(&self, mut waiting: MutexGuard<'_, Waiting>, work: Work) {
+        waiting.work.push_back(work);
+        let awaited = std::mem::take(&mut waiting.awaited);
+        drop(waiting); // Or whoever wakes would wait for this lock next.
+        if awaited {
+            self.came.notify_one();
+        }
     }
 
     /// Waits until there is something to take, at most `idle`.
     pub(crate) fn wait(&self, idle: Duration) {
-        let waiting = self.waiting();
+        let mut waiting = self.waiting();
         if waiting.work.is_empty() && !waiting.closed {
+            waiting.awaited = true;
             drop(self.came.wait_timeout(waiting, idle).unwrap_or_else(PoisonError::into_inner));
         }
     }
