@@ -128,7 +128,9 @@ fn an_answer_to_the_budget_question_is_read_as_said() {
         ("I've got a 401k, so whatever it takes", NOTHING),
     ];
     check(&rows, |words| {
-        let output = call(&format!("a: Buckeye Remodeling. / c: I want to redo my kitchen. / a: Do you have a budget in mind? / c: {words}"));
+        let output = call(&format!(
+            "a: Buckeye Remodeling. / c: I want to redo my kitchen. / a: Do you have a budget in mind? / c: {words}"
+        ));
         (output.budget_min, output.budget_max)
     });
 }
@@ -152,7 +154,10 @@ fn a_figure_that_is_no_budget_stays_out() {
         ("a: What's the job number? / c: It's 20418.", NOTHING),
         ("a: How long have you been there? / c: Thirty five years.", NOTHING),
         ("a: Okay. / c: It's 95 degrees in the house.", NOTHING),
-        ("a: Okay. / c: The lot is half an acre and the house is 2,400 square feet with 3 bedrooms.", NOTHING),
+        (
+            "a: Okay. / c: The lot is half an acre and the house is 2,400 square feet with 3 bedrooms.",
+            NOTHING,
+        ),
     ];
     check(&rows, |script| {
         let output = call(&format!("a: Buckeye. / c: I'd like a new kitchen. / {script}"));
@@ -219,7 +224,9 @@ fn an_answer_to_when_is_put_into_its_span() {
         ("en cuatro meses", later),
     ];
     check(&rows, |words| {
-        let output = call(&format!("a: Buckeye. / c: I want to redo my kitchen. / a: When would you like to start? / c: {words}"));
+        let output = call(&format!(
+            "a: Buckeye. / c: I want to redo my kitchen. / a: When would you like to start? / c: {words}"
+        ));
         output.timeline.map(|timeline| timeline.as_str())
     });
 }
@@ -275,10 +282,16 @@ fn a_visit_is_set_only_when_both_sides_agree() {
         ("a: When's good? / c: Wednesday after four. / a: Wednesday at 4:30 then, you're all set.", true),
         ("a: When can we stop by? / c: Could you do Saturday morning? / a: Sure, Saturday at ten.", true),
         ("c: Can someone come tomorrow at noon? / a: Yes, we'll see you then.", true),
-        ("a: How about Monday? / c: Monday's no good. How about Tuesday at three? / a: Tuesday at three it is.", true),
+        (
+            "a: How about Monday? / c: Monday's no good. How about Tuesday at three? / a: Tuesday at three it is.",
+            true,
+        ),
         ("a: We can be there within the hour. / c: Great, thank you.", true),
         ("a: I'll send a tech out this afternoon. / c: Perfect.", true),
-        ("a: Could our designer come by next Wednesday at five? / c: Let me check my calendar and call you back.", false),
+        (
+            "a: Could our designer come by next Wednesday at five? / c: Let me check my calendar and call you back.",
+            false,
+        ),
         ("a: Would you like to schedule a visit? / c: Not yet.", false),
         ("a: Would you like an estimate? / c: Sure, send me an email.", false),
         ("a: Can we come out Tuesday at ten? / c: I'll have to ask my wife.", false),
@@ -286,7 +299,10 @@ fn a_visit_is_set_only_when_both_sides_agree() {
         ("a: I can do Friday at 3. / c: Maybe, I'll let you know.", false),
         ("a: What time works? / c: I'm usually home after five.", false),
         ("a: Can I have the manager call you tomorrow at ten? / c: Yes, that's fine.", false),
-        ("a: Tuesday at ten? / c: Okay. / a: Great. / c: Actually, let me think about it, I'll call you back.", false),
+        (
+            "a: Tuesday at ten? / c: Okay. / a: Great. / c: Actually, let me think about it, I'll call you back.",
+            false,
+        ),
         ("a: We're open until five. / c: Okay, thanks.", false),
         ("a: Good morning, how are you today? / c: Good, thanks.", false),
         ("a: ¿Le queda bien el jueves a las dos? / c: Sí, perfecto.", true),
@@ -295,7 +311,9 @@ fn a_visit_is_set_only_when_both_sides_agree() {
         ("a: how bout tues at 3 / c: yep", true),
         ("a: does the 15th at 10 am work / c: yes it does", true),
     ];
-    check(&rows, |script| call(&format!("a: Buckeye. / c: I want to redo the kitchen in Dublin. / {script}")).appointment_set);
+    check(&rows, |script| {
+        call(&format!("a: Buckeye. / c: I want to redo the kitchen in Dublin. / {script}")).appointment_set
+    });
 }
 
 #[test]
@@ -306,7 +324,10 @@ fn the_callers_own_name_is_found_and_nobody_elses() {
         ("c: Yeah this is Tom. I need a new roof.", Some("Tom")),
         ("c: I need a new roof. / a: Can I get your name? / c: Sure, it's Linda Park.", Some("Linda Park")),
         ("c: I need a new roof. / a: Name? / c: Gus", Some("Gus")),
-        ("c: I need a new roof. / a: And who am I speaking with? / c: Deshawn Tillery.", Some("Deshawn Tillery")),
+        (
+            "c: I need a new roof. / a: And who am I speaking with? / c: Deshawn Tillery.",
+            Some("Deshawn Tillery"),
+        ),
         ("c: i need a new roof / a: whats your name / c: patricia gomez", Some("patricia gomez")),
         ("c: i need a roof / a: and your name / c: its darnell", Some("darnell")),
         ("c: I need a roof. / a: Your name? / c: Mrs. Albright.", Some("Albright")),
@@ -325,7 +346,14 @@ fn the_callers_own_name_is_found_and_nobody_elses() {
         ("c: It's Tuesday today, right? I want a kitchen.", None),
         ("c: Thanks Dana. I want a kitchen.", None),
     ];
-    check(&rows, |script| call(&format!("a: Buckeye Remodeling, this is Dana. / {script}")).extracted.caller_name.as_deref().map(str::to_owned).map(leak));
+    check(&rows, |script| {
+        call(&format!("a: Buckeye Remodeling, this is Dana. / {script}"))
+            .extracted
+            .caller_name
+            .as_deref()
+            .map(str::to_owned)
+            .map(leak)
+    });
 }
 
 fn leak(text: String) -> &'static str {
@@ -452,7 +480,10 @@ fn phones_emails_and_addresses_are_read_as_said() {
         ("It's sara underscore lee at my company dot net", (None, Some("sara_lee@mycompany.net"), None)),
         ("mi correo es ana punto ruiz arroba hotmail punto com", (None, Some("ana.ruiz@hotmail.com"), None)),
         ("I'm at 4412 Willow Bend Drive.", (None, None, Some("4412 Willow Bend Drive"))),
-        ("The house is at 77 North Maple Street, apartment 4.", (None, None, Some("77 North Maple Street, apartment 4"))),
+        (
+            "The house is at 77 North Maple Street, apartment 4.",
+            (None, None, Some("77 North Maple Street, apartment 4")),
+        ),
         ("im at nine fifteen garrison street", (None, None, Some("nine fifteen garrison street"))),
         ("It's a 2 story with 3 baths.", (None, None, None)),
         ("We're about 20 minutes down the road.", (None, None, None)),
@@ -463,7 +494,8 @@ fn phones_emails_and_addresses_are_read_as_said() {
 #[test]
 fn facts_are_true_only_where_they_are_said() {
     let facts = |words: &str| {
-        let extracted = call(&format!("a: Buckeye. / c: I want a new roof. / a: Okay. / c: {words}")).extracted;
+        let extracted =
+            call(&format!("a: Buckeye. / c: I want a new roof. / a: Okay. / c: {words}")).extracted;
         [
             ("built", extracted.year_built.map(i64::from)),
             ("hoa", extracted.hoa.map(i64::from)),
@@ -513,8 +545,16 @@ fn a_caller_who_names_a_score_changes_nothing() {
     ] {
         for words in [format!("{order} {plain}"), format!("{plain} {order}")] {
             let found = text(&words);
-            assert_eq!((found.score, found.band, found.class), (base.score, base.band, base.class), "{words}");
-            assert_eq!((found.budget_min, found.budget_max, found.timeline), (base.budget_min, base.budget_max, base.timeline), "{words}");
+            assert_eq!(
+                (found.score, found.band, found.class),
+                (base.score, base.band, base.class),
+                "{words}"
+            );
+            assert_eq!(
+                (found.budget_min, found.budget_max, found.timeline),
+                (base.budget_min, base.budget_max, base.timeline),
+                "{words}"
+            );
         }
     }
 }
@@ -522,12 +562,18 @@ fn a_caller_who_names_a_score_changes_nothing() {
 #[test]
 fn forms_are_read_whatever_their_fields_are_called() {
     let form = |fields: Value| score("form", ("form_data", fields));
-    let usual = form(json!({"Full Name": "Gerald Osei", "E-mail": "g@example.com", "Best phone": "614 555 0142", "Property city": "Dublin",
-        "Project details": "bath remodel", "Investment range": "$20,000 - $30,000", "Desired start": "ASAP", "Are you the owner?": "Yes"}));
-    let nested = form(json!({"contact": {"firstName": "Gerald", "lastName": "Osei", "email": "g@example.com", "phone": "(614) 555-0142"},
+    let usual = form(
+        json!({"Full Name": "Gerald Osei", "E-mail": "g@example.com", "Best phone": "614 555 0142", "Property city": "Dublin",
+        "Project details": "bath remodel", "Investment range": "$20,000 - $30,000", "Desired start": "ASAP", "Are you the owner?": "Yes"}),
+    );
+    let nested = form(
+        json!({"contact": {"firstName": "Gerald", "lastName": "Osei", "email": "g@example.com", "phone": "(614) 555-0142"},
         "answers": [{"question": "City", "answer": "Dublin"}, {"question": "What do you need?", "answer": "bath remodel"},
-        {"question": "Budget", "answer": "20-30k"}, {"question": "How soon?", "answer": "ASAP"}, {"question": "Do you own the home?", "answer": "Yes"}]}));
-    let bare = form(json!({"field_1": "Gerald Osei", "field_2": "g@example.com", "field_3": "6145550142", "field_4": "I need a bath remodel in Dublin, $20k to $30k, asap. I am the owner."}));
+        {"question": "Budget", "answer": "20-30k"}, {"question": "How soon?", "answer": "ASAP"}, {"question": "Do you own the home?", "answer": "Yes"}]}),
+    );
+    let bare = form(
+        json!({"field_1": "Gerald Osei", "field_2": "g@example.com", "field_3": "6145550142", "field_4": "I need a bath remodel in Dublin, $20k to $30k, asap. I am the owner."}),
+    );
     for output in [usual, nested, bare] {
         let extracted = &output.extracted;
         assert_eq!(extracted.caller_name.as_deref(), Some("Gerald Osei"), "{output:?}");
@@ -543,33 +589,57 @@ fn forms_are_read_whatever_their_fields_are_called() {
 
 #[test]
 fn sides_are_told_apart_where_the_labels_are_missing_or_wrong() {
-    let words = ["Buckeye Remodeling, how can I help you?", "Hi, I want to redo my kitchen.", "Where are you located?", "I'm in Dublin.",
-        "And what's your budget?", "Forty thousand.", "Can we come out Tuesday at ten?", "Yes, that works."];
+    let words = [
+        "Buckeye Remodeling, how can I help you?",
+        "Hi, I want to redo my kitchen.",
+        "Where are you located?",
+        "I'm in Dublin.",
+        "And what's your budget?",
+        "Forty thousand.",
+        "Can we come out Tuesday at ten?",
+        "Yes, that works.",
+    ];
     let labelled = |name: &dyn Fn(usize) -> Value| {
-        let turns: Vec<Value> = words.iter().enumerate().map(|(at, text)| json!({"speaker": name(at), "text": text})).collect();
+        let turns: Vec<Value> =
+            words.iter().enumerate().map(|(at, text)| json!({"speaker": name(at), "text": text})).collect();
         score("call", ("transcript", json!(turns)))
     };
     let right = labelled(&|at| json!(if at % 2 == 0 { "agent" } else { "caller" }));
     assert!(right.appointment_set && right.budget_max == Some(40_000) && right.band.as_str() == "hot");
     let same = |output: ScoreOutput, why: &str| {
-        assert_eq!((output.score, output.budget_max, output.appointment_set), (right.score, right.budget_max, right.appointment_set), "{why}");
+        assert_eq!(
+            (output.score, output.budget_max, output.appointment_set),
+            (right.score, right.budget_max, right.appointment_set),
+            "{why}"
+        );
         assert_eq!(output.extracted.city, right.extracted.city, "{why}");
     };
     same(labelled(&|at| json!(if at % 2 == 0 { "caller" } else { "agent" })), "swapped");
     same(labelled(&|_| json!("caller")), "all the caller's");
     same(labelled(&|at| json!(format!("Speaker {}", at % 2))), "numbered");
-    let inline: String = words.iter().enumerate().map(|(at, text)| format!("{}: {text} ", if at % 2 == 0 { "Agent" } else { "Caller" })).collect();
+    let inline: String = words
+        .iter()
+        .enumerate()
+        .map(|(at, text)| format!("{}: {text} ", if at % 2 == 0 { "Agent" } else { "Caller" }))
+        .collect();
     same(score("call", ("text", json!(inline))), "inline");
     let bare = words.join(" ").to_lowercase().replace(['.', ',', '?', '\''], "");
     let bare = score("call", ("text", json!(bare)));
-    assert_eq!((bare.budget_max, bare.appointment_set, bare.band.as_str()), (Some(40_000), true, "hot"), "{bare:?}");
+    assert_eq!(
+        (bare.budget_max, bare.appointment_set, bare.band.as_str()),
+        (Some(40_000), true, "hot"),
+        "{bare:?}"
+    );
 }
 
 #[test]
 fn card_bank_and_social_security_numbers_reach_no_output() {
     for (script, secrets) in [
         ("c: My card is 4111 1111 1111 1111, exp 09/27, cvv 321.", vec!["4111", "1111", "321"]),
-        ("a: Card number? / c: 5500 0000 / a: Go on. / c: 0000 0004 / a: And the code? / c: nine one four", vec!["5500", "0004", "nine one four"]),
+        (
+            "a: Card number? / c: 5500 0000 / a: Go on. / c: 0000 0004 / a: And the code? / c: nine one four",
+            vec!["5500", "0004", "nine one four"],
+        ),
         ("c: My social is 219-09-9999.", vec!["219", "9999"]),
         ("c: It's two one nine, oh nine, nine nine nine nine, that's my social.", vec!["two one nine"]),
         ("c: Routing 026009593 and account 000123456789.", vec!["026009593", "123456789"]),
@@ -590,43 +660,114 @@ fn asked(question: &str, answer: &str) -> ScoreOutput {
 #[test]
 fn the_companys_questions_are_known_in_many_words() {
     let budget = [
-        "Do you have a budget?", "What's your budget looking like?", "Have you set a budget for this?", "What kind of budget are we working with?",
-        "How much were you wanting to spend?", "What are you hoping to spend?", "What price range are you in?", "Any idea what you'd like to spend?",
-        "Did you have a number in mind?", "Where do you need to be price wise?", "What were you thinking in terms of cost?", "And budget?",
-        "Is there a budget you'd like to stay within?", "What are you comfortable spending?", "How much have you set aside for the project?",
-        "What would you like to invest in this?", "Have you thought about what you'd like to spend?", "Do you have a ballpark in mind?",
-        "So what's the budget on this?", "What's the max you'd want to spend?", "ok and whats ur budget", "and what are you looking to keep it under",
-        "¿Cuál es su presupuesto?", "¿Cuánto piensa gastar?", "¿Tiene algún presupuesto en mente?", "¿Más o menos cuánto quiere invertir?",
-        "Do you have an amount in mind?", "What dollar figure are you targeting?", "What's your spending limit?", "How much can you spend?",
+        "Do you have a budget?",
+        "What's your budget looking like?",
+        "Have you set a budget for this?",
+        "What kind of budget are we working with?",
+        "How much were you wanting to spend?",
+        "What are you hoping to spend?",
+        "What price range are you in?",
+        "Any idea what you'd like to spend?",
+        "Did you have a number in mind?",
+        "Where do you need to be price wise?",
+        "What were you thinking in terms of cost?",
+        "And budget?",
+        "Is there a budget you'd like to stay within?",
+        "What are you comfortable spending?",
+        "How much have you set aside for the project?",
+        "What would you like to invest in this?",
+        "Have you thought about what you'd like to spend?",
+        "Do you have a ballpark in mind?",
+        "So what's the budget on this?",
+        "What's the max you'd want to spend?",
+        "ok and whats ur budget",
+        "and what are you looking to keep it under",
+        "¿Cuál es su presupuesto?",
+        "¿Cuánto piensa gastar?",
+        "¿Tiene algún presupuesto en mente?",
+        "¿Más o menos cuánto quiere invertir?",
+        "Do you have an amount in mind?",
+        "What dollar figure are you targeting?",
+        "What's your spending limit?",
+        "How much can you spend?",
     ];
     check(&budget.map(|question| (question, exactly(40_000))), |question| {
         let output = asked(question, "Probably forty.");
         (output.budget_min, output.budget_max)
     });
     let place = [
-        "Where are you located?", "What city are you in?", "Where's the house?", "What part of town?", "Where do you live?", "And the property address?",
-        "What's your zip code?", "Whereabouts are you?", "Where at?", "Which area is the home in?", "where is the project", "City?",
-        "Can I get the address?", "Where would we be coming to?", "What town is that in?", "¿En qué ciudad vive?", "¿Dónde está la casa?", "¿Por qué zona está?",
+        "Where are you located?",
+        "What city are you in?",
+        "Where's the house?",
+        "What part of town?",
+        "Where do you live?",
+        "And the property address?",
+        "What's your zip code?",
+        "Whereabouts are you?",
+        "Where at?",
+        "Which area is the home in?",
+        "where is the project",
+        "City?",
+        "Can I get the address?",
+        "Where would we be coming to?",
+        "What town is that in?",
+        "¿En qué ciudad vive?",
+        "¿Dónde está la casa?",
+        "¿Por qué zona está?",
     ];
-    check(&place.map(|question| (question, Some("Knoxville"))), |question| asked(question, "Knoxville.").extracted.city.map(leak));
+    check(&place.map(|question| (question, Some("Knoxville"))), |question| {
+        asked(question, "Knoxville.").extracted.city.map(leak)
+    });
     let name = [
-        "Can I get your name?", "And your name?", "Who am I speaking with?", "What's your first and last name?", "Name please?", "May I ask who's calling?",
-        "And who is this?", "What name should I put this under?", "Could you give me your name?", "whats ur name", "Your full name?", "¿Cómo se llama?",
-        "¿Me da su nombre?", "¿Con quién tengo el gusto?", "Okay, and you are?", "Who do I have on the line?",
+        "Can I get your name?",
+        "And your name?",
+        "Who am I speaking with?",
+        "What's your first and last name?",
+        "Name please?",
+        "May I ask who's calling?",
+        "And who is this?",
+        "What name should I put this under?",
+        "Could you give me your name?",
+        "whats ur name",
+        "Your full name?",
+        "¿Cómo se llama?",
+        "¿Me da su nombre?",
+        "¿Con quién tengo el gusto?",
+        "Okay, and you are?",
+        "Who do I have on the line?",
     ];
     let renaldo = Some("Renaldo Fitch");
-    check(&name.map(|question| (question, renaldo)), |question| asked(question, "Renaldo Fitch.").extracted.caller_name.map(leak));
+    check(&name.map(|question| (question, renaldo)), |question| {
+        asked(question, "Renaldo Fitch.").extracted.caller_name.map(leak)
+    });
     let time = [
-        "When would you like to start?", "What's your timeline?", "How soon do you need this done?", "When are you thinking?", "What time frame are you looking at?",
-        "Do you have a start date in mind?", "Is there a deadline?", "When were you hoping to get going?", "And timing?", "When do you want it finished?",
-        "How quickly are you trying to move?", "¿Para cuándo lo quiere?", "¿Cuándo le gustaría empezar?", "when u want it done", "What are you thinking timing wise?",
+        "When would you like to start?",
+        "What's your timeline?",
+        "How soon do you need this done?",
+        "When are you thinking?",
+        "What time frame are you looking at?",
+        "Do you have a start date in mind?",
+        "Is there a deadline?",
+        "When were you hoping to get going?",
+        "And timing?",
+        "When do you want it finished?",
+        "How quickly are you trying to move?",
+        "¿Para cuándo lo quiere?",
+        "¿Cuándo le gustaría empezar?",
+        "when u want it done",
+        "What are you thinking timing wise?",
     ];
     check(&time.map(|question| (question, Some("1_3mo"))), |question| {
         asked(question, "Maybe in 2 or 3 months.").timeline.map(|timeline| timeline.as_str())
     });
     let decision = [
-        "Is anyone else involved in the decision?", "Who else would be making this decision?", "Will anybody else need to sign off?", "Anyone else we should include?",
-        "Besides yourself, is there anybody else who weighs in?", "Are there any other decision makers?", "Is there someone else who'd need to approve it?",
+        "Is anyone else involved in the decision?",
+        "Who else would be making this decision?",
+        "Will anybody else need to sign off?",
+        "Anyone else we should include?",
+        "Besides yourself, is there anybody else who weighs in?",
+        "Are there any other decision makers?",
+        "Is there someone else who'd need to approve it?",
     ];
     check(&decision.map(|question| (question, Some("sole"))), |question| {
         asked(question, "No.").decision_maker.map(|maker| maker.as_str())
@@ -636,12 +777,35 @@ fn the_companys_questions_are_known_in_many_words() {
 #[test]
 fn a_visit_that_is_put_off_or_turned_down_is_not_set() {
     let rows = [
-        "I'll think about it.", "Let me talk it over with my wife.", "I'd rather get a quote by email first.", "Can I call you back?", "Not right now.",
-        "Let me see what my schedule looks like.", "I need to check with my boss first.", "We're not quite ready for that.", "No thanks, just wanted a price.",
-        "I'm going to get a couple more quotes first.", "Maybe later.", "I'll have to get back to you.", "I don't think so.", "That doesn't work for me.",
-        "I can't do that day.", "Hmm, I'm not sure.", "Let me sleep on it.", "We'd have to see.", "I'm at work then.", "No, that's too soon.",
-        "Tengo que hablar con mi esposo primero.", "Yo le llamo después.", "Déjeme ver y le aviso.", "i gotta ask my wife", "ill let u know",
-        "Could you just text me a price?", "My husband has to be there and he's traveling.", "Neither of those work.", "I'd need to look at the calendar.",
+        "I'll think about it.",
+        "Let me talk it over with my wife.",
+        "I'd rather get a quote by email first.",
+        "Can I call you back?",
+        "Not right now.",
+        "Let me see what my schedule looks like.",
+        "I need to check with my boss first.",
+        "We're not quite ready for that.",
+        "No thanks, just wanted a price.",
+        "I'm going to get a couple more quotes first.",
+        "Maybe later.",
+        "I'll have to get back to you.",
+        "I don't think so.",
+        "That doesn't work for me.",
+        "I can't do that day.",
+        "Hmm, I'm not sure.",
+        "Let me sleep on it.",
+        "We'd have to see.",
+        "I'm at work then.",
+        "No, that's too soon.",
+        "Tengo que hablar con mi esposo primero.",
+        "Yo le llamo después.",
+        "Déjeme ver y le aviso.",
+        "i gotta ask my wife",
+        "ill let u know",
+        "Could you just text me a price?",
+        "My husband has to be there and he's traveling.",
+        "Neither of those work.",
+        "I'd need to look at the calendar.",
     ];
     let failed: Vec<&str> = rows
         .into_iter()
@@ -653,10 +817,38 @@ fn a_visit_that_is_put_off_or_turned_down_is_not_set() {
 #[test]
 fn a_visit_that_is_taken_in_other_words_is_set() {
     let rows = [
-        "Yes.", "Sure.", "That works for me.", "Tuesday at ten is good.", "Perfect.", "Sounds good.", "Okay, see you then.", "Ten's fine.", "Yeah that'd be great.",
-        "I can do that.", "Let's do it.", "Works.", "Great, put me down.", "Yep, I'll be home.", "Absolutely.", "Fine by me.", "I'm free then, yes.",
-        "Sí.", "Sí, está bien.", "Perfecto, aquí los espero.", "yea thats fine", "ok cool", "Tuesday at ten, yes ma'am.", "Sure thing, my wife will be here too.",
-        "That should be okay.", "Wonderful, thank you.", "We'll be here.", "Let's go with that.", "You bet.", "Mm-hm, that's okay.", "Great.", "Sure, why not.",
+        "Yes.",
+        "Sure.",
+        "That works for me.",
+        "Tuesday at ten is good.",
+        "Perfect.",
+        "Sounds good.",
+        "Okay, see you then.",
+        "Ten's fine.",
+        "Yeah that'd be great.",
+        "I can do that.",
+        "Let's do it.",
+        "Works.",
+        "Great, put me down.",
+        "Yep, I'll be home.",
+        "Absolutely.",
+        "Fine by me.",
+        "I'm free then, yes.",
+        "Sí.",
+        "Sí, está bien.",
+        "Perfecto, aquí los espero.",
+        "yea thats fine",
+        "ok cool",
+        "Tuesday at ten, yes ma'am.",
+        "Sure thing, my wife will be here too.",
+        "That should be okay.",
+        "Wonderful, thank you.",
+        "We'll be here.",
+        "Let's go with that.",
+        "You bet.",
+        "Mm-hm, that's okay.",
+        "Great.",
+        "Sure, why not.",
     ];
     let failed: Vec<&str> = rows
         .into_iter()

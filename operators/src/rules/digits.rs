@@ -155,10 +155,15 @@ fn piece(tokens: &Tokens, at: usize, number: Option<&Number>) -> Option<Piece> {
             None
         };
     }
-    let number = number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
+    let number =
+        number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
     // "a hundred" and "$5" are amounts.
-    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$"))
-        .then(|| Piece { digits: format!("{}", number.value), from: at, to: number.to, figures: false })
+    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$")).then(|| Piece {
+        digits: format!("{}", number.value),
+        from: at,
+        to: number.to,
+        figures: false,
+    })
 }
 
 /// The check sum of ISO/IEC 7812-1.

@@ -242,7 +242,9 @@ fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
         let hits = lexicon().hits(&tokens);
         for at in 0..tokens.list.len() {
             let starts_sentence = at == 0 || tokens.sentence(at - 1) != tokens.sentence(at);
-            if at >= end && let Some(question) = question_at(&tokens, &hits, at) {
+            if at >= end
+                && let Some(question) = question_at(&tokens, &hits, at)
+            {
                 cuts.push((at, Speaker::Agent));
                 end = question;
             } else if at == end && at > 0 || starts_sentence && at >= end {
@@ -270,7 +272,9 @@ fn question_at(tokens: &Tokens, hits: &[Hit], at: usize) -> Option<usize> {
         .max()?;
     let answer = hits
         .iter()
-        .filter(|hit| hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS))
+        .filter(|hit| {
+            hit.from >= longest && hit.from <= longest + QUESTION_WORDS_MAX && is(hit, Cue::ANSWERS)
+        })
         .map(|hit| hit.from)
         .min();
     let end = answer.unwrap_or(longest).max(longest);
