@@ -15,12 +15,14 @@ mod timed;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::clock::Clock;
 
-use child::{Measured, Variant};
+use crate::arguments::numbers;
+use child::Variant;
 use events::Events;
+use report::Round;
 
 /// Partitions of the log: those of the peers.
 const PARTITIONS: u16 = 8;
@@ -40,24 +42,11 @@ struct Plan {
 
 impl Plan {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut plan = Self { events: 1_000_000, earlier: 4_000_000, rounds: 1, only: None };
-        let mut rest = args;
-        if let [first, others @ ..] = rest
-            && let Some(variant) = Variant::named(first)
-        {
-            (plan.only, rest) = (Some(variant), others);
-        }
-        for pair in rest.chunks(2) {
-            let [name, value] = pair else { bail!("{}: each argument is `--name NUMBER`", pair.concat()) };
-            let number: u64 = value.parse().with_context(|| format!("{name} {value}: use a whole number"))?;
-            match name.as_str() {
-                "--events" => plan.events = number.max(1),
-                "--earlier" => plan.earlier = number.max(1),
-                "--rounds" => plan.rounds = number.max(1),
-                _ => bail!("{name} is not an argument here: [memory|disk] --events N --earlier N --rounds N"),
-            }
-        }
-        Ok(plan)
+        let named = args.first().and_then(|first| Variant::named(first));
+        let rest = args.get(usize::from(named.is_some())..).unwrap_or_default();
+        let known = [("events", 1_000_000), ("earlier", 4_000_000), ("rounds", 3)];
+        let [events, earlier, rounds] = numbers(rest, known)?;
+        Ok(Self { events, earlier, rounds, only: named })
     }
 
     /// The events, the last of which has just happened: older ones would be backfills.
@@ -68,7 +57,7 @@ impl Plan {
     }
 }
 
-/// Runs it: `[memory|disk] --events 1000000 --earlier 4000000 --rounds 1`.
+/// Runs it: `[memory|disk] --events 1000000 --earlier 4000000 --rounds 3`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     if let [first, rest @ ..] = args
         && first == child::COMMAND
@@ -78,7 +67,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if let [first, folder, rest @ ..] = args
         && first == "--fill"
     {
-        // For a profiler: `stream --fill DIR`, then `stream --engine DIR memory plain` under it.
+        // For a profiler: `stream --fill DIR`, then `stream --engine DIR memory` under it.
         return fill::fill(Path::new(folder), &Plan::parse(rest)?.events(Variant::Memory)?);
     }
     let plan = Plan::parse(args)?;
@@ -97,32 +86,21 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 }
 
 fn run_variant(plan: Plan, variant: Variant) -> Result<()> {
-    let earlier = if variant == Variant::Disk { plan.earlier } else { 0 };
-    println!(
-        "\n## state {}{}",
-        variant.name(),
-        if earlier > 0 { format!(", {earlier} ids before") } else { String::new() }
-    );
     let events = plan.events(variant)?;
+    println!("\n## state: {}", variant.about(events.earlier));
     let filled = tempfile::tempdir()?;
     fill::fill(filled.path(), &events)?;
-    let mut samples = Vec::new();
-    for round in 1..=plan.rounds {
+    let mut rounds = Vec::new();
+    for number in 1..=plan.rounds {
         let baseline = baseline::run(filled.path(), &events)?;
-        let plain = pass(filled.path(), &events, variant, false)?;
-        let timed = pass(filled.path(), &events, variant, true)?;
-        report::round(round, &plain, &baseline, events.count);
-        samples.push((baseline, plain, timed));
+        let folder = tempfile::tempdir()?;
+        fill::copy(filled.path(), folder.path())?;
+        let engine = child::start(folder.path(), variant)?;
+        let frames_s = check::check(folder.path(), &events)?;
+        let round = Round { baseline, engine, frames_s };
+        round.print(number, events.count);
+        rounds.push(round);
     }
-    report::shares(&samples, events.count);
+    report::shares(&rounds, events.count);
     Ok(())
-}
-
-/// One run of the engine over a copy of the filled folder, and the comparison with the oracle.
-fn pass(filled: &Path, events: &Events, variant: Variant, timed: bool) -> Result<Measured> {
-    let folder = tempfile::tempdir()?;
-    fill::copy(filled, folder.path())?;
-    let measured = child::start(folder.path(), variant, timed)?;
-    check::check(folder.path(), events)?;
-    Ok(measured)
 }

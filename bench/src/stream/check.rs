@@ -11,6 +11,7 @@ use leadline_schemas::window::{WindowKind, WindowMetrics};
 use leadline_schemas::{Millis, Offset, Partition, Topic, avro};
 
 use super::PARTITIONS;
+use super::child::cpu_s_of_thread;
 use super::events::{Events, tenant_name};
 use super::fill::open_log;
 
@@ -24,9 +25,11 @@ struct Outcome {
     duplicates: u64,
 }
 
-/// Compares what is committed in the log of a folder with what its events ask for.
-pub(super) fn check(folder: &Path, events: &Events) -> Result<()> {
-    let (expected, found) = (expected(events), committed(folder)?);
+/// Compares what is committed in the log of a folder with what its events ask for. Answers the CPU seconds that
+/// encoding all frames once more takes.
+pub(super) fn check(folder: &Path, events: &Events) -> Result<f64> {
+    let (found, frames_s) = committed(folder)?;
+    let expected = expected(events);
     ensure!(
         expected.duplicates == found.duplicates,
         "{} duplicates were told apart, not {}",
@@ -38,7 +41,7 @@ pub(super) fn check(folder: &Path, events: &Events) -> Result<()> {
         ensure!(found == Some(count), "window {window:?} has {found:?} calls, not {count}");
     }
     ensure!(expected == found, "there are {} windows, not {}", found.windows.len(), expected.windows.len());
-    Ok(())
+    Ok(frames_s)
 }
 
 fn expected(events: &Events) -> Outcome {
@@ -56,10 +59,10 @@ fn expected(events: &Events) -> Outcome {
 }
 
 /// What the frames of the log say, read like any reader of the topics would.
-fn committed(folder: &Path) -> Result<Outcome> {
+fn committed(folder: &Path) -> Result<(Outcome, f64)> {
     let log = open_log(folder)?;
     let mut newest: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
-    let mut duplicates = 0;
+    let (mut duplicates, mut frames_s) = (0, 0.0);
     for partition in 0..PARTITIONS {
         let mut from = Offset(0);
         loop {
@@ -69,6 +72,9 @@ fn committed(folder: &Path) -> Result<Outcome> {
             }
             for record in &chunk.records {
                 let frame: CommitFrame = avro::decode(&record.value)?;
+                let before = cpu_s_of_thread();
+                ensure!(avro::encode(&frame)?.len() == record.value.len(), "a frame is encoded otherwise");
+                frames_s += cpu_s_of_thread() - before;
                 for output in &frame.outputs {
                     match output.topic {
                         Topic::Requests => {
@@ -94,5 +100,5 @@ fn committed(folder: &Path) -> Result<Outcome> {
         }
     }
     let windows = newest.into_iter().map(|(key, (_, calls))| (key, calls)).collect();
-    Ok(Outcome { windows, duplicates })
+    Ok((Outcome { windows, duplicates }, frames_s))
 }

@@ -15,6 +15,7 @@ use leadline_schemas::{Partition, Topic};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{PARTITIONS, engine, timed};
+use crate::process::memory;
 
 /// The argument that makes this process the child.
 pub(super) const COMMAND: &str = "--engine";
@@ -44,6 +45,14 @@ impl Variant {
         }
     }
 
+    /// What it is, in words.
+    pub(super) fn about(self, earlier: u64) -> String {
+        match self {
+            Self::Memory => "fits in memory".to_owned(),
+            Self::Disk => format!("on disk, {earlier} ids of before; half of the duplicates are of these"),
+        }
+    }
+
     pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| variant.name() == name)
     }
@@ -67,19 +76,14 @@ impl Measured {
         let threads = self.0.iter().filter(|(name, _)| name.starts_with(&format!("thread {prefix}")));
         threads.map(|(_, seconds)| seconds).sum()
     }
-
-    /// Names and CPU seconds of all threads.
-    pub(super) fn threads(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.0.iter().filter_map(|(name, seconds)| Some((name.strip_prefix("thread ")?, *seconds)))
-    }
 }
 
 /// Starts a run over the log and state of `folder` and waits for it.
-pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Measured> {
+pub(super) fn start(folder: &Path, variant: Variant) -> Result<Measured> {
     let output = Command::new(std::env::current_exe()?)
         .args(["stream", COMMAND])
         .arg(folder)
-        .args([variant.name(), if timed { "timed" } else { "plain" }])
+        .arg(variant.name())
         .stderr(Stdio::inherit())
         .output()?;
     ensure!(output.status.success(), "the engine's process ended with {}", output.status);
@@ -93,10 +97,10 @@ pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Meas
 
 /// Is that process: runs the engine until all is committed and published, and prints what it took.
 pub(super) fn run(args: &[String]) -> Result<()> {
-    let [folder, variant, mode] = args else { bail!("{COMMAND} FOLDER memory|disk plain|timed") };
+    let [folder, variant] = args else { bail!("{COMMAND} FOLDER memory|disk") };
     let variant = Variant::named(variant).with_context(|| format!("{variant} is no variant"))?;
     let began = Instant::now();
-    let started = engine::start(Path::new(folder), variant, mode == "timed")?;
+    let started = engine::start(Path::new(folder), variant)?;
     let opened = began.elapsed();
     let mut ends = Vec::new();
     for partition in 0..PARTITIONS {
@@ -126,8 +130,8 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     threads(&mut measured)?;
     // What is left to apply and to sync is part of the price.
     ensure!(started.engine.stop(), "the engine did not stop in time");
-    measured.put("cpu_s", cpu_s(ClockId::ProcessCPUTime));
-    measured.put("peak_mb", peak_mb()?);
+    measured.put("cpu_s", cpu_ns(ClockId::ProcessCPUTime) as f64 / 1e9);
+    measured.put("peak_mb", memory(std::process::id())?.peak_mb);
     for (name, value) in &measured.0 {
         println!("{MARK}{name}={value}");
     }
@@ -146,18 +150,17 @@ fn threads(measured: &mut Measured) -> Result<()> {
     Ok(())
 }
 
-fn peak_mb() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1_024.0 / 1e6)
-}
-
 /// CPU seconds of this thread so far.
 pub(super) fn cpu_s_of_thread() -> f64 {
-    cpu_s(ClockId::ThreadCPUTime)
+    cpu_ns_of_thread() as f64 / 1e9
 }
 
-fn cpu_s(clock: ClockId) -> f64 {
+/// CPU nanoseconds of this thread so far.
+pub(super) fn cpu_ns_of_thread() -> u64 {
+    cpu_ns(ClockId::ThreadCPUTime)
+}
+
+fn cpu_ns(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    u64::try_from(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)).unwrap_or_default()
 }

@@ -15,20 +15,18 @@ use leadline_connectors::contract::log::{
 };
 use leadline_connectors::log_embedded::EmbeddedLog;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
-use leadline_operators::contract::Operator;
 use leadline_operators::decode::{Decode, Decoded};
 use leadline_operators::dedupe::{ContactOut, Dedupe};
 use leadline_operators::leads::{ContactFacts, Counts};
 use leadline_operators::publish::Publish;
-use leadline_operators::window::{Window, WindowOut};
-use leadline_schemas::contact::Contact;
+use leadline_operators::window::Window;
 use leadline_schemas::event::Event;
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
+use leadline_schemas::settings::{Company, Policy, Profile, Sealed, Settings, Tenant};
 use leadline_schemas::{Millis, Offset, Partition, TenantId, Topic};
 
-use super::child::{Variant, cpu_s_of_thread};
-use super::events::{TENANTS, tenant_name};
+use super::child::{Variant, cpu_ns_of_thread};
+use super::events::{TENANTS, company_id, tenant_name};
 use super::fill::{open_log, state_folder};
 use super::timed::Timed;
 
@@ -38,22 +36,9 @@ const CACHE_BYTES_DISK: u64 = 32 << 20;
 
 /// The pipeline under measurement; cf. `topology/src/pipeline.rs`.
 fn pipeline(inbound: Flow<'_, Inbound>) {
-    wire(inbound, Decode, Dedupe, Window);
-}
-
-fn timed_pipeline(inbound: Flow<'_, Inbound>) {
-    wire(inbound, Timed(Decode), Timed(Dedupe), Timed(Window));
-}
-
-fn wire(
-    inbound: Flow<'_, Inbound>,
-    decode: impl Operator<In = Inbound, Out = Decoded>,
-    dedupe: impl Operator<In = Box<Contact>, Out = ContactOut>,
-    window: impl Operator<In = ContactFacts, Out = WindowOut>,
-) {
-    let fresh = inbound.operator(decode).take(Decoded::contact).operator(dedupe);
+    let fresh = inbound.operator(Timed(Decode)).take(Decoded::contact).operator(Timed(Dedupe));
     fresh.publish(Publish::publish);
-    fresh.take(facts).operator(window).publish(Publish::publish);
+    fresh.take(facts).operator(Timed(Window)).publish(Publish::publish);
 }
 
 /// What a new call adds to its windows; in the whole pipeline that is found out behind the score.
@@ -141,9 +126,9 @@ impl Log for Watched {
         from: Offset,
         limit_bytes: usize,
     ) -> Result<Chunk, ReadError> {
-        let started = cpu_s_of_thread();
+        let started = cpu_ns_of_thread();
         let chunk = self.log.read(topic, partition, from, limit_bytes);
-        self.read_ns.fetch_add(((cpu_s_of_thread() - started) * 1e9) as u64, Ordering::Relaxed);
+        self.read_ns.fetch_add(cpu_ns_of_thread() - started, Ordering::Relaxed);
         chunk
     }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
@@ -176,7 +161,7 @@ impl Watched {
 }
 
 /// Opens log and store of a folder and starts the engine over them.
-pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Started> {
+pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let commits = Arc::new(Commits::default());
     let log = Arc::new(Watched {
@@ -191,7 +176,7 @@ pub(super) fn start(folder: &Path, variant: Variant, timed: bool) -> Result<Star
     };
     let settings = Arc::new(settings()?);
     let engine = Engine::start(EngineParts {
-        pipeline: if timed { timed_pipeline } else { pipeline },
+        pipeline,
         pipeline_name: "stream",
         generation: 1,
         workers: 1,
@@ -223,7 +208,11 @@ fn settings() -> Result<Settings> {
             name: tenant_name(tenant),
             removed: false,
             api_token_sha256: String::new(),
-            companies: Vec::new(),
+            companies: vec![Company {
+                ids: vec![company_id(tenant)],
+                signing_key: Sealed::default(),
+                previous_signing_key: None,
+            }],
             source_key: None,
             forms: Vec::new(),
             integrations: Vec::new(),

@@ -121,6 +121,11 @@ impl Events {
     }
 }
 
+/// The id of a tenant's company.
+pub(super) fn company_id(tenant: usize) -> String {
+    format!("COM{tenant:032x}")
+}
+
 /// The name of a tenant.
 pub(super) fn tenant_name(tenant: usize) -> String {
     format!("t{tenant:04}")
@@ -143,9 +148,9 @@ impl Event {
         let (id, at, r) = (self.call_id(), local_time(self.at), self.chance);
         write!(
             body,
-            r#"{{"resource_id":"{id}","company_id":{},"company_resource_id":"COM{:032x}","company_name":"Summit Kitchens","#,
+            r#"{{"resource_id":"{id}","company_id":{},"company_resource_id":"{}","company_name":"Summit Kitchens","#,
             155_000_000 + self.tenant,
-            self.tenant
+            company_id(self.tenant)
         )?;
         write!(
             body,

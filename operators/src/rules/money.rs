@@ -4,6 +4,7 @@ use super::cue::Cue;
 use super::numbers::Number;
 use super::roles::Role;
 use super::turns::Line;
+use super::words::lists;
 use std::ops::Range;
 
 /// A bare number below this is said in thousands when money is the topic ("forty, maybe forty-five").
@@ -13,12 +14,6 @@ const AMOUNT_MAX: f64 = 50_000_000.0;
 /// Least that a bare number means in thousands; "one or two" are counts.
 const BARE_MIN: f64 = 2.0;
 
-/// Words that may stand between the ends of a range.
-const RANGE_WORDS: &[&str] = &[
-    "-", "to", "or", "and", "maybe", "through", "a", "y", "o", "hasta", "could", "stretch", "go", "up", "possibly",
-    "perhaps", "even", "tops", "we", "i", "as", "high", "around", "about", "like", "probably", "can", "might", "quizas",
-    "tal", "vez", "somewhere", "at", "most", "the", "absolute", "so", "but", "pushing", "id", "max", "between",
-];
 /// Most words between the ends of a range.
 const RANGE_GAP_MAX: usize = 6;
 /// Largest quotient of the ends of a range; "three or four hundred thousand", but not "two or sixty thousand".
@@ -91,7 +86,13 @@ fn decades(line: &Line) -> Vec<Amount> {
                 Some(_) => (7_000.0, 9_000.0),
                 None => (0.0, 10_000.0),
             };
-            Amount { min: Some(base + low), max: Some(base + high), span: at..at + 1, explicit: false, bounded: false }
+            Amount {
+                min: Some(base + low),
+                max: Some(base + high),
+                span: at..at + 1,
+                explicit: false,
+                bounded: false,
+            }
         })
         .into_iter()
         .collect()
@@ -102,8 +103,13 @@ fn is_money(line: &Line, number: &Number) -> bool {
         return false;
     }
     let before = number.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    let ordinal = matches!(before, "the" | "this" | "that") && number.value < 32.0 && number.scale == 1.0 && !leads_range(line, number);
-    number.money || leads_range(line, number) || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
+    let ordinal = matches!(before, "the" | "this" | "that")
+        && number.value < 32.0
+        && number.scale == 1.0
+        && !leads_range(line, number);
+    number.money
+        || leads_range(line, number)
+        || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
 }
 
 /// "the 12 to 15 thousand range"
@@ -140,11 +146,12 @@ fn between(line: &Line, first: &Number, second: &Number) -> Between {
     if words.is_empty() && tens && hundreds && spoken && !line.pauses_after(first.to - 1) {
         return Between::Shorthand;
     }
-    if !words.iter().all(|word| RANGE_WORDS.contains(word)) {
+    if !words.iter().all(|word| lists().range.has(word)) {
         return Between::Nothing;
     }
     let lead = line.tokens.words(first.from.saturating_sub(3)..first.from);
-    let listed = matches!(words.as_slice(), ["and"] | ["y"]) && !(lead.contains("between") || lead.contains("entre"));
+    let listed =
+        matches!(words.as_slice(), ["and"] | ["y"]) && !(lead.contains("between") || lead.contains("entre"));
     let (low, high) = scaled(first, second);
     if low < high && high <= low * RANGE_QUOTIENT_MAX && !listed { Between::Range } else { Between::Nothing }
 }

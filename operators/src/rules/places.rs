@@ -3,6 +3,7 @@
 use super::cue::Cue;
 use super::numbers::is_number_word;
 use super::turns::{Conversation, Line};
+use super::words::lists;
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -12,32 +13,6 @@ use std::sync::OnceLock;
 const PLACE_WORDS_MAX: usize = 3;
 /// Words of an answer that is nothing but a place.
 const ANSWER_WORDS_MAX: usize = 5;
-
-/// Words that name no place, however they are written.
-const NOT_PLACES: &[&str] = &[
-    "i", "im", "ive", "id", "ill", "yes", "yeah", "no", "ok", "okay", "the", "my", "our", "a", "an", "we", "were", "weve", "well", "hi",
-    "hello", "it", "its", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february",
-    "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "christmas", "indeed",
-    "google", "facebook", "english", "spanish", "spring", "summer", "fall", "winter", "thanksgiving", "about", "that", "there",
-    "here", "total", "general", "fact", "advance", "cash", "person", "mind", "touch", "charge", "town", "case", "order",
-    "sure", "um", "mr", "mrs", "ms", "dr", "la", "el", "sala", "not", "just", "maybe", "this", "next", "and", "so", "yep",
-    "home", "house", "correct", "right", "thanks", "aqui", "casa", "si", "bye", "goodbye", "dad", "mom", "whatever", "hoa",
-    "usaa", "ac", "hvac", "adu", "lvp", "you", "your", "do", "dont", "what", "why", "how", "when", "where", "who", "then", "but",
-    "or", "if", "one", "back", "same", "still", "over", "off", "near", "on", "at", "oh", "great", "good", "perfect", "wow",
-    "mi", "mis", "su", "un", "una", "los", "las", "donde", "es", "esta", "estoy", "vivo", "como", "gracias", "pues", "mire",
-    "nextdoor", "yelp", "angi", "trex", "tyvek", "hardie", "pella", "andersen", "renewal", "mitsubishi", "carrier", "lennox",
-    "trane", "thats", "theres", "theyre", "hes", "shes", "her", "his", "their", "they", "he", "she", "probably", "actually",
-    "please", "sorry", "easter", "halloween", "covid", "medicare", "instagram", "english", "ingles", "espanol", "let",
-    "bueno", "buenas", "buenos", "hola", "tengo", "quiero", "necesito", "ya", "me", "nos", "se", "para", "por", "cerca", "afuera",
-    "a", "downtown", "between", "like", "apartment", "condo", "unit", "need", "want", "looking", "have", "got", "is", "are", "kitchen",
-    "bathroom", "basement", "roof", "both", "all", "two", "three", "can", "could", "would", "will", "did", "does", "was", "yall",
-];
-/// Words that may stand before the name of a place in an answer.
-const ANSWER_LEADS: &[&str] = &[
-    "in", "en", "from", "de", "por", "out", "over", "down", "up", "its", "im", "were", "we", "are", "i", "live", "at", "near", "around",
-    "uh", "yeah", "yes", "the", "just", "outside", "of", "here", "by", "it", "is", "that", "would", "be", "vivo", "estoy", "aqui", "oh",
-    "sure", "right", "so", "well", "it's", "house", "home", "am", "located", "outside", "still", "actually", "estamos", "queda", "esta", "a",
-];
 
 #[derive(Default, Deserialize)]
 struct Places {
@@ -71,7 +46,8 @@ pub(super) fn is_state(word: &str) -> bool {
 pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Vec<(i32, Range<usize>)> {
     let mut found = Vec::new();
     let asked = talk.asked_before(index).is_some_and(|before| {
-        before.asks_for(Cue::CityQuestion) && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
+        before.asks_for(Cue::CityQuestion)
+            && !before.has_any(&[Cue::NameQuestion, Cue::TimeQuestion, Cue::BudgetQuestion])
     });
     if asked {
         found.extend(answer(line).map(|span| (4, span)));
@@ -85,6 +61,7 @@ pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Ve
         // "Based in", "live in" and "house in" are weighed by the caller of this.
         let base = match lead {
             "in" | "en" if joined => 3,
+            "service" | "serve" | "cover" if joined => 3,
             "from" if joined && line.tokens.word(at.saturating_sub(2)) == "calling" => 3,
             "to" | "near" | "outside" | "at" | "around" if joined && known && stated => 3,
             _ if stated && line.tokens.word(end).len() == 2 && line.is_capital(end) => 3,
@@ -97,7 +74,7 @@ pub(super) fn named_places(talk: &Conversation, index: usize, line: &Line) -> Ve
 
 /// A short answer that is a place: "Grove City", "yeah im in knoxville", "Pearland, off of Broadway".
 fn answer(line: &Line) -> Option<Range<usize>> {
-    let start = (0..line.word_count().min(6)).find(|at| !ANSWER_LEADS.contains(&line.tokens.word(*at)))?;
+    let start = (0..line.word_count().min(6)).find(|at| !lists().place_leads.has(line.tokens.word(*at)))?;
     let end = place_end(line, start).or_else(|| lower_case_end(line, start))?;
     let ends = end >= line.word_count() || line.pauses_after(end - 1) || is_state_at(line, end);
     let short = line.word_count() <= ANSWER_WORDS_MAX;
@@ -120,7 +97,11 @@ fn place_end(line: &Line, start: usize) -> Option<usize> {
         return Some(end);
     }
     let mut end = start;
-    while end < start + PLACE_WORDS_MAX && same(end) && is_name(line, end) && !(end > start && is_state_at(line, end)) {
+    while end < start + PLACE_WORDS_MAX
+        && same(end)
+        && is_name(line, end)
+        && !(end > start && is_state_at(line, end))
+    {
         end += 1;
         if line.pauses_after(end - 1) {
             break;
@@ -134,7 +115,7 @@ fn is_name(line: &Line, at: usize) -> bool {
     line.is_capital(at)
         && word.len() > 2
         && word.chars().all(char::is_alphabetic)
-        && !NOT_PLACES.contains(&word)
+        && !lists().not_places.has(word)
         && !is_number_word(word)
 }
 
@@ -145,7 +126,11 @@ fn lower_case_end(line: &Line, start: usize) -> Option<usize> {
     }
     let fits = |at: usize| {
         let word = line.tokens.word(at);
-        at < line.word_count() && word.len() > 3 && word.chars().all(char::is_alphabetic) && !NOT_PLACES.contains(&word) && !is_number_word(word)
+        at < line.word_count()
+            && word.len() > 3
+            && word.chars().all(char::is_alphabetic)
+            && !lists().not_places.has(word)
+            && !is_number_word(word)
     };
     let end = (start..start + 2).take_while(|at| fits(*at)).last()? + 1;
     (end == line.word_count() || is_state_at(line, end)).then_some(end)

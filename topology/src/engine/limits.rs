@@ -8,7 +8,9 @@ pub(crate) const EPOCH_BYTES_MAX: usize = 4 << 20;
 pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
 /// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
 pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
-/// One read from the log: small enough that partitions of one worker take turns.
+/// What a partition takes in before the worker turns to the next: some 5 ms of work.
+pub(crate) const TURN_BYTES_MAX: usize = 1 << 20;
+/// One read from the log. What is made of it goes through the graph together, and should fit a core's cache.
 pub(crate) const READ_BYTES_MAX: usize = 128 << 10;
 /// Timers fired by one epoch; the rest are due again in the next.
 pub(crate) const EPOCH_TIMERS_MAX: usize = 2_000;

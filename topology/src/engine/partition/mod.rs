@@ -221,15 +221,8 @@ impl Partition {
             }
             self.retry_boot_ms = None;
         }
-        if !stopping && self.may_feed(boot_ms) {
-            match self.feed(boot_ms) {
-                Ok(from) if from < self.fed.len() => {
-                    turn.progressed = true;
-                    self.run_fed(worker, from);
-                }
-                Ok(_) => {}
-                Err(fault) => self.stumble(&fault),
-            }
+        if !stopping {
+            turn.progressed |= self.fill(worker, boot_ms);
         }
         if !self.fed.is_empty() && !self.stumbled && self.may_close(boot_ms, stopping) {
             self.close();
@@ -248,6 +241,25 @@ impl Partition {
             && self.fed.len() < EPOCH_INPUTS_MAX
             && self.epoch.borrow().overlay.unapplied_bytes() < UNAPPLIED_BYTES_MAX
             && !(self.careful && self.in_commit.is_some())
+    }
+
+    /// Feeds and runs what there is, up to a turn's share. Answers whether there was anything.
+    fn fill(&mut self, worker: &mut Worker, boot_ms: u64) -> bool {
+        let (mut progressed, share) = (false, self.fed_bytes + TURN_BYTES_MAX);
+        while self.may_feed(boot_ms) && self.fed_bytes < share && !self.stumbled {
+            match self.feed(boot_ms) {
+                Ok(from) if from < self.fed.len() => {
+                    progressed = true;
+                    self.run_fed(worker, from);
+                }
+                Ok(_) => {}
+                Err(fault) => self.stumble(&fault),
+            }
+            if !self.behind {
+                break;
+            }
+        }
+        progressed
     }
 
     /// At the end of its input an epoch closes as soon as the one before is committed. Behind it the epoch fills up
