@@ -200,7 +200,8 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
     }
     if tokens.word(at) == "hundred" && at == index {
         // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.
-        let vague = index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
+        let vague =
+            index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
         word(tokens.word(at + 1)).filter(|_| !vague)?;
         state.group = 1.0;
         state.last = Some(Word::Unit(1.0));
@@ -256,8 +257,7 @@ fn scale_near(tokens: &Tokens, at: usize) -> bool {
 impl Spelled {
     /// A comma between two numbers parts them: "twenty, twenty five"; within one it does not: "two thousand, five hundred".
     fn pauses(&self, tokens: &Tokens, at: usize) -> bool {
-        !matches!(self.last, Some(Word::Scale(_)))
-            && tokens.list.get(at - 1).is_some_and(|token| token.comma)
+        !matches!(self.last, Some(Word::Scale(_))) && tokens.list.get(at - 1).is_some_and(|token| token.comma)
     }
 
     /// "one point four million", "two and a half thousand"; the index after it.
@@ -294,7 +294,9 @@ impl Spelled {
             Word::Unit(value) => {
                 let after_ten = matches!(self.last, Some(Word::Ten(_)));
                 // "two hundred, two fifty": what is said like "two fifty" is a number of its own.
-                if self.last == Some(Word::Hundred) && matches!(next, Some(Word::Ten(_) | Word::Teen(_) | Word::Hundred)) {
+                if self.last == Some(Word::Hundred)
+                    && matches!(next, Some(Word::Ten(_) | Word::Teen(_) | Word::Hundred))
+                {
                     return false;
                 }
                 if !(fresh || after_ten || after_scale && hundreds_follow) {
