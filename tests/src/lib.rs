@@ -200,12 +200,20 @@ impl Drop for Instance {
 }
 
 /// Polls until it holds, or panics.
-pub fn until(what: &str, within: Duration, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + within;
+pub fn until(what: &str, time: Duration, holds: impl FnMut() -> bool) {
+    assert!(within(time, holds), "not within {time:?}: {what}");
+}
+
+/// Polls until it holds; answers whether it did in time.
+pub fn within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + time;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {within:?}: {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
+    true
 }
 
 pub fn sign(body: &str) -> String {

@@ -8,7 +8,8 @@ use leadline_tests::{COMPANY, Instance, call, segments, until};
 use tempfile::TempDir;
 
 /// Small segments, few of them, and a snapshot each second.
-const CONFIG: &str = "[log]\nsegment_bytes = 131072\nmax_bytes = 4000000\n[state]\nsnapshot_interval_s = 1\n";
+const CONFIG: &str =
+    "[log]\nsegment_bytes = 131072\nmax_bytes = 16000000\n[state]\nsnapshot_interval_s = 1\n";
 /// Calls between two snapshots.
 const ROUND: u64 = 100;
 

@@ -134,6 +134,12 @@ impl Overlay {
         self.cells.clear();
     }
 
+    /// Undoes all that the open epoch has changed, accepted or not: its inputs run again from the first.
+    pub(super) fn undo_epoch(&mut self) {
+        self.accepted.clear();
+        self.undo();
+    }
+
     /// Drops the open epoch, and every layer behind `committed`.
     pub(super) fn abandon(&mut self, committed: CommitNumber) {
         if sabotage::on(Bug::AbortKeepsOverlay) {
@@ -142,8 +148,7 @@ impl Overlay {
         while self.layers.back().is_some_and(|layer| layer.number > committed) {
             self.layers.pop_back();
         }
-        self.accepted.clear();
-        self.undo();
+        self.undo_epoch();
     }
 
     /// Closes the open epoch as a layer and hands out its changes.

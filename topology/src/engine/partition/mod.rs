@@ -267,7 +267,9 @@ impl Partition {
     fn may_close(&self, boot_ms: u64, stopping: bool) -> bool {
         let open_ms = self.opened_boot_ms.map_or(0, |opened| boot_ms.saturating_sub(opened));
         let waits_long = u128::from(open_ms) > EPOCH_DURATION_MAX.as_millis();
-        self.in_commit.is_none() && (stopping || waits_long || !self.behind || !self.may_feed(boot_ms))
+        // What ran alone is committed at once, or each further read would run all of it again.
+        let closes = stopping || waits_long || self.careful || !self.behind || !self.may_feed(boot_ms);
+        self.in_commit.is_none() && closes
     }
 
     /// When the wall clock will have made a timer due.

@@ -56,7 +56,8 @@ impl Partition {
         let number = self.base.number.next();
         {
             let mut epoch = self.epoch.borrow_mut();
-            epoch.overlay.undo();
+            // An epoch is fed more than once, so some of its inputs may have run alone already.
+            epoch.overlay.undo_epoch();
             epoch.outputs.clear();
             epoch.finish();
         }

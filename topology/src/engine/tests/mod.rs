@@ -163,6 +163,11 @@ impl Bench {
     }
 
     fn start(&self) -> Engine {
+        self.start_after(None)
+    }
+
+    /// Starts it with the folder of suspects, and whether the process before was aborted.
+    fn start_after(&self, suspects: Option<(std::path::PathBuf, bool)>) -> Engine {
         let mut responders = Responders::default();
         let oracle: Arc<dyn Provider> = Arc::new(Oracle);
         responders.providers.entry("ask".to_owned()).or_default().insert("oracle".to_owned(), oracle);
@@ -181,7 +186,7 @@ impl Bench {
             writer: None,
             stored: Arc::new(|_| {}),
             runtime: self.runtime.handle().clone(),
-            suspects: None,
+            suspects,
             snapshot_interval: Duration::from_secs(3_600),
             fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
         })
@@ -340,6 +345,25 @@ fn poison_and_panics_become_dead_letters_alone() {
     engine.stop();
     let (key, value) = bench.outputs(Topic::DeadLetters).pop().unwrap();
     assert_eq!((key, value.len()), (letters[0].id.to_string(), 0), "a tombstone");
+}
+
+#[test]
+fn inputs_that_ran_alone_do_not_run_on_top_of_themselves_when_the_epoch_is_fed_more() {
+    // A backlog of several reads, with poison in each of them: one epoch, whose inputs run alone again and again.
+    let filler = "x".repeat(40_000);
+    for after_abort in [false, true] {
+        let (bench, folder) = (Bench::new(), tempfile::tempdir().unwrap());
+        for n in 0..100 {
+            bench.send(n, "a", &if n % 9 == 4 { format!("poison {filler}") } else { filler.clone() });
+        }
+        let engine = bench.start_after(Some((folder.path().to_owned(), after_abort)));
+        bench.until("the last is done", |b| {
+            b.frames().last().is_some_and(|frame| frame.inbound_next.0 == 100)
+        });
+        engine.stop();
+        assert_eq!(bench.count("a"), 89, "each good input counts once");
+        assert_eq!(bench.outputs(Topic::DeadLetters).len(), 11);
+    }
 }
 
 #[test]
