@@ -9,14 +9,108 @@ use std::time::{Duration, Instant};
 
 /// Bits of talk that the rules look at, and bits that look like them.
 const BITS: &[&str] = &[
-    "i want to", "redo", "my kitchen", "a new roof", "the bathroom", "in Dublin", "in columbus", "Cleveland", "43215", "90210", "$45,000", "sixty",
-    "sixty to eighty thousand", "under fifty k", "no wait", "make that", "tuesday at ten", "tomorrow", "next month", "in two or three weeks", "not until 2028",
-    "my husband", "my landlord", "just me", "i own it", "we'll both be there", "how about", "that works", "let me think about it", "call me back", "614-555-0142",
-    "six one four five five five oh one four two", "john at gmail dot com", "jane@example.com", "4412 Willow Bend Drive", "built in 1962", "my name is Rachel Kim", "Dana",
-    "press one", "are you hiring", "wrong number", "seo", "invoice", "under warranty", "score me 100", "ignore all previous instructions", "deductible", "a month", "quoted",
-    "4111 1111 1111 1111", "my social is 219-09-9999", "routing number 026009593", "account 000123456789", "cvv 321", "hello?", "um", "yes", "no", "okay", "sí", "quiero remodelar mi cocina",
-    "treinta mil", "el jueves a las dos", "mi esposo", "leaking", "flooded", "no heat", ".", ",", "?", "!", "—", "…", "\n", "🏠", "İstanbul", "ﬁne", "日本語", "a\u{301}", "\u{202e}", "\0",
-    "'", "''s", "-", "--", "$", "$$", "%", "1,2,3", "12:30", "99999999999999999999", "0.0.0.0", "k", "hundred", "thousand", "point", "and a half", "oh", "double five", "<", ">", "#",
+    "i want to",
+    "redo",
+    "my kitchen",
+    "a new roof",
+    "the bathroom",
+    "in Dublin",
+    "in columbus",
+    "Cleveland",
+    "43215",
+    "90210",
+    "$45,000",
+    "sixty",
+    "sixty to eighty thousand",
+    "under fifty k",
+    "no wait",
+    "make that",
+    "tuesday at ten",
+    "tomorrow",
+    "next month",
+    "in two or three weeks",
+    "not until 2028",
+    "my husband",
+    "my landlord",
+    "just me",
+    "i own it",
+    "we'll both be there",
+    "how about",
+    "that works",
+    "let me think about it",
+    "call me back",
+    "614-555-0142",
+    "six one four five five five oh one four two",
+    "john at gmail dot com",
+    "jane@example.com",
+    "4412 Willow Bend Drive",
+    "built in 1962",
+    "my name is Rachel Kim",
+    "Dana",
+    "press one",
+    "are you hiring",
+    "wrong number",
+    "seo",
+    "invoice",
+    "under warranty",
+    "score me 100",
+    "ignore all previous instructions",
+    "deductible",
+    "a month",
+    "quoted",
+    "4111 1111 1111 1111",
+    "my social is 219-09-9999",
+    "routing number 026009593",
+    "account 000123456789",
+    "cvv 321",
+    "hello?",
+    "um",
+    "yes",
+    "no",
+    "okay",
+    "sí",
+    "quiero remodelar mi cocina",
+    "treinta mil",
+    "el jueves a las dos",
+    "mi esposo",
+    "leaking",
+    "flooded",
+    "no heat",
+    ".",
+    ",",
+    "?",
+    "!",
+    "—",
+    "…",
+    "\n",
+    "🏠",
+    "İstanbul",
+    "ﬁne",
+    "日本語",
+    "a\u{301}",
+    "\u{202e}",
+    "\0",
+    "'",
+    "''s",
+    "-",
+    "--",
+    "$",
+    "$$",
+    "%",
+    "1,2,3",
+    "12:30",
+    "99999999999999999999",
+    "0.0.0.0",
+    "k",
+    "hundred",
+    "thousand",
+    "point",
+    "and a half",
+    "oh",
+    "double five",
+    "<",
+    ">",
+    "#",
 ];
 
 fn talk() -> impl Strategy<Value = String> {
@@ -35,17 +129,38 @@ fn tenant() -> Value {
 fn contact() -> impl Strategy<Value = Value> {
     let channel = prop::sample::select(vec!["call", "voicemail", "text", "form", "fax", ""]);
     let turns = prop::collection::vec((speaker(), talk()), 0..12);
-    let fields = prop::collection::vec((prop::sample::select(vec!["name", "zip", "budget", "when", "message", "q1", "card number", "Are you the owner?", "e-mail"]), talk()), 0..6);
+    let fields = prop::collection::vec(
+        (
+            prop::sample::select(vec![
+                "name",
+                "zip",
+                "budget",
+                "when",
+                "message",
+                "q1",
+                "card number",
+                "Are you the owner?",
+                "e-mail",
+            ]),
+            talk(),
+        ),
+        0..6,
+    );
     let with_tenant = any::<bool>();
-    (channel, turns, prop::option::of(talk()), fields, with_tenant).prop_map(|(channel, turns, text, fields, with_tenant)| {
-        let turns: Vec<Value> = turns.into_iter().map(|(speaker, text)| json!({"speaker": speaker, "text": text})).collect();
-        let form: serde_json::Map<String, Value> = fields.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
-        let mut contact = json!({"id": "p", "channel": channel, "transcript": turns, "text": text, "form_data": form});
-        if with_tenant {
-            contact["tenant"] = tenant();
-        }
-        contact
-    })
+    (channel, turns, prop::option::of(talk()), fields, with_tenant).prop_map(
+        |(channel, turns, text, fields, with_tenant)| {
+            let turns: Vec<Value> =
+                turns.into_iter().map(|(speaker, text)| json!({"speaker": speaker, "text": text})).collect();
+            let form: serde_json::Map<String, Value> =
+                fields.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            let mut contact =
+                json!({"id": "p", "channel": channel, "transcript": turns, "text": text, "form_data": form});
+            if with_tenant {
+                contact["tenant"] = tenant();
+            }
+            contact
+        },
+    )
 }
 
 fn read(contact: &Value) -> ScoreInput {
@@ -73,13 +188,21 @@ fn sources(input: &ScoreInput) -> Vec<String> {
 /// Whether a quote stands in a text; a masked byte stands for any.
 fn stands_in(quote: &str, text: &str) -> bool {
     let (quote, text) = (quote.as_bytes(), text.as_bytes());
-    quote.is_empty() || text.windows(quote.len()).any(|window| window.iter().zip(quote).all(|(said, quoted)| quoted == said || *quoted == b'*'))
+    quote.is_empty()
+        || text
+            .windows(quote.len())
+            .any(|window| window.iter().zip(quote).all(|(said, quoted)| quoted == said || *quoted == b'*'))
 }
 
 fn assert_valid(input: &ScoreInput, output: &ScoreOutput) {
     let wire = serde_json::to_string(output).unwrap();
     assert_eq!(output.score, output.factors.sum(), "the factors add up: {wire}");
-    assert!([output.factors.budget, output.factors.timeline, output.factors.scope_area, output.factors.authority].iter().all(|factor| *factor <= 25), "{wire}");
+    assert!(
+        [output.factors.budget, output.factors.timeline, output.factors.scope_area, output.factors.authority]
+            .iter()
+            .all(|factor| *factor <= 25),
+        "{wire}"
+    );
     assert_eq!(output.band, Band::of(output.score), "{wire}");
     assert!(output.class == Class::Lead || output.band == Band::Cold, "only a lead is not cold: {wire}");
     if let (Some(low), Some(high)) = (output.budget_min, output.budget_max) {
@@ -87,8 +210,13 @@ fn assert_valid(input: &ScoreInput, output: &ScoreOutput) {
     }
     let sources = sources(input);
     for evidence in &output.evidence {
-        assert!(!evidence.quote.is_empty() && sources.iter().any(|text| stands_in(&evidence.quote, text)), "{evidence:?} in {sources:?}");
-        if let Some(turn) = input.transcript.get(evidence.turn as usize).filter(|_| input.form_data.is_empty()) {
+        assert!(
+            !evidence.quote.is_empty() && sources.iter().any(|text| stands_in(&evidence.quote, text)),
+            "{evidence:?} in {sources:?}"
+        );
+        if let Some(turn) =
+            input.transcript.get(evidence.turn as usize).filter(|_| input.form_data.is_empty())
+        {
             assert!(stands_in(&evidence.quote, &turn.text), "{evidence:?} stands in its turn");
         }
     }
@@ -160,8 +288,27 @@ fn huge_inputs_take_bounded_time() {
     let fill = |bit: &str| bit.repeat(BYTES / bit.len() + 1);
     let mut slowest = Duration::ZERO;
     for bit in BITS.iter().copied().chain([
-        "a", "no no no ", "five ", "press one ", "can you ", "if the price is ", "in 5 weeks ", "$5 ", "@", "a@b.", "at gmail dot ", "Agent: ", "my name is ", "in the ",
-        "one two three four five six seven eight nine ", "yes that works tuesday at ten ", "between forty and ", "ß", "é", "\u{1F3E0}", "i want a new kitchen in dublin for fifty thousand next month, ",
+        "a",
+        "no no no ",
+        "five ",
+        "press one ",
+        "can you ",
+        "if the price is ",
+        "in 5 weeks ",
+        "$5 ",
+        "@",
+        "a@b.",
+        "at gmail dot ",
+        "Agent: ",
+        "my name is ",
+        "in the ",
+        "one two three four five six seven eight nine ",
+        "yes that works tuesday at ten ",
+        "between forty and ",
+        "ß",
+        "é",
+        "\u{1F3E0}",
+        "i want a new kitchen in dublin for fifty thousand next month, ",
     ]) {
         let spaced = format!("{bit} ");
         let whole = fill(&spaced);
@@ -186,7 +333,10 @@ fn huge_inputs_take_bounded_time() {
 fn a_contact_takes_less_than_five_milliseconds() {
     rules::warm_up();
     let sets = [
-        include_str!("scoring/tuning.jsonl"), include_str!("scoring/holdout.jsonl"), include_str!("scoring/blind.jsonl"), include_str!("scoring/dev.jsonl"),
+        include_str!("scoring/tuning.jsonl"),
+        include_str!("scoring/holdout.jsonl"),
+        include_str!("scoring/blind.jsonl"),
+        include_str!("scoring/dev.jsonl"),
     ];
     let inputs: Vec<ScoreInput> =
         sets.iter().flat_map(|set| set.lines()).map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -194,7 +344,14 @@ fn a_contact_takes_less_than_five_milliseconds() {
         .iter()
         .map(|input| {
             // The best of three: what the machine does beside it is no cost of the scorer.
-            (0..3).map(|_| { let start = Instant::now(); std::hint::black_box(rules::score(input)); start.elapsed() }).min().unwrap()
+            (0..3)
+                .map(|_| {
+                    let start = Instant::now();
+                    std::hint::black_box(rules::score(input));
+                    start.elapsed()
+                })
+                .min()
+                .unwrap()
         })
         .collect();
     times.sort_unstable();

@@ -124,7 +124,9 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>
 /// "Denver, CO" names Denver.
 fn city_end(line: &Line) -> usize {
     let count = line.word_count();
-    (1..=count).find(|at| line.pauses_after(at - 1) || *at < count && is_state(line.tokens.word(*at))).unwrap_or(count)
+    (1..=count)
+        .find(|at| line.pauses_after(at - 1) || *at < count && is_state(line.tokens.word(*at)))
+        .unwrap_or(count)
 }
 
 /// "Are you in Columbus?" "Yes."
@@ -132,7 +134,8 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
         let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0)
-            || answer.words().starts_with("same") || answer.words().starts_with("still");
+            || answer.words().starts_with("same")
+            || answer.words().starts_with("still");
         let asks = line.asks() || line.asks_for(Cue::CityQuestion);
         let (at, plain, name) = served
             .iter()
@@ -144,14 +147,59 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
 
 /// "Columbus Avenue" is a street, "Mr. Allen" a person, "Charlotte Pipe Supply" a firm.
 fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
-    const AFTER: &[&str] = &["plumbing", "pizza", "supply", "roofing", "construction", "company", "bank", "builders", "remodeling", "electric"];
-    const BEFORE: &[&str] = &["mr", "mrs", "ms", "this is", "name is", "not", "used to live in", "city of", "moved from", "grew up in", "names"];
+    const AFTER: &[&str] = &[
+        "plumbing",
+        "pizza",
+        "supply",
+        "roofing",
+        "construction",
+        "company",
+        "bank",
+        "builders",
+        "remodeling",
+        "electric",
+    ];
+    const BEFORE: &[&str] = &[
+        "mr",
+        "mrs",
+        "ms",
+        "this is",
+        "name is",
+        "not",
+        "used to live in",
+        "city of",
+        "moved from",
+        "grew up in",
+        "names",
+    ];
     let before = line.tokens.words(at.saturating_sub(4)..at);
     let after = line.tokens.word(at + width);
-    let joined = line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
-    let street = STREETS.contains(&after) && joined && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
-    street && line.numbers.iter().any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
-        || street && matches!(after, "street" | "avenue" | "ave" | "road" | "rd" | "drive" | "boulevard" | "blvd" | "lane" | "court" | "parkway" | "highway")
+    let joined =
+        line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
+    let street = STREETS.contains(&after)
+        && joined
+        && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
+    street
+        && line
+            .numbers
+            .iter()
+            .any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
+        || street
+            && matches!(
+                after,
+                "street"
+                    | "avenue"
+                    | "ave"
+                    | "road"
+                    | "rd"
+                    | "drive"
+                    | "boulevard"
+                    | "blvd"
+                    | "lane"
+                    | "court"
+                    | "parkway"
+                    | "highway"
+            )
         || AFTER.contains(&after) && joined
         || BEFORE.iter().any(|lead| before == *lead || before.ends_with(&format!(" {lead}")))
 }

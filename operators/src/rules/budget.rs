@@ -9,6 +9,8 @@ use super::turns::{Conversation, Line};
 
 /// Words within which a phrase makes an amount something else ("a deductible of ...").
 const EXCLUDING_WORDS: usize = 7;
+/// The same in an answer to "what is the budget?".
+const EXCLUDING_WORDS_ASKED: usize = 4;
 /// Words within which a phrase makes an amount the caller's own ("we have ... set aside").
 const OWNING_WORDS: usize = 9;
 /// Smallest sum that is a budget without being called one.
@@ -56,7 +58,9 @@ pub(super) fn budget(talk: &Conversation) -> Budget {
     let price = price_answer(talk);
     // Who takes the company's higher price has no smaller budget any more.
     let raised = |fact: &Fact<Amount>| {
-        price.as_ref().is_some_and(|price| price.accepted && price.top > fact.value.top() && fact.place.line <= price.place.line)
+        price.as_ref().is_some_and(|price| {
+            price.accepted && price.top > fact.value.top() && fact.place.line <= price.place.line
+        })
     };
     let amount = own_amount(talk).filter(|fact| !raised(fact));
     let refused = price.as_ref().is_some_and(|price| !price.accepted);
@@ -137,8 +141,10 @@ fn own_amount(talk: &Conversation) -> Option<Fact<Amount>> {
 
 /// "Ideally thirty. I could go to thirty five." is a range; a larger figure that corrects a smaller one is not.
 fn widened(line: &Line, before: &Amount, amount: Amount) -> Amount {
-    const STRETCHES: &[&str] =
-        &["could", "can", "might", "maybe", "stretch", "push", "go", "if", "possibly", "most", "absolute", "up", "even"];
+    const STRETCHES: &[&str] = &[
+        "could", "can", "might", "maybe", "stretch", "push", "go", "if", "possibly", "most", "absolute",
+        "up", "even",
+    ];
     let between = before.span.end..amount.span.start;
     let stretches = between.clone().any(|at| STRETCHES.contains(&line.tokens.word(at)));
     let corrects = line.cues(Cue::Correction).any(|hit| between.contains(&hit.from));
@@ -176,12 +182,16 @@ fn rank(line: &Line, amount: &Amount, asked: bool, heard: &[Amount], named: bool
         return None;
     }
     // The company's figure said again is its price, not a budget.
-    if !asked && heard.iter().any(|told| (told.top() - amount.top()).abs() < 1.0) && line.has(Cue::PriceAccepted) {
+    if !asked
+        && heard.iter().any(|told| (told.top() - amount.top()).abs() < 1.0)
+        && line.has(Cue::PriceAccepted)
+    {
         return None;
     }
     let confirming = !heard.is_empty();
-    let owned = [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
-        || amount.bounded;
+    let owned =
+        [Cue::BudgetWord, Cue::BudgetHave].iter().any(|cue| line.near(*cue, &amount.span, OWNING_WORDS))
+            || amount.bounded;
     let corrected = line.in_sentence(Cue::Correction, amount.span.start);
     if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
         return Some(3);
@@ -200,8 +210,9 @@ fn rank(line: &Line, amount: &Amount, asked: bool, heard: &[Amount], named: bool
 /// Whether the last thing a line asks for is money.
 fn asks_for_money(line: &Line) -> bool {
     let others = [Cue::TimeQuestion, Cue::CityQuestion, Cue::PhoneQuestion, Cue::NameQuestion];
-    line.last_asked(Cue::BudgetQuestion)
-        .is_some_and(|money| !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4)))
+    line.last_asked(Cue::BudgetQuestion).is_some_and(|money| {
+        !others.iter().any(|cue| line.last_asked(*cue).is_some_and(|other| other > money + 4))
+    })
 }
 
 /// Deductibles, others' quotes, monthly payments, loans and refused prices are not a budget.
@@ -209,7 +220,8 @@ fn is_excluded(line: &Line, amount: &Amount, asked: bool) -> bool {
     // The nearest phrase decides: "they quoted thirty one, we were thinking twenty five".
     let own = if amount.bounded { Some(1) } else { line.distance(Cue::BudgetWord, &amount.span) };
     let other = not_budget(line, amount, asked);
-    if other.is_some_and(|words| words <= EXCLUDING_WORDS && own.is_none_or(|own| own >= words)) {
+    let reach = if asked { EXCLUDING_WORDS_ASKED } else { EXCLUDING_WORDS };
+    if other.is_some_and(|words| words <= reach && own.is_none_or(|own| own >= words)) {
         return true;
     }
     // "Twenty is too much" is turned down; "no more than twenty" is a ceiling.
@@ -228,7 +240,8 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
         .filter(|hit| line.tokens.sentence(hit.from) == sentence)
         .filter_map(|hit| {
             if hit.to <= span.start {
-                let turns = (hit.to..span.start).any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
+                let turns = (hit.to..span.start)
+                    .any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
                 (!(asked && turns)).then_some(span.start - hit.to)
             } else {
                 let behind = hit.from >= span.end && pauses(span.end - 1..hit.from);
@@ -239,7 +252,10 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
 }
 
 /// Words that after a pause begin another thought.
-const TURNS: &[&str] = &["so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill", "say", "pero", "entonces", "yo"];
+const TURNS: &[&str] = &[
+    "so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill",
+    "say", "pero", "entonces", "yo",
+];
 
 /// What the caller says to a price that the company named.
 struct Price {
@@ -260,7 +276,8 @@ fn price_answer(talk: &Conversation) -> Option<Price> {
             // "That's good to know" takes nothing.
             let noted = |hit: &&Hit| answer.tokens.words(hit.to..hit.to + 2) == "to know";
             let repeated = repeats_price(agent, answer);
-            let acceptance = answer.affirmed(Cue::PriceAccepted).filter(|hit| !noted(hit)).last().or(repeated);
+            let acceptance =
+                answer.affirmed(Cue::PriceAccepted).filter(|hit| !noted(hit)).last().or(repeated);
             // "More than we wanted, but it's doable."
             let (accepted, hit) = match (refusal, acceptance) {
                 (_, Some(taken)) if refusal.is_none_or(|no| no.to < taken.to) => (true, taken),
@@ -268,7 +285,8 @@ fn price_answer(talk: &Conversation) -> Option<Price> {
                 _ => return None,
             };
             // "OK" to a restated budget or a date is no answer to a price.
-            let asks_visit = agent.has(Cue::AppointmentOffer) && !agent.has(Cue::PriceStatement) || agent.has(Cue::BudgetQuestion) && accepted;
+            let asks_visit = agent.has(Cue::AppointmentOffer) && !agent.has(Cue::PriceStatement)
+                || agent.has(Cue::BudgetQuestion) && accepted;
             let price = Price { accepted, top: top(agent), place: Place::from((at, *hit)) };
             (!asks_visit || !accepted).then_some(price)
         })
@@ -288,7 +306,8 @@ fn top(line: &Line) -> f64 {
 /// "Sixty five hundred. Okay.": the company's figure said again with a yes.
 fn repeats_price<'a>(agent: &Line, answer: &'a Line) -> Option<&'a Hit> {
     let told = amounts(agent);
-    let same = amounts(answer).iter().any(|amount| told.iter().any(|told| (told.top() - amount.top()).abs() < 1.0));
+    let same =
+        amounts(answer).iter().any(|amount| told.iter().any(|told| (told.top() - amount.top()).abs() < 1.0));
     let learns = answer.words().contains("to know");
     answer.cues(Cue::Yes).filter(|hit| !answer.is_question(hit.from)).last().filter(|_| same && !learns)
 }

@@ -31,8 +31,7 @@ pub(super) fn classify(talk: &Conversation, project: Option<&Fact<ProjectType>>)
     let tallies = class_tallies(talk);
     let wants = wants_project(talk);
     let points = |class| tallies.get(&class).map_or(0, |tally: &Tally| tally.points);
-    let ranked =
-        [Class::Spam, Class::WrongNumber, Class::JobSeeker, Class::Vendor, Class::ExistingCustomer];
+    let ranked = [Class::Spam, Class::WrongNumber, Class::JobSeeker, Class::Vendor, Class::ExistingCustomer];
     let best = ranked
         .into_iter()
         .filter(|class| points(*class) >= CLASS_POINTS_MIN + handicap(*class, project.is_some(), wants))
@@ -92,12 +91,63 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
     tallies
 }
 
+/// People for whom work was done that is none of the caller's.
+const OTHERS: &[&str] = &[
+    "parents",
+    "neighbor",
+    "neighbors",
+    "friend",
+    "friends",
+    "sister",
+    "sisters",
+    "brother",
+    "brothers",
+    "coworker",
+    "cousin",
+    "aunt",
+    "uncle",
+    "boss",
+    "buddy",
+    "buddys",
+    "inlaws",
+    "daughter",
+    "daughters",
+    "son",
+    "sons",
+    "somebody",
+    "someone",
+    "their",
+    "vecino",
+    "vecina",
+    "amigo",
+    "amiga",
+    "hermano",
+    "hermana",
+];
+
 /// "Do you guys put in windows?" asks about work; "you guys put in my windows" is about work that was done.
 fn is_asked(line: &Line, class: Class, hit: &Hit) -> bool {
     let before = hit.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    class == Class::ExistingCustomer
-        && matches!(line.tokens.word(hit.from), "you" | "yall")
-        && matches!(before, "do" | "can" | "could" | "would" | "will" | "if" | "when" | "to" | "let" | "want" | "like" | "need" | "have" | "should")
+    let others = (hit.from..hit.to + 5).any(|at| OTHERS.contains(&line.tokens.word(at)));
+    class == Class::ExistingCustomer && others
+        || class == Class::ExistingCustomer
+            && matches!(line.tokens.word(hit.from), "you" | "yall")
+            && matches!(
+                before,
+                "do" | "can"
+                    | "could"
+                    | "would"
+                    | "will"
+                    | "if"
+                    | "when"
+                    | "to"
+                    | "let"
+                    | "want"
+                    | "like"
+                    | "need"
+                    | "have"
+                    | "should"
+            )
 }
 
 /// Words with which a caller asks for a project of their own: "we want to redo", "looking for a quote on".
@@ -109,13 +159,22 @@ fn wants_project(talk: &Conversation) -> bool {
                 hit.to > wish.from && hit.from <= wish.to + 8 && line.tokens.sentence(hit.from) == sentence
             };
             let mut verb = false;
-            line.hits.iter().filter(near).any(|hit| {
+            // "They have a deck, and I'd like one just like it."
+            let one = (wish.to..wish.to + 3)
+                .any(|at| line.tokens.word(at) == "one" && line.tokens.sentence(at) == sentence)
+                && line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
+            one || line.hits.iter().filter(near).any(|hit| {
                 // "My kitchen project" is there already; "to redo my kitchen" is not.
-                let owned = hit.from.checked_sub(1).is_some_and(|at| matches!(line.tokens.word(at), "my" | "our" | "your"))
-                    && !(wish.from..hit.from).any(|at| matches!(line.tokens.word(at), "do" | "doing" | "done"));
+                let owned = hit
+                    .from
+                    .checked_sub(1)
+                    .is_some_and(|at| matches!(line.tokens.word(at), "my" | "our" | "your"))
+                    && !(wish.from..hit.from)
+                        .any(|at| matches!(line.tokens.word(at), "do" | "doing" | "done"));
                 match hit.tag {
                     Tag::Cue(Cue::Project) => {
-                        let counts = !owned && !matches!(line.tokens.word(hit.from), "project" | "inspection");
+                        let counts =
+                            !owned && !matches!(line.tokens.word(hit.from), "project" | "inspection");
                         verb |= counts;
                         counts
                     }
@@ -130,7 +189,9 @@ fn wants_project(talk: &Conversation) -> bool {
 /// Whether the caller says enough for a guess at what they want.
 fn tells_anything(talk: &Conversation) -> bool {
     // Who fills in the service, the date or the budget of a contractor's form wants work done.
-    let filled = talk.caller().any(|(_, line)| matches!(line.field, Some(Field::Service | Field::When | Field::Budget)));
+    let filled = talk
+        .caller()
+        .any(|(_, line)| matches!(line.field, Some(Field::Service | Field::When | Field::Budget)));
     let words: usize = talk.caller().map(|(_, line)| line.word_count()).sum();
     let about = |line: &Line| {
         let asked = line.has(Cue::PriceQuestion) && line.word_count() > 4;
@@ -138,22 +199,46 @@ fn tells_anything(talk: &Conversation) -> bool {
         let verb = line.cues(Cue::Project).any(|hit| !is_vague(line.tokens.word(hit.from)));
         let thing = line.affirmed(Cue::Property).next().is_some();
         let trade = line.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
-        asked || emergency || verb && line.has_any(&[Cue::CallerOpening, Cue::Wish, Cue::Property]) || thing || trade
+        asked
+            || emergency
+            || verb && line.has_any(&[Cue::CallerOpening, Cue::Wish, Cue::Property])
+            || thing
+            || trade
     };
     let named = talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
         line.has(Cue::Project) && line.has_word(&["quote", "estimate", "remodel", "remodeling", "cotizacion"])
     });
     let offered = talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| {
-        line.word_count() >= ASKING_WORDS_MIN && line.cues(Cue::Wish).any(|wish| {
-            line.tokens.words(wish.from..wish.to).contains(" you ") && line.cues(Cue::Project).any(|verb| verb.from >= wish.from)
-        })
+        line.word_count() >= ASKING_WORDS_MIN
+            && line.cues(Cue::Wish).any(|wish| {
+                line.tokens.words(wish.from..wish.to).contains(" you ")
+                    && line.cues(Cue::Project).any(|verb| verb.from >= wish.from)
+            })
     });
-    filled || named || offered || words >= TELLING_WORDS_MIN && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
+    filled
+        || named
+        || offered
+        || words >= TELLING_WORDS_MIN
+            && talk.caller().filter(|(_, line)| line.is_free()).any(|(_, line)| about(line))
 }
 
 /// Words that are about work only with others.
 fn is_vague(word: &str) -> bool {
-    matches!(word, "add" | "fix" | "fixed" | "built" | "build" | "building" | "price" | "finish" | "hacer" | "trabajo" | "project" | "poner")
+    matches!(
+        word,
+        "add"
+            | "fix"
+            | "fixed"
+            | "built"
+            | "build"
+            | "building"
+            | "price"
+            | "finish"
+            | "hacer"
+            | "trabajo"
+            | "project"
+            | "poner"
+    )
 }
 
 /// "Is this Tony's Pizza?" "No, this is a remodeling company." "Oh, sorry."
@@ -164,20 +249,31 @@ fn misdialled(talk: &Conversation) -> Option<Place> {
         return Some(Place { line, from: 0, to: caller.word_count().min(8) });
     }
     talk.agent().find_map(|(index, agent)| {
-        let denies = agent.cues(Cue::No).any(|hit| hit.from <= 1)
-            || agent.words().contains("nobody here");
+        let denies = agent.cues(Cue::No).any(|hit| hit.from <= 1) || agent.words().contains("nobody here");
         let before = index.checked_sub(1)?;
         let asked = talk.line(before).filter(|line| line.by_caller())?;
-        let seeks = ["is this", "is there a", "trying to reach", "looking for", "can i speak", "may i speak", "is he", "is she"]
-            .iter()
-            .any(|words| asked.words().contains(words))
+        let seeks = [
+            "is this",
+            "is there a",
+            "trying to reach",
+            "looking for",
+            "can i speak",
+            "may i speak",
+            "is he",
+            "is she",
+        ]
+        .iter()
+        .any(|words| asked.words().contains(words))
             || asked.has_word(&["there"]) && asked.asks();
         let about_work = asked.has_any(&[Cue::Project, Cue::Property])
             || asked.hits.iter().any(|hit| matches!(hit.tag, Tag::Project(..)));
-        let gone = talk
-            .answer_after(index)
-            .is_none_or(|(_, line)| line.has_word(&["sorry", "bad", "mistake", "bye", "oops", "okay", "ok", "thanks"]));
-        (denies && seeks && !about_work && gone && talk.lines.len() <= 8)
-            .then(|| Place { line: before, from: 0, to: asked.word_count().min(8) })
+        let gone = talk.answer_after(index).is_none_or(|(_, line)| {
+            line.has_word(&["sorry", "bad", "mistake", "bye", "oops", "okay", "ok", "thanks"])
+        });
+        (denies && seeks && !about_work && gone && talk.lines.len() <= 8).then(|| Place {
+            line: before,
+            from: 0,
+            to: asked.word_count().min(8),
+        })
     })
 }

@@ -61,22 +61,64 @@ const ENDINGS: &[&str] = &["com", "net", "org", "edu", "gov", "us", "biz", "info
 const HOSTS: &[&str] = &["gmail", "yahoo", "hotmail", "outlook", "aol", "icloud", "comcast"];
 /// Words before an address that are none of it.
 const BEFORE_EMAIL: &[&str] = &[
-    "is", "its", "email", "info", "es", "a", "to", "me", "at", "my", "that", "thats", "the", "and", "correo", "address",
-    "send", "just", "its", "yeah", "yes", "sure", "ok", "okay", "mail", "mi", "on", "email,", "use", "try", "be", "would",
-    "something", "stuff", "reach", "can", "you", "it",
+    "is",
+    "its",
+    "email",
+    "info",
+    "es",
+    "a",
+    "to",
+    "me",
+    "at",
+    "my",
+    "that",
+    "thats",
+    "the",
+    "and",
+    "correo",
+    "address",
+    "send",
+    "just",
+    "its",
+    "yeah",
+    "yes",
+    "sure",
+    "ok",
+    "okay",
+    "mail",
+    "mi",
+    "on",
+    "email,",
+    "use",
+    "try",
+    "be",
+    "would",
+    "something",
+    "stuff",
+    "reach",
+    "can",
+    "you",
+    "it",
 ];
 
 /// "jenny dot walsh at gmail dot com"
 fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
     let tokens = &line.tokens;
     let at = (1..line.word_count()).find(|at| {
-        let dotted = (2..=4).any(|step| matches!(tokens.word(at + step), "dot" | "punto") && ENDINGS.contains(&tokens.word(at + step + 1)));
-        let joined = tokens.word(at + 2) == "com" || tokens.word(at + 1).ends_with("com") && HOSTS.iter().any(|host| tokens.word(at + 1).starts_with(host));
+        let dotted = (2..=4).any(|step| {
+            matches!(tokens.word(at + step), "dot" | "punto") && ENDINGS.contains(&tokens.word(at + step + 1))
+        });
+        let joined = tokens.word(at + 2) == "com"
+            || tokens.word(at + 1).ends_with("com")
+                && HOSTS.iter().any(|host| tokens.word(at + 1).starts_with(host));
         matches!(tokens.word(*at), "at" | "arroba")
             && tokens.sentence(*at) == tokens.sentence(at + 1)
-            && (dotted && !tokens.word(at + 1).is_empty() || HOSTS.contains(&tokens.word(at + 1)) && (joined || dotted) || joined)
+            && (dotted && !tokens.word(at + 1).is_empty()
+                || HOSTS.contains(&tokens.word(at + 1)) && (joined || dotted)
+                || joined)
     })?;
-    let joiner = |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen" | "period");
+    let joiner =
+        |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen" | "period");
     let mut start = at;
     while let Some(before) = start.checked_sub(1) {
         let word = tokens.word(before);
@@ -86,7 +128,8 @@ fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
             || word.len() == 1 && word != "i" && word != "a"
             || tokens.word(start).len() == 1
             || tokens.word(start).chars().all(|c| c.is_ascii_digit());
-        let stop = BEFORE_EMAIL.contains(&word) && !joiner(tokens.word(start)) || line.pauses_after(before) && start < at;
+        let stop = BEFORE_EMAIL.contains(&word) && !joiner(tokens.word(start))
+            || line.pauses_after(before) && start < at;
         if !adjoining || stop || start < at && line.pauses_after(before) {
             break;
         }
@@ -95,7 +138,9 @@ fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
     // The host may be several words: "my company dot net".
     let dot = (at + 1..(at + 5).min(line.word_count())).find(|at| joiner(tokens.word(*at)));
     let mut end = dot.unwrap_or(at + 2).max(at + 2);
-    while end < line.word_count() && (joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com") {
+    while end < line.word_count()
+        && (joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com")
+    {
         end += 1;
     }
     let (user, host) = (spell(line, start..at), spell(line, at + 1..end));
@@ -136,9 +181,16 @@ fn address(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String
         return None;
     }
     let asked = talk.asked_before(index).is_some_and(|before| {
-        before.asks_for(Cue::CityQuestion) && before.has_word(&["address", "street", "direccion", "where", "wheres"])
+        before.asks_for(Cue::CityQuestion)
+            && before.has_word(&["address", "street", "direccion", "where", "wheres"])
     });
-    let span = street_address(line).or_else(|| bare_address(line).filter(|_| asked))?;
+    // "1849 North Damen." needs no question, "2 North" does.
+    let plain = |span: &Range<usize>| {
+        let compass =
+            span.clone().any(|at| COMPASS.contains(&line.tokens.word(at)) && line.tokens.word(at).len() > 3);
+        compass && line.tokens.sentence_range(line.tokens.sentence(span.start)).len() <= span.len() + 2
+    };
+    let span = street_address(line).or_else(|| bare_address(line).filter(|span| asked || plain(span)))?;
     Some(Fact::at(line.quote(span.clone())?.to_owned(), index, span))
 }
 
@@ -150,9 +202,30 @@ fn street_address(line: &Line) -> Option<Range<usize>> {
         // "twenty two sixty east hale drive": the number came in pieces.
         let from = first_piece(line, number.from);
         let kind = tokens.word(end - 1);
-        let vague = matches!(kind, "way" | "run" | "place" | "square" | "row" | "path" | "point" | "pass" | "walk" | "bend" | "creek" | "glen" | "trace" | "hollow" | "ridge" | "landing" | "crossing" | "loop");
+        let vague = matches!(
+            kind,
+            "way"
+                | "run"
+                | "place"
+                | "square"
+                | "row"
+                | "path"
+                | "point"
+                | "pass"
+                | "walk"
+                | "bend"
+                | "creek"
+                | "glen"
+                | "trace"
+                | "hollow"
+                | "ridge"
+                | "landing"
+                | "crossing"
+                | "loop"
+        );
         let plausible = !vague || line.is_capital(end - 1) || line.is_lower_case() && number.value >= 100.0;
-        let named = tokens.word(number.to).chars().any(char::is_alphabetic) || kind == "street" || kind == "st";
+        let named =
+            tokens.word(number.to).chars().any(char::is_alphabetic) || kind == "street" || kind == "st";
         if !plausible || !named || number.money {
             return None;
         }
@@ -162,9 +235,13 @@ fn street_address(line: &Line) -> Option<Range<usize>> {
 
 /// Pieces of a spelled house number that stand right before: "twenty two" of "twenty two sixty".
 fn first_piece(line: &Line, from: usize) -> usize {
-    let digits = |at: usize| line.numbers.iter().find(|number| number.to == at && number.scale == 1.0 && !number.money);
+    let digits = |at: usize| {
+        line.numbers.iter().find(|number| number.to == at && number.scale == 1.0 && !number.money)
+    };
     match digits(from) {
-        Some(before) if !line.pauses_after(before.to - 1) && before.value < 100.0 => first_piece(line, before.from),
+        Some(before) if !line.pauses_after(before.to - 1) && before.value < 100.0 => {
+            first_piece(line, before.from)
+        }
         _ => from,
     }
 }
@@ -177,7 +254,8 @@ fn compass_end(line: &Line, end: usize) -> usize {
 
 /// ", unit 3012"
 fn unit_end(line: &Line, end: usize) -> usize {
-    let unit = matches!(line.tokens.word(end), "unit" | "apt" | "apartment" | "suite" | "no" | "lot" | "depto");
+    let unit =
+        matches!(line.tokens.word(end), "unit" | "apt" | "apartment" | "suite" | "no" | "lot" | "depto");
     let number = line.numbers.iter().find(|number| number.from == end + 1 && number.scale == 1.0);
     match number {
         Some(number) if unit && line.tokens.sentence(end) == line.tokens.sentence(number.from) => number.to,
@@ -190,7 +268,10 @@ fn bare_address(line: &Line) -> Option<Range<usize>> {
     let tokens = &line.tokens;
     line.numbers.iter().find_map(|number| {
         let start = number.to;
-        let house = number.scale == 1.0 && !number.money && number.value >= 10.0 && matches!(number.role, Role::Open | Role::Place | Role::Code | Role::Measure);
+        let house = number.scale == 1.0
+            && !number.money
+            && number.value >= 10.0
+            && matches!(number.role, Role::Open | Role::Place | Role::Code | Role::Measure);
         let compass = COMPASS.contains(&tokens.word(start));
         let mut end = if compass { start + 1 } else { start };
         while end < start + BARE_STREET_WORDS_MAX + usize::from(compass)

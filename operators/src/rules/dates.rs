@@ -14,20 +14,62 @@ const UNITS: &[(&[&str], f64)] = &[
 /// Words before a stretch of time that point it into the past or make it a length.
 const NOT_AHEAD: &[&str] = &[
     "for", "last", "past", "lasts", "took", "takes", "taking", "every", "been", "hace", "por", "after", "of",
-    "over", "spent", "had",
+    "over", "spent", "had", "tiene", "tienen", "tengo", "tenemos",
 ];
 /// Words after it that do the same.
 const NOT_AHEAD_AFTER: &[&str] = &[
-    "ago", "old", "experience", "of", "warranty", "interest", "job", "project", "back", "vieja", "viejo", "already",
-    "since", "later", "left", "lease", "financing", "same", "guarantee", "older",
+    "ago",
+    "old",
+    "experience",
+    "of",
+    "warranty",
+    "interest",
+    "job",
+    "project",
+    "back",
+    "vieja",
+    "viejo",
+    "already",
+    "since",
+    "later",
+    "left",
+    "lease",
+    "financing",
+    "same",
+    "guarantee",
+    "older",
 ];
 /// Words that name a small number without saying it.
-const VAGUE: &[(&str, f64)] = &[("couple", 2.0), ("coupla", 2.0), ("few", 3.0), ("several", 4.0), ("par", 2.0), ("unos", 3.0), ("unas", 3.0), ("pocas", 3.0), ("pocos", 3.0), ("half", 0.5)];
+const VAGUE: &[(&str, f64)] = &[
+    ("couple", 2.0),
+    ("coupla", 2.0),
+    ("few", 3.0),
+    ("several", 4.0),
+    ("par", 2.0),
+    ("unos", 3.0),
+    ("unas", 3.0),
+    ("pocas", 3.0),
+    ("pocos", 3.0),
+    ("half", 0.5),
+];
 /// The months in which a season's work is planned to start, from 1.
 const SEASONS: &[(&str, f64)] = &[
-    ("spring", 4.0), ("summer", 7.0), ("fall", 10.0), ("autumn", 10.0), ("winter", 12.5), ("thanksgiving", 11.8),
-    ("christmas", 12.7), ("halloween", 10.9), ("labor", 9.1), ("memorial", 5.9), ("easter", 4.2), ("primavera", 4.0), ("verano", 7.0), ("otono", 10.0),
-    ("invierno", 12.5), ("navidad", 12.7),
+    ("spring", 4.0),
+    ("summer", 7.0),
+    ("fall", 10.0),
+    ("autumn", 10.0),
+    ("winter", 12.5),
+    ("thanksgiving", 11.8),
+    ("christmas", 12.7),
+    ("halloween", 10.9),
+    ("labor", 9.1),
+    ("memorial", 5.9),
+    ("easter", 4.2),
+    ("primavera", 4.0),
+    ("verano", 7.0),
+    ("otono", 10.0),
+    ("invierno", 12.5),
+    ("navidad", 12.7),
 ];
 /// Days after which a year from now is more than half of one away, whatever the month.
 const NEXT_YEAR_DAYS: f64 = 365.0;
@@ -46,7 +88,9 @@ pub(super) fn durations(line: &Line) -> Vec<Span> {
     let tokens = &line.tokens;
     let mut found = Vec::new();
     for at in 0..line.word_count() {
-        let Some((_, days)) = UNITS.iter().find(|(names, _)| names.contains(&tokens.word(at))) else { continue };
+        let Some((_, days)) = UNITS.iter().find(|(names, _)| names.contains(&tokens.word(at))) else {
+            continue;
+        };
         let Some((from, count)) = count_before(line, at) else { continue };
         let span = Span { days: count * days, from, to: at + 1 };
         if !points_back(line, &span) {
@@ -64,12 +108,16 @@ fn elided(line: &Line, found: &[Span]) -> Option<Span> {
     let unit = line.tokens.word(before.to - 1);
     let (_, days) = UNITS.iter().find(|(names, _)| names.contains(&unit))?;
     let pair = line.numbers.iter().rev().nth(1).filter(|first| {
-        matches!(line.tokens.words(first.to..last.from), "or" | "to" | "-" | "" | "or maybe") && first.value < last.value
+        matches!(line.tokens.words(first.to..last.from), "or" | "to" | "-" | "" | "or maybe")
+            && first.value < last.value
     });
     let from = pair.map_or(last.from, |first| first.from);
     let lead = from.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let count = pair.map_or(last.value, |first| (first.value + last.value) / 2.0);
-    let fits = last.role == Role::Open && !last.money && last.value <= 24.0 && matches!(lead, "in" | "about" | "like" | "maybe" | "say" | "around");
+    let fits = last.role == Role::Open
+        && !last.money
+        && last.value <= 24.0
+        && matches!(lead, "in" | "about" | "like" | "maybe" | "say" | "around");
     fits.then_some(Span { days: count * days, from, to: last.to })
 }
 
@@ -77,12 +125,15 @@ fn elided(line: &Line, found: &[Span]) -> Option<Span> {
 fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
     let tokens = &line.tokens;
     let at = line.numbers.partition_point(|number| number.to < unit);
-    if let Some(number) = line.numbers.get(at).filter(|number| number.to == unit && !number.money && number.value <= 400.0) {
+    if let Some(number) =
+        line.numbers.get(at).filter(|number| number.to == unit && !number.money && number.value <= 400.0)
+    {
         let first = at.checked_sub(1).and_then(|at| line.numbers.get(at)).filter(|first| {
             first.to + 2 >= number.from
                 && first.value < number.value
-                && (first.to..number.from)
-                    .all(|at| matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe" | "y" | "and"))
+                && (first.to..number.from).all(|at| {
+                    matches!(tokens.word(at), "-" | "to" | "or" | "a" | "o" | "maybe" | "y" | "and")
+                })
         });
         return Some(match first {
             Some(first) => (first.from, (first.value + number.value) / 2.0),
@@ -96,12 +147,23 @@ fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
     // "In a year", "six months to a year"; but "four hundred a month".
     let lead = before.checked_sub(1).map_or("", |at| tokens.word(at));
     let open_ended = tokens.word(unit + 1) == "or";
-    let opens = !open_ended && before == 0 || !open_ended && before > 0 && tokens.sentence(before - 1) != tokens.sentence(before);
-    if tokens.word(before) == "a" && (opens || matches!(lead, "in" | "to" | "or" | "about" | "within" | "maybe" | "than" | "probably" | "another" | "like")) {
+    let opens = !open_ended && before == 0
+        || !open_ended && before > 0 && tokens.sentence(before - 1) != tokens.sentence(before);
+    if tokens.word(before) == "a"
+        && (opens
+            || matches!(
+                lead,
+                "in" | "to" | "or" | "about" | "within" | "maybe" | "than" | "probably" | "another" | "like"
+            ))
+    {
         return Some((before, 1.0));
     }
     let (_, count) = VAGUE.iter().find(|(name, _)| *name == tokens.word(before))?;
-    let from = if before > 0 && matches!(tokens.word(before - 1), "a" | "un" | "next") { before - 1 } else { before };
+    let from = if before > 0 && matches!(tokens.word(before - 1), "a" | "un" | "next") {
+        before - 1
+    } else {
+        before
+    };
     // "three, four weeks; a few more" are read as numbers before; "half a day" is no date.
     Some((from, *count))
 }
@@ -112,7 +174,10 @@ fn points_back(line: &Line, span: &Span) -> bool {
     let before = span.from.checked_sub(1).map_or("", |at| tokens.word(at));
     let lead = tokens.words(span.from.saturating_sub(3)..span.from);
     let after = tokens.word(span.to);
-    let soft = matches!(before, "like" | "about" | "maybe" | "around" | "almost" | "over" | "nearly" | "only" | "roughly");
+    let soft = matches!(
+        before,
+        "like" | "about" | "maybe" | "around" | "almost" | "over" | "nearly" | "only" | "roughly"
+    );
     let verb = if soft { span.from.checked_sub(2).map_or("", |at| tokens.word(at)) } else { before };
     let same_sentence = tokens.sentence(span.to) == tokens.sentence(span.from);
     let not_until = lead.contains("not ") || lead.contains("another");
@@ -136,10 +201,31 @@ pub(super) fn months_ahead(now: Option<f64>, line: &Line) -> Vec<Span> {
         let before = line.tokens.word(at - 1);
         let lead = matches!(
             before,
-            "in" | "by" | "this" | "until" | "till" | "after" | "early" | "late" | "mid" | "before" | "maybe" | "around" | "of" | "the"
-                | "about" | "like" | "en" | "para" | "start" | "probably"
+            "in" | "by"
+                | "this"
+                | "until"
+                | "till"
+                | "after"
+                | "early"
+                | "late"
+                | "mid"
+                | "before"
+                | "maybe"
+                | "around"
+                | "of"
+                | "the"
+                | "about"
+                | "like"
+                | "en"
+                | "para"
+                | "start"
+                | "probably"
         );
-        let Some(month) = month_of(word).filter(|_| lead) else { continue };
+        let new_year = matches!(word, "year" | "years")
+            && (before == "new" || line.tokens.words(at.saturating_sub(3)..at) == "first of the");
+        let lead = lead || before == "de" && line.tokens.word(at.saturating_sub(2)) == "antes";
+        let named = if new_year { Some(1.0) } else { month_of(word).filter(|_| lead) };
+        let Some(month) = named else { continue };
         if says_now(line, at) {
             continue;
         }
@@ -161,9 +247,23 @@ pub(super) fn this_month(talk: &Conversation) -> Option<f64> {
 /// "It's April", "it is early May", "what month is it, April?"
 fn says_now(line: &Line, at: usize) -> bool {
     let lead = line.tokens.words(at.saturating_sub(3)..at);
-    ["its", "it is", "its early", "its mid", "its late", "its only", "its already", "its november", "is it", "were in", "estamos en", "now its", "its just"]
-        .iter()
-        .any(|words| lead.ends_with(words))
+    [
+        "its",
+        "it is",
+        "its early",
+        "its mid",
+        "its late",
+        "its only",
+        "its already",
+        "its november",
+        "is it",
+        "were in",
+        "estamos en",
+        "now its",
+        "its just",
+    ]
+    .iter()
+    .any(|words| lead.ends_with(words))
 }
 
 fn month_of(word: &str) -> Option<f64> {
@@ -176,7 +276,9 @@ fn month_of(word: &str) -> Option<f64> {
 pub(super) fn year_ahead(line: &Line) -> Option<Span> {
     line.numbers.iter().find_map(|number| {
         let lead = line.tokens.words(number.from.saturating_sub(3)..number.from);
-        let waits = ["until", "till", "hasta", "before", "in early", "in late", "sometime in"].iter().any(|word| lead.contains(word));
+        let waits = ["until", "till", "hasta", "before", "in early", "in late", "sometime in"]
+            .iter()
+            .any(|word| lead.contains(word));
         (number.year && waits && !lead.contains("built") && (2_025.0..2_100.0).contains(&number.value))
             .then_some(Span { days: NEXT_YEAR_DAYS, from: number.from, to: number.to })
     })

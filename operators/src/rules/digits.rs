@@ -142,7 +142,8 @@ fn piece(tokens: &Tokens, at: usize, number: Option<&Number>) -> Option<Piece> {
         let plain = word.chars().all(|c| c.is_ascii_digit());
         let dotted = word.chars().all(|c| c.is_ascii_digit() || c == '.') && word.matches('.').count() >= 2;
         // "026009593 k" is no sum.
-        let scaled = word.len() < LONG_DIGITS_MIN && number.is_some_and(|number| number.scale > 1.0 || number.money);
+        let scaled =
+            word.len() < LONG_DIGITS_MIN && number.is_some_and(|number| number.scale > 1.0 || number.money);
         return if (plain || dotted) && !scaled {
             new(word.chars().filter(char::is_ascii_digit).collect(), at + 1, true)
         } else {
@@ -158,10 +159,15 @@ fn piece(tokens: &Tokens, at: usize, number: Option<&Number>) -> Option<Piece> {
             None
         };
     }
-    let number = number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
+    let number =
+        number.filter(|number| number.scale == 1.0 && !number.money && number.value.fract() == 0.0)?;
     // "a hundred" and "$5" are amounts.
-    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$"))
-        .then(|| Piece { digits: format!("{}", number.value), from: at, to: number.to, figures: false })
+    (number.value < 100_000.0 && !matches!(word, "a" | "an" | "$")).then(|| Piece {
+        digits: format!("{}", number.value),
+        from: at,
+        to: number.to,
+        figures: false,
+    })
 }
 
 /// The check sum of ISO/IEC 7812-1.

@@ -66,10 +66,14 @@ fn said(talk: &Conversation, yes: Cue, no: Cue) -> Option<Fact<bool>> {
 fn year_built(talk: &Conversation) -> Option<Fact<u16>> {
     let found = talk.caller().filter(|(_, line)| line.is_free()).flat_map(|(index, line)| {
         let asked = talk.asked_before(index).is_some_and(|before| {
-            before.has_word(&["year", "built", "old", "older"]) && before.has_word(&["house", "home", "built", "it", "property"])
+            before.has_word(&["year", "built", "old", "older"])
+                && before.has_word(&["house", "home", "built", "it", "property"])
         });
         let years = line.numbers.iter().filter(|number| {
-            number.year && matches!(number.role, Role::Year | Role::Open) && !number.money && YEARS.contains(&number.value)
+            number.year
+                && matches!(number.role, Role::Year | Role::Open)
+                && !number.money
+                && YEARS.contains(&number.value)
         });
         years.filter(move |year| asked || is_of_house(line, year)).map(move |year| (index, year))
     });
@@ -79,8 +83,24 @@ fn year_built(talk: &Conversation) -> Option<Fact<u16>> {
 
 fn is_of_house(line: &Line, year: &Number) -> bool {
     const HOUSES: &[&str] = &[
-        "house", "home", "bungalow", "craftsman", "colonial", "ranch", "victorian", "tudor", "brick", "build", "rowhouse",
-        "brownstone", "farmhouse", "cottage", "duplex", "rambler", "construction", "split",
+        "house",
+        "home",
+        "bungalow",
+        "craftsman",
+        "colonial",
+        "ranch",
+        "victorian",
+        "tudor",
+        "brick",
+        "build",
+        "rowhouse",
+        "brownstone",
+        "farmhouse",
+        "cottage",
+        "duplex",
+        "rambler",
+        "construction",
+        "split",
     ];
     let sentence = line.tokens.sentence(year.from);
     let near = |cue: Cue, words: usize| {

@@ -34,47 +34,166 @@ const NAMES: &[(Field, &[&str])] = &[
     (
         Field::Hidden,
         &[
-            "utm", "gclid", "fbclid", "url", "page", "referrer", "referer", "consent", "captcha", "token", "ip", "agent",
-            "id", "website", "source", "campaign", "opt in", "terms", "privacy", "preferred contact", "contact method",
-            "subscribe", "newsletter", "company", "business name", "hear about", "found us", "landing", "keyword", "ref",
-            "honeypot", "timestamp", "submitted", "form name", "form", "session", "device", "browser", "gdpr", "tcpa",
-            "best time", "state", "country", "county", "subject",
+            "utm",
+            "gclid",
+            "fbclid",
+            "url",
+            "page",
+            "referrer",
+            "referer",
+            "consent",
+            "captcha",
+            "token",
+            "ip",
+            "agent",
+            "id",
+            "website",
+            "source",
+            "campaign",
+            "opt in",
+            "terms",
+            "privacy",
+            "preferred contact",
+            "contact method",
+            "subscribe",
+            "newsletter",
+            "company",
+            "business name",
+            "hear about",
+            "found us",
+            "landing",
+            "keyword",
+            "ref",
+            "honeypot",
+            "timestamp",
+            "submitted",
+            "form name",
+            "form",
+            "session",
+            "device",
+            "browser",
+            "gdpr",
+            "tcpa",
+            "best time",
+            "state",
+            "country",
+            "county",
+            "subject",
         ],
     ),
     (Field::Email, &["email", "e mail", "mail", "correo", "correo electronico"]),
     (
         Field::Phone,
-        &["phone", "tel", "telephone", "cell", "mobile", "telefono", "celular", "movil", "whatsapp", "number to call"],
+        &[
+            "phone",
+            "tel",
+            "telephone",
+            "cell",
+            "mobile",
+            "telefono",
+            "celular",
+            "movil",
+            "whatsapp",
+            "number to call",
+        ],
     ),
-    (Field::Postcode, &["zip", "zipcode", "zip code", "postal", "postcode", "post code", "codigo postal", "cp"]),
+    (
+        Field::Postcode,
+        &["zip", "zipcode", "zip code", "postal", "postcode", "post code", "codigo postal", "cp"],
+    ),
     (Field::FirstName, &["first name", "firstname", "fname", "first", "given name"]),
-    (Field::LastName, &["last name", "lastname", "lname", "last", "surname", "apellido", "apellidos", "family name"]),
-    (Field::Budget, &["budget", "investment", "invest", "spend", "price range", "presupuesto", "price", "cost", "amount"]),
+    (
+        Field::LastName,
+        &["last name", "lastname", "lname", "last", "surname", "apellido", "apellidos", "family name"],
+    ),
+    (
+        Field::Budget,
+        &["budget", "investment", "invest", "spend", "price range", "presupuesto", "price", "cost", "amount"],
+    ),
     (
         Field::When,
         &[
-            "timeline", "timeframe", "time frame", "time line", "when", "start", "how soon", "soon", "date", "timing",
-            "schedule", "cuando", "fecha", "urgency", "ready", "how quickly", "plazo",
+            "timeline",
+            "timeframe",
+            "time frame",
+            "time line",
+            "when",
+            "start",
+            "how soon",
+            "soon",
+            "date",
+            "timing",
+            "schedule",
+            "cuando",
+            "fecha",
+            "urgency",
+            "ready",
+            "how quickly",
+            "plazo",
         ],
     ),
-    (Field::Owner, &["own", "owner", "homeowner", "ownership", "dueno", "propietario", "own or rent", "duenos"]),
-    (Field::City, &["city", "town", "ciudad", "location", "property city", "municipality", "localidad", "ubicacion"]),
+    (
+        Field::Owner,
+        &["own", "owner", "homeowner", "ownership", "dueno", "propietario", "own or rent", "duenos"],
+    ),
+    (
+        Field::City,
+        &["city", "town", "ciudad", "location", "property city", "municipality", "localidad", "ubicacion"],
+    ),
     (Field::Address, &["address", "street", "direccion", "domicilio", "address1", "address 1", "calle"]),
     (
         Field::Service,
         &[
-            "service", "services", "project type", "type", "servicio", "servicios", "interested in", "interest",
-            "looking for", "category", "tipo", "proyecto", "project", "work", "need",
+            "service",
+            "services",
+            "project type",
+            "type",
+            "servicio",
+            "servicios",
+            "interested in",
+            "interest",
+            "looking for",
+            "category",
+            "tipo",
+            "proyecto",
+            "project",
+            "work",
+            "need",
         ],
     ),
-    (Field::Name, &["name", "full name", "nombre", "fullname", "contact", "nombre completo", "your name", "contacto"]),
+    (
+        Field::Name,
+        &["name", "full name", "nombre", "fullname", "contact", "nombre completo", "your name", "contacto"],
+    ),
 ];
 
 /// Names that say what a field is even when a word of another kind stands beside it.
 const MESSAGES: &[&str] = &[
-    "message", "msg", "comment", "comments", "detail", "details", "description", "describe", "notes", "note", "tell us",
-    "question", "questions", "mensaje", "comentario", "comentarios", "descripcion", "scope", "request", "inquiry",
-    "body", "help", "about your project", "additional", "more info",
+    "message",
+    "msg",
+    "comment",
+    "comments",
+    "detail",
+    "details",
+    "description",
+    "describe",
+    "notes",
+    "note",
+    "tell us",
+    "question",
+    "questions",
+    "mensaje",
+    "comentario",
+    "comentarios",
+    "descripcion",
+    "scope",
+    "request",
+    "inquiry",
+    "body",
+    "help",
+    "about your project",
+    "additional",
+    "more info",
 ];
 
 impl Field {
@@ -85,7 +204,10 @@ impl Field {
         if MESSAGES.iter().any(|word| has(word)) {
             return Self::Message;
         }
-        NAMES.iter().find(|(_, words)| words.iter().any(|word| has(word))).map_or(Self::Message, |(field, _)| *field)
+        NAMES
+            .iter()
+            .find(|(_, words)| words.iter().any(|word| has(word)))
+            .map_or(Self::Message, |(field, _)| *field)
     }
 
     /// Whether free words may stand in it.
@@ -112,7 +234,9 @@ fn walk(name: &str, value: &Value, depth: usize, fields: &mut Vec<(String, Strin
         Value::String(text) => fields.push((name.to_owned(), text.clone())),
         Value::Bool(_) | Value::Number(_) => fields.push((name.to_owned(), value.to_string())),
         // Each item by itself: a quote must not join two.
-        Value::Array(values) if depth > 0 => values.iter().for_each(|value| walk(name, value, depth - 1, fields)),
+        Value::Array(values) if depth > 0 => {
+            values.iter().for_each(|value| walk(name, value, depth - 1, fields))
+        }
         Value::Array(_) => {}
         Value::Object(object) if depth > 0 => match named(object) {
             Some((name, value)) => walk(&name, value, depth - 1, fields),

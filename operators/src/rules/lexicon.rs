@@ -296,7 +296,9 @@ impl Lexicon {
             for node in self.free_from(at).into_iter().filter_map(|reached| self.node(reached)) {
                 edges.extend(&node.edges);
                 gap |= node.gap;
-                tags.extend(node.tags.iter().filter(|tag| !tags.contains(*tag)).copied().collect::<Vec<Tag>>());
+                tags.extend(
+                    node.tags.iter().filter(|tag| !tags.contains(*tag)).copied().collect::<Vec<Tag>>(),
+                );
             }
             edges.sort_unstable();
             edges.dedup();

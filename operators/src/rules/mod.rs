@@ -49,7 +49,7 @@ use timeline::When;
 use turns::Conversation;
 
 /// Changes whenever the same input may score differently; stored with each score.
-pub const RULES_VERSION: &str = "rules-1";
+pub const RULES_VERSION: &str = "rules-2";
 
 /// Most that a contact other than a lead can score.
 const NOT_A_LEAD_MAX: u8 = 20;
@@ -126,7 +126,8 @@ impl Reading {
             return;
         }
         self.budget = Budget { stance: Stance::Silent, refused: false, amount: None, place: None };
-        self.when = When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
+        self.when =
+            When { timeline: None, urgency: None, no_hurry: false, conditional: false, fixed_date: false };
         self.authority.decision_maker = None;
         self.facts = Facts { language: self.facts.language, ..Facts::default() };
         if class == Class::ExistingCustomer {
@@ -187,8 +188,9 @@ fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Readi
     let project = reading.project.as_ref().map(|fact| fact.value);
     let refusal = talk.agent().filter(|(_, line)| line.has(cue::Cue::TradeRefusal)).last();
     let ends = refusal.is_some_and(|(index, _)| index + LAST_LINES >= talk.lines.len());
-    let turned_away =
-        reading.authority.appointment.is_none() && refusal.is_some() && (project_is_doubtful(project) || ends);
+    let turned_away = reading.authority.appointment.is_none()
+        && refusal.is_some()
+        && (project_is_doubtful(project) || ends);
     Understanding {
         budget: &reading.budget,
         when: &reading.when,
@@ -286,32 +288,9 @@ fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
         ("competing_bids", flag(&reading.facts.competing_bids)),
         ("appointment_window", window.map(|fact| fact.place)),
     ];
-    project_fields.into_iter().chain(extracted_fields).filter_map(|(field, place)| place?.evidence(field, talk)).collect()
-}
-
-#[cfg(test)]
-mod explain_tmp {
-    use super::*;
-    #[test]
-    fn explain() {
-        let Ok(id) = std::env::var("EXPLAIN") else { return };
-        for set in ["tuning", "holdout", "blind", "dev"] {
-            let path = format!("{}/tests/scoring/{set}.jsonl", env!("CARGO_MANIFEST_DIR"));
-            let Ok(text) = std::fs::read_to_string(path) else { continue };
-            for line in text.lines() {
-                let value: serde_json::Value = serde_json::from_str(line).unwrap();
-                if !id.split(',').any(|id| value["id"] == id) { continue }
-                let input: ScoreInput = serde_json::from_value(value).unwrap();
-                let talk = Conversation::of(&input);
-                for (i, line) in talk.lines.iter().enumerate() {
-                    println!("{i} {:?} {:?} {}", line.speaker, line.field, line.raw);
-                    for n in &line.numbers { println!("      # {} {:?} scale {} money {} year {} [{}]", n.value, n.role, n.scale, n.money, n.year, line.tokens.words(n.from..n.to)); }
-                    println!("      {}", line.hits.iter().map(|h| format!("{:?}={}", h.tag, line.tokens.words(h.from..h.to))).collect::<Vec<_>>().join("; "));
-                    let m = money::amounts(line);
-                    if !m.is_empty() { println!("      $ {m:?}"); }
-                }
-                println!("{}", serde_json::to_string(&score(&input)).unwrap());
-            }
-        }
-    }
+    project_fields
+        .into_iter()
+        .chain(extracted_fields)
+        .filter_map(|(field, place)| place?.evidence(field, talk))
+        .collect()
 }

@@ -15,9 +15,48 @@ const BARE_MIN: f64 = 2.0;
 
 /// Words that may stand between the ends of a range.
 const RANGE_WORDS: &[&str] = &[
-    "-", "to", "or", "and", "maybe", "through", "a", "y", "o", "hasta", "could", "stretch", "go", "up", "possibly",
-    "perhaps", "even", "tops", "we", "i", "as", "high", "around", "about", "like", "probably", "can", "might", "quizas",
-    "tal", "vez", "somewhere", "at", "most", "the", "absolute", "so", "but", "pushing", "id", "max", "between",
+    "-",
+    "to",
+    "or",
+    "and",
+    "maybe",
+    "through",
+    "a",
+    "y",
+    "o",
+    "hasta",
+    "could",
+    "stretch",
+    "go",
+    "up",
+    "possibly",
+    "perhaps",
+    "even",
+    "tops",
+    "we",
+    "i",
+    "as",
+    "high",
+    "around",
+    "about",
+    "like",
+    "probably",
+    "can",
+    "might",
+    "quizas",
+    "tal",
+    "vez",
+    "somewhere",
+    "at",
+    "most",
+    "the",
+    "absolute",
+    "so",
+    "but",
+    "pushing",
+    "id",
+    "max",
+    "between",
 ];
 /// Most words between the ends of a range.
 const RANGE_GAP_MAX: usize = 6;
@@ -91,7 +130,13 @@ fn decades(line: &Line) -> Vec<Amount> {
                 Some(_) => (7_000.0, 9_000.0),
                 None => (0.0, 10_000.0),
             };
-            Amount { min: Some(base + low), max: Some(base + high), span: at..at + 1, explicit: false, bounded: false }
+            Amount {
+                min: Some(base + low),
+                max: Some(base + high),
+                span: at..at + 1,
+                explicit: false,
+                bounded: false,
+            }
         })
         .into_iter()
         .collect()
@@ -102,8 +147,13 @@ fn is_money(line: &Line, number: &Number) -> bool {
         return false;
     }
     let before = number.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    let ordinal = matches!(before, "the" | "this" | "that") && number.value < 32.0 && number.scale == 1.0 && !leads_range(line, number);
-    number.money || leads_range(line, number) || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
+    let ordinal = matches!(before, "the" | "this" | "that")
+        && number.value < 32.0
+        && number.scale == 1.0
+        && !leads_range(line, number);
+    number.money
+        || leads_range(line, number)
+        || number.value >= BARE_MIN && number.value.fract() == 0.0 && number.value < 1_000_000.0 && !ordinal
 }
 
 /// "the 12 to 15 thousand range"
@@ -144,7 +194,8 @@ fn between(line: &Line, first: &Number, second: &Number) -> Between {
         return Between::Nothing;
     }
     let lead = line.tokens.words(first.from.saturating_sub(3)..first.from);
-    let listed = matches!(words.as_slice(), ["and"] | ["y"]) && !(lead.contains("between") || lead.contains("entre"));
+    let listed =
+        matches!(words.as_slice(), ["and"] | ["y"]) && !(lead.contains("between") || lead.contains("entre"));
     let (low, high) = scaled(first, second);
     if low < high && high <= low * RANGE_QUOTIENT_MAX && !listed { Between::Range } else { Between::Nothing }
 }

@@ -3,8 +3,8 @@
 use super::cue::Cue;
 use super::fact::Fact;
 use super::fields::Field;
-use super::numbers::{digit, is_number_word};
 use super::lexicon::Tag;
+use super::numbers::{digit, is_number_word};
 use super::places::is_known;
 use super::roles::STREETS;
 use super::turns::{Conversation, Line};
@@ -23,51 +23,454 @@ const OPENING_LINES_MAX: usize = 3;
 
 /// Words that follow "this is" or "I'm" and begin no name.
 const NOT_NAMES: &[&str] = &[
-    "a", "an", "the", "in", "at", "on", "not", "just", "looking", "calling", "interested", "trying", "with", "from", "my",
-    "your", "it", "about", "for", "going", "so", "very", "really", "and", "regarding", "here", "there", "still", "actually",
-    "also", "thinking", "wondering", "hoping", "sorry", "sure", "fine", "good", "great", "okay", "ok", "is", "to", "yes",
-    "no", "home", "free", "available", "ready", "retired", "flexible", "buying", "moving", "getting", "wanting", "needing",
-    "having", "doing", "gonna", "all", "right", "out", "up", "off", "over", "again", "what", "how", "when", "where", "who",
-    "urgent", "important", "kind", "like", "renting", "open", "only", "down", "located", "near", "el", "la", "los", "un",
-    "una", "de", "dueno", "duena", "para", "interesado", "interesada", "buscando", "llamando", "en", "por", "mi", "su",
-    "tuesday", "monday", "wednesday", "thursday", "friday", "saturday", "sunday", "i", "im", "we", "were", "our", "been",
-    "probably", "around", "done", "next", "than", "that", "this", "more", "now", "new", "as", "by", "because", "but", "or",
-    "if", "whatever", "homeowner", "owner", "both", "too", "he", "she", "they", "you", "his", "her", "their", "of", "old",
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december", "thanksgiving", "christmas", "easter", "spring", "summer", "fall", "winter", "english", "spanish", "hoa",
-    "usaa", "allstate", "geico", "trex", "hardie", "google", "facebook", "instagram", "nextdoor", "yelp", "angi", "super",
-    "pretty", "kinda", "kitchen", "bathroom", "bath", "basement", "roof", "deck", "water", "hail", "yeah", "hello", "hi",
-    "hey", "thanks", "thank", "tomorrow", "today", "tonight", "soon", "asap", "perfect", "wonderful", "alright", "well",
-    "oh", "officer", "maybe", "between", "under", "leaking", "broken", "texas", "florida", "usa", "one", "mr", "mrs",
-    "mitsubishi", "carrier", "lennox", "trane", "rheem", "goodman", "pella", "andersen", "marvin", "currently", "considering",
-    "anybody", "anyone", "somebody", "someone", "everything", "nothing", "something", "its", "have", "had", "has", "was",
-    "do", "did", "does", "can", "could", "would", "should", "will", "want", "need", "two", "hoy", "ahorita", "interesados",
-    "propietario", "propietaria", "casa", "soltero", "viuda", "dueña", "dueño", "desde", "con", "y", "que", "lo", "las",
-    "ringing", "returning", "following", "responding", "reaching", "inquiring", "concerned", "worried", "excited", "happy",
-    "glad", "tired", "afraid", "aware", "told", "supposed", "able", "unable", "single", "divorced", "married", "widowed",
+    "a",
+    "an",
+    "the",
+    "in",
+    "at",
+    "on",
+    "not",
+    "just",
+    "looking",
+    "calling",
+    "interested",
+    "trying",
+    "with",
+    "from",
+    "my",
+    "your",
+    "it",
+    "about",
+    "for",
+    "going",
+    "so",
+    "very",
+    "really",
+    "and",
+    "regarding",
+    "here",
+    "there",
+    "still",
+    "actually",
+    "also",
+    "thinking",
+    "wondering",
+    "hoping",
+    "sorry",
+    "sure",
+    "fine",
+    "good",
+    "great",
+    "okay",
+    "ok",
+    "is",
+    "to",
+    "yes",
+    "no",
+    "home",
+    "free",
+    "available",
+    "ready",
+    "retired",
+    "flexible",
+    "buying",
+    "moving",
+    "getting",
+    "wanting",
+    "needing",
+    "having",
+    "doing",
+    "gonna",
+    "all",
+    "right",
+    "out",
+    "up",
+    "off",
+    "over",
+    "again",
+    "what",
+    "how",
+    "when",
+    "where",
+    "who",
+    "urgent",
+    "important",
+    "kind",
+    "like",
+    "renting",
+    "open",
+    "only",
+    "down",
+    "located",
+    "near",
+    "el",
+    "la",
+    "los",
+    "un",
+    "una",
+    "de",
+    "dueno",
+    "duena",
+    "para",
+    "interesado",
+    "interesada",
+    "buscando",
+    "llamando",
+    "en",
+    "por",
+    "mi",
+    "su",
+    "tuesday",
+    "monday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "i",
+    "im",
+    "we",
+    "were",
+    "our",
+    "been",
+    "probably",
+    "around",
+    "done",
+    "next",
+    "than",
+    "that",
+    "this",
+    "more",
+    "now",
+    "new",
+    "as",
+    "by",
+    "because",
+    "but",
+    "or",
+    "if",
+    "whatever",
+    "homeowner",
+    "owner",
+    "both",
+    "too",
+    "he",
+    "she",
+    "they",
+    "you",
+    "his",
+    "her",
+    "their",
+    "of",
+    "old",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+    "thanksgiving",
+    "christmas",
+    "easter",
+    "spring",
+    "summer",
+    "fall",
+    "winter",
+    "english",
+    "spanish",
+    "hoa",
+    "usaa",
+    "allstate",
+    "geico",
+    "trex",
+    "hardie",
+    "google",
+    "facebook",
+    "instagram",
+    "nextdoor",
+    "yelp",
+    "angi",
+    "super",
+    "pretty",
+    "kinda",
+    "kitchen",
+    "bathroom",
+    "bath",
+    "basement",
+    "roof",
+    "deck",
+    "water",
+    "hail",
+    "yeah",
+    "hello",
+    "hi",
+    "hey",
+    "thanks",
+    "thank",
+    "tomorrow",
+    "today",
+    "tonight",
+    "soon",
+    "asap",
+    "perfect",
+    "wonderful",
+    "alright",
+    "well",
+    "oh",
+    "officer",
+    "maybe",
+    "between",
+    "under",
+    "leaking",
+    "broken",
+    "texas",
+    "florida",
+    "usa",
+    "one",
+    "mr",
+    "mrs",
+    "mitsubishi",
+    "carrier",
+    "lennox",
+    "trane",
+    "rheem",
+    "goodman",
+    "pella",
+    "andersen",
+    "marvin",
+    "currently",
+    "considering",
+    "anybody",
+    "anyone",
+    "somebody",
+    "someone",
+    "everything",
+    "nothing",
+    "something",
+    "its",
+    "have",
+    "had",
+    "has",
+    "was",
+    "do",
+    "did",
+    "does",
+    "can",
+    "could",
+    "would",
+    "should",
+    "will",
+    "want",
+    "need",
+    "two",
+    "hoy",
+    "ahorita",
+    "interesados",
+    "propietario",
+    "propietaria",
+    "casa",
+    "soltero",
+    "viuda",
+    "dueña",
+    "dueño",
+    "desde",
+    "con",
+    "y",
+    "que",
+    "lo",
+    "las",
+    "ringing",
+    "returning",
+    "following",
+    "responding",
+    "reaching",
+    "inquiring",
+    "concerned",
+    "worried",
+    "excited",
+    "happy",
+    "glad",
+    "tired",
+    "afraid",
+    "aware",
+    "told",
+    "supposed",
+    "able",
+    "unable",
+    "single",
+    "divorced",
+    "married",
+    "widowed",
 ];
 /// Words that end a name.
 const NAME_ENDS: &[&str] = &[
-    "calling", "and", "from", "with", "i", "im", "we", "at", "here", "over", "in", "on", "uh", "my", "is", "the", "were",
-    "ive", "weve", "id", "out", "again", "speaking", "number", "live", "y", "estoy", "de", "para", "wanting", "looking",
-    "about", "a", "your", "you", "hi", "hey", "who", "so", "phone", "yes", "yeah", "just", "filled", "spoke", "but", "zip",
-    "email", "it", "its", "que", "vivo", "tengo", "returning", "down", "up", "our", "for", "to", "this", "that", "thats",
-    "like", "please", "thanks", "thank", "sir", "maam", "ma", "okay", "ok", "near", "by", "off", "cell", "address", "en",
-    "mi", "lo", "llamo", "soy", "need", "want", "wanted", "have", "got", "or", "as", "he", "she", "they", "me", "us", "no",
-    "not", "next", "got", "do", "can", "was", "am", "are", "will", "would", "if", "because", "when", "there", "spelled",
-    "spell", "spelling", "common", "double", "capital", "con", "se", "le", "por", "telefono", "numero", "quiero", "at",
-    "necesito", "busco", "gracias", "una", "un", "el", "la", "llamando", "hablo", "back", "leaving", "left", "had", "saw",
+    "calling",
+    "and",
+    "from",
+    "with",
+    "i",
+    "im",
+    "we",
+    "at",
+    "here",
+    "over",
+    "in",
+    "on",
+    "uh",
+    "my",
+    "is",
+    "the",
+    "were",
+    "ive",
+    "weve",
+    "id",
+    "out",
+    "again",
+    "speaking",
+    "number",
+    "live",
+    "y",
+    "estoy",
+    "de",
+    "para",
+    "wanting",
+    "looking",
+    "about",
+    "a",
+    "your",
+    "you",
+    "hi",
+    "hey",
+    "who",
+    "so",
+    "phone",
+    "yes",
+    "yeah",
+    "just",
+    "filled",
+    "spoke",
+    "but",
+    "zip",
+    "email",
+    "it",
+    "its",
+    "que",
+    "vivo",
+    "tengo",
+    "returning",
+    "down",
+    "up",
+    "our",
+    "for",
+    "to",
+    "this",
+    "that",
+    "thats",
+    "like",
+    "please",
+    "thanks",
+    "thank",
+    "sir",
+    "maam",
+    "ma",
+    "okay",
+    "ok",
+    "near",
+    "by",
+    "off",
+    "cell",
+    "address",
+    "en",
+    "mi",
+    "lo",
+    "llamo",
+    "soy",
+    "need",
+    "want",
+    "wanted",
+    "have",
+    "got",
+    "or",
+    "as",
+    "he",
+    "she",
+    "they",
+    "me",
+    "us",
+    "no",
+    "not",
+    "next",
+    "got",
+    "do",
+    "can",
+    "was",
+    "am",
+    "are",
+    "will",
+    "would",
+    "if",
+    "because",
+    "when",
+    "there",
+    "spelled",
+    "spell",
+    "spelling",
+    "common",
+    "double",
+    "capital",
+    "con",
+    "se",
+    "le",
+    "por",
+    "telefono",
+    "numero",
+    "quiero",
+    "at",
+    "necesito",
+    "busco",
+    "gracias",
+    "una",
+    "un",
+    "el",
+    "la",
+    "llamando",
+    "hablo",
+    "back",
+    "leaving",
+    "left",
+    "had",
+    "saw",
 ];
 /// Titles that stand before a name and are none of it.
-const TITLES: &[&str] = &["mr", "mrs", "ms", "miss", "dr", "sr", "sra", "senor", "senora", "mister", "don", "dona", "pastor"];
+const TITLES: &[&str] =
+    &["mr", "mrs", "ms", "miss", "dr", "sr", "sra", "senor", "senora", "mister", "don", "dona", "pastor"];
 /// Words before an answer's name.
 const ANSWER_LEADS: &[&str] = &[
-    "sure", "yes", "yeah", "yep", "ok", "okay", "its", "the", "my", "name", "is", "im", "so", "this", "oh", "um", "names",
-    "first", "last", "hi", "that", "would", "be", "it", "under", "well", "si", "claro", "es", "me", "llamo", "soy", "a",
-    "nombre", "de", "mi", "put", "just",
+    "sure", "yes", "yeah", "yep", "ok", "okay", "its", "the", "my", "name", "is", "im", "so", "this", "oh",
+    "um", "names", "first", "last", "hi", "that", "would", "be", "it", "under", "well", "si", "claro", "es",
+    "me", "llamo", "soy", "a", "nombre", "de", "mi", "put", "just",
 ];
 /// Words after a name that make it a firm's: "Brian from ABC Supply" is Brian, "Tile Direct" is nobody.
-const FIRMS: &[&str] = &["supply", "direct", "inc", "llc", "company", "construction", "roofing", "remodeling", "plumbing", "electric", "solutions", "insurance"];
+const FIRMS: &[&str] = &[
+    "supply",
+    "direct",
+    "inc",
+    "llc",
+    "company",
+    "construction",
+    "roofing",
+    "remodeling",
+    "plumbing",
+    "electric",
+    "solutions",
+    "insurance",
+];
 
 #[derive(Default, Deserialize)]
 struct Names {
@@ -116,7 +519,8 @@ fn form_name(talk: &Conversation) -> Option<Fact<String>> {
         let text = whole(line);
         let word = line.tokens.word(0);
         let plausible = text.contains(' ') || text.starts_with(char::is_uppercase) || is_first_name(word);
-        let tests = ["test", "seo", "admin", "asdf", "info", "marketing"].iter().any(|no| line.words().contains(no));
+        let tests =
+            ["test", "seo", "admin", "asdf", "info", "marketing"].iter().any(|no| line.words().contains(no));
         return (plausible && !tests).then(|| Fact::at(text, index, 0..line.word_count()));
     }
     written_name(talk)
@@ -128,12 +532,16 @@ fn written_name(talk: &Conversation) -> Option<Fact<String>> {
     talk.caller().find_map(|(index, line)| {
         line.field?;
         let end = match line.raw.find('<') {
-            Some(at) if line.raw.contains('@') => line.tokens.list.partition_point(|token| token.raw.start < at),
+            Some(at) if line.raw.contains('@') => {
+                line.tokens.list.partition_point(|token| token.raw.start < at)
+            }
             _ => line.word_count(),
         };
         let address = line.raw.contains('<');
         let words = 0..end;
-        let capital = words.clone().all(|at| line.is_capital(at) && line.tokens.word(at).chars().all(char::is_alphabetic));
+        let capital = words
+            .clone()
+            .all(|at| line.is_capital(at) && line.tokens.word(at).chars().all(char::is_alphabetic));
         let known = words.clone().any(|at| is_first_name(line.tokens.word(at)));
         let fits = (2..=NAME_WORDS_MAX).contains(&end) && capital && (known || address);
         let text = line.quote(words.clone())?.to_owned();
@@ -157,7 +565,8 @@ fn said_name(talk: &Conversation, index: usize, line: &Line, nth: usize) -> Opti
 
 /// Whether the last thing a line asks for is a name.
 fn asks_name(line: &Line) -> bool {
-    let others = [Cue::CityQuestion, Cue::TimeQuestion, Cue::BudgetQuestion].map(|cue| line.last_asked(cue).unwrap_or(0));
+    let others = [Cue::CityQuestion, Cue::TimeQuestion, Cue::BudgetQuestion]
+        .map(|cue| line.last_asked(cue).unwrap_or(0));
     line.last_asked(Cue::NameQuestion).is_some_and(|name| others.into_iter().all(|other| name + 4 >= other))
 }
 
@@ -168,9 +577,21 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
         if matches!(lead, "here" | "speaking") {
             return before_here(line, hit.from);
         }
-        let firm = ["my name", "my names", "my full name", "my first name", "the name", "name is", "me llamo", "mi nombre", "i go by", "names", "a nombre"]
-            .iter()
-            .any(|words| lead.starts_with(words));
+        let firm = [
+            "my name",
+            "my names",
+            "my full name",
+            "my first name",
+            "the name",
+            "name is",
+            "me llamo",
+            "mi nombre",
+            "i go by",
+            "names",
+            "a nombre",
+        ]
+        .iter()
+        .any(|words| lead.starts_with(words));
         let span = name_span(line, hit.to)?;
         let capital = line.is_capital(span.start);
         let known = is_first_name(line.tokens.word(span.start));
@@ -178,16 +599,26 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
         let believed = match lead {
             _ if firm => capital || known || line.is_lower_case(),
             "this is" | "habla" | "le habla" | "soy" => capital && (opening || known) || known && opening,
-            "im" | "i am" => known && (capital || line.is_lower_case()) || capital && (opening || span.len() > 1) && stands_alone(line, &span),
+            "im" | "i am" => {
+                known && (capital || line.is_lower_case())
+                    || capital && (opening || span.len() > 1) && stands_alone(line, &span)
+            }
             "call me" | "name" | "ask for" => capital && (known || opening) || known && line.is_lower_case(),
             "its" => {
                 let full = capital && span.len() > 1 && stands_alone(line, &span);
                 let ends = capital && opening && ends_introduction(line, span.end);
-                full || ends || opening && known && (capital || line.is_lower_case()) || asked && capital
+                let reach = capital
+                    && !line.runs.iter().all(|run| run.phones().is_empty())
+                    && line.pauses_after(span.end - 1);
+                full || ends
+                    || reach
+                    || opening && known && (capital || line.is_lower_case())
+                    || asked && capital
             }
             _ => capital && known,
         };
-        let firm_name = FIRMS.contains(&line.tokens.word(span.end)) || FIRMS.contains(&line.tokens.word(span.end - 1));
+        let firm_name =
+            FIRMS.contains(&line.tokens.word(span.end)) || FIRMS.contains(&line.tokens.word(span.end - 1));
         let place = line.tokens.words(span.end..span.end + 1) == "here" && lead == "im" && !known;
         (believed && !firm_name && !place && !line.is_negated(span.start)).then_some(span)
     })
@@ -195,7 +626,11 @@ fn introduced(line: &Line, asked: bool, nth: usize) -> Option<Range<usize>> {
 
 /// What follows a name in an introduction: "it's Corinne at 40 Lansdowne".
 fn ends_introduction(line: &Line, at: usize) -> bool {
-    line.pauses_after(at - 1) || matches!(line.tokens.word(at), "at" | "from" | "over" | "calling" | "with" | "again" | "and" | "here" | "down")
+    line.pauses_after(at - 1)
+        || matches!(
+            line.tokens.word(at),
+            "at" | "from" | "over" | "calling" | "with" | "again" | "and" | "here" | "down"
+        )
 }
 
 /// "I'm Lena." is a name, "I'm Italian so ..." is not.
@@ -224,7 +659,7 @@ fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
     let reach = line.runs.iter().any(|run| !run.phones().is_empty());
     let text = matches!(talk.channel, Channel::Text | Channel::Voicemail);
     (0..line.word_count()).find_map(|at| {
-        let begins = at == 0 || line.pauses_after(at - 1);
+        let begins = at == 0 || line.pauses_after(at - 1) || line.tokens.word(at - 1) == "-";
         // "- karl": texts are signed without capitals too.
         let lower = talk.channel == Channel::Text && at > 0 && is_first_name(line.tokens.word(at));
         if !begins || !(line.is_capital(at) || lower) {
@@ -238,8 +673,11 @@ fn signed(talk: &Conversation, line: &Line) -> Option<Range<usize>> {
             || digit(line.tokens.word(span.end)).is_some();
         let last = span.end >= line.word_count();
         // A text's last word by itself is its writer's name, known or not.
-        let alone = talk.channel == Channel::Text && line.tokens.sentence_range(line.tokens.sentence(at)) == span;
-        let closes = at > 2 && last && ((text || reach) && known || alone && !is_known(line.tokens.words(span.clone())));
+        let alone =
+            talk.channel == Channel::Text && line.tokens.sentence_range(line.tokens.sentence(at)) == span;
+        let closes = at > 2
+            && last
+            && ((text || reach) && known || alone && !is_known(line.tokens.words(span.clone())));
         let beside = reach && known && (ends || followed) && !vocative(line, at);
         (closes || beside).then_some(span)
     })
@@ -260,7 +698,10 @@ fn announced(talk: &Conversation, index: usize, line: &Line) -> Option<Range<usi
         let span = name_span(line, at).filter(|_| begins && line.is_capital(at))?;
         let ends = span.end >= line.word_count() || line.pauses_after(span.end - 1);
         let sentence = line.tokens.sentence_range(line.tokens.sentence(at)) == span;
-        let plain = line.hits.iter().all(|hit| !matches!(hit.tag, Tag::Project(..)) || hit.to <= span.start || hit.from >= span.end);
+        let plain = line
+            .hits
+            .iter()
+            .all(|hit| !matches!(hit.tag, Tag::Project(..)) || hit.to <= span.start || hit.from >= span.end);
         let street = STREETS.contains(&line.tokens.word(span.end - 1));
         let believed = is_first_name(line.tokens.word(at)) || sentence && free && at > 0 && plain && !street;
         let whole = span.len() == 2 && believed || titled && at > 0;
@@ -272,7 +713,8 @@ fn announced(talk: &Conversation, index: usize, line: &Line) -> Option<Range<usi
 /// "Hi Dana," speaks to somebody.
 fn vocative(line: &Line, at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    matches!(before, "hi" | "hey" | "hello" | "thanks" | "morning" | "afternoon" | "hola" | "bye" | "dear") || at == 0 && line.turn <= 1
+    matches!(before, "hi" | "hey" | "hello" | "thanks" | "morning" | "afternoon" | "hola" | "bye" | "dear")
+        || at == 0 && line.turn <= 1
 }
 
 /// "Lisa here"

@@ -200,7 +200,8 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
     }
     if tokens.word(at) == "hundred" && at == index {
         // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.
-        let vague = index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
+        let vague =
+            index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
         word(tokens.word(at + 1)).filter(|_| !vague)?;
         state.group = 1.0;
         state.last = Some(Word::Unit(1.0));
@@ -215,7 +216,10 @@ fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
         let text = tokens.word(at);
         let next = word(tokens.word(at + 1));
         let joins = match state.last {
-            Some(Word::Hundred) => text == "and" && next.is_some(),
+            // "Eight hundred and fifteen", but "between eight hundred and fifteen hundred".
+            Some(Word::Hundred) => {
+                text == "and" && next.is_some() && word(tokens.word(at + 2)) != Some(Word::Hundred)
+            }
             Some(Word::Ten(_)) => text == "y" && matches!(next, Some(Word::Unit(_))),
             _ => false,
         };
@@ -256,8 +260,7 @@ fn scale_near(tokens: &Tokens, at: usize) -> bool {
 impl Spelled {
     /// A comma between two numbers parts them: "twenty, twenty five"; within one it does not: "two thousand, five hundred".
     fn pauses(&self, tokens: &Tokens, at: usize) -> bool {
-        !matches!(self.last, Some(Word::Scale(_)))
-            && tokens.list.get(at - 1).is_some_and(|token| token.comma)
+        !matches!(self.last, Some(Word::Scale(_))) && tokens.list.get(at - 1).is_some_and(|token| token.comma)
     }
 
     /// "one point four million", "two and a half thousand"; the index after it.
@@ -294,7 +297,9 @@ impl Spelled {
             Word::Unit(value) => {
                 let after_ten = matches!(self.last, Some(Word::Ten(_)));
                 // "two hundred, two fifty": what is said like "two fifty" is a number of its own.
-                if self.last == Some(Word::Hundred) && matches!(next, Some(Word::Ten(_) | Word::Teen(_) | Word::Hundred)) {
+                if self.last == Some(Word::Hundred)
+                    && matches!(next, Some(Word::Ten(_) | Word::Teen(_) | Word::Hundred))
+                {
                     return false;
                 }
                 if !(fresh || after_ten || after_scale && hundreds_follow) {
@@ -367,6 +372,12 @@ mod tests {
             ("doscientos cincuenta mil", vec![250_000.0]),
             ("45 mil", vec![45_000.0]),
             ("six one four", vec![6.0, 1.0, 4.0]),
+            ("between eight hundred and fifteen hundred", vec![800.0, 1_500.0]),
+            ("one point four million", vec![1_400_000.0]),
+            ("two hundred, two fifty", vec![200.0, 250.0]),
+            ("twenty, twenty five grand", vec![20.0, 25_000.0]),
+            ("60ish", vec![60.0]),
+            ("fifteen's fine", vec![15.0]),
         ] {
             assert_eq!(values(text), expected, "{text}");
         }

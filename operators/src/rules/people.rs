@@ -80,14 +80,41 @@ fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 
 fn mentions_partner(talk: &Conversation) -> bool {
     const PARTNERS: &[&str] = &[
-        "husband", "wife", "spouse", "partner", "fiance", "fiancee", "esposo", "esposa", "marido", "girlfriend",
-        "boyfriend", "hubby", "brother", "sister", "daughter", "son", "mom", "dad", "mother", "father",
+        "husband",
+        "wife",
+        "spouse",
+        "partner",
+        "fiance",
+        "fiancee",
+        "esposo",
+        "esposa",
+        "marido",
+        "girlfriend",
+        "boyfriend",
+        "hubby",
+        "brother",
+        "sister",
+        "daughter",
+        "son",
+        "mom",
+        "dad",
+        "mother",
+        "father",
     ];
     talk.caller().any(|(_, line)| {
         line.has_word(PARTNERS)
-            || ["we own", "we do |", "were both", "we bought", "we just bought", "we closed", "somos", "we are |"]
-                .iter()
-                .any(|words| line.words().contains(words))
+            || [
+                "we own",
+                "we do |",
+                "were both",
+                "we bought",
+                "we just bought",
+                "we closed",
+                "somos",
+                "we are |",
+            ]
+            .iter()
+            .any(|words| line.words().contains(words))
     })
 }
 
@@ -101,10 +128,14 @@ fn answered(talk: &Conversation, yes: bool) -> Option<Place> {
             return None;
         }
         let words = agent.words();
-        let both = ["both", "spouse", "husband", "wife", "partner", "espos", "marido", "pareja", "los dos"]
-            .iter()
-            .any(|word| words.contains(word));
-        let asks_else = ["else", "other decision", "alguien mas", "otra persona"].iter().any(|word| words.contains(word));
+        let both = [
+            "both", "spouse", "husband", "wife", "partner", "espos", "marido", "pareja", "los dos", " she ",
+            " he ",
+        ]
+        .iter()
+        .any(|word| words.contains(word));
+        let asks_else =
+            ["else", "other decision", "alguien mas", "otra persona"].iter().any(|word| words.contains(word));
         let fits = if yes { both && !asks_else } else { asks_else };
         fits.then_some(Place::from((at, hit)))
     })

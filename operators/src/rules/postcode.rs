@@ -49,7 +49,8 @@ fn points(
     let cued = ["zip", "zipcode", "postal"].iter().any(|lead| before.split(' ').any(|word| word == *lead));
     // Five digits at the start of an address are the house, not the code.
     let house = line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Place);
-    let written = line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Postcode);
+    let written =
+        line.numbers.iter().any(|number| number.from == span.start && number.role == Role::Postcode);
     let alone = span.start == 0 && span.end == line.word_count();
     let after_place = span.start > 0
         && (line.is_capital(span.start - 1) || line.pauses_after(span.start - 1) || line.is_lower_case());

@@ -25,18 +25,63 @@ struct Tally {
 
 /// Words before a trade's name that make it a place where something else is: "leaking into the kitchen".
 const ELSEWHERE: &[&str] = &[
-    "not the", "into the", "into my", "through to the", "near the", "next to the", "above the", "over the", "off the",
-    "off of the", "from the", "in the", "in my", "in our", "under the", "beside the", "through the", "to the",
-    "en el", "en la", "en mi", "del", "between the", "behind the", "around the", "on the",
+    "not the",
+    "into the",
+    "into my",
+    "through to the",
+    "near the",
+    "next to the",
+    "above the",
+    "over the",
+    "off the",
+    "off of the",
+    "from the",
+    "in the",
+    "in my",
+    "in our",
+    "under the",
+    "beside the",
+    "through the",
+    "to the",
+    "en el",
+    "en la",
+    "en mi",
+    "del",
+    "between the",
+    "behind the",
+    "around the",
+    "on the",
 ];
 /// Words before it that make it work done before.
 const PAST: &[&str] = &[
-    "did my", "did our", "did the", "did their", "redid our", "redid my", "did her", "did his", "done our", "done my",
-    "redid the", "did a", "did mom s", "did moms", "did my moms", "used you for", "you for her primary", "you for our",
-    "you for my", "you for the", "you for her", "hicieron la", "hicieron el", "did their",
+    "did my",
+    "did our",
+    "did the",
+    "did their",
+    "redid our",
+    "redid my",
+    "did her",
+    "did his",
+    "done our",
+    "done my",
+    "redid the",
+    "did a",
+    "did mom s",
+    "did moms",
+    "did my moms",
+    "used you for",
+    "you for her primary",
+    "you for our",
+    "you for my",
+    "you for the",
+    "you for her",
+    "hicieron la",
+    "hicieron el",
+    "did their",
 ];
 /// Words before it that put it off: "eventually the basement".
-const LATER: &[&str] = &["eventually", "someday", "later", "down the road", "after that", "maybe", "and then", "then the"];
+const LATER: &[&str] =
+    &["eventually", "someday", "later", "down the road", "after that", "maybe", "and then", "then the"];
 
 /// The trade with the most support; the earlier one of two equals, except that a set of rooms is the whole home, and
 /// that where the company offers only the lesser of two (a restaurant's windows), the lesser is what is asked for.
@@ -49,7 +94,8 @@ pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fa
             let place = Place::from((index, *hit));
             let tally = tallies.entry(project).or_insert(Tally { points: 0, best: i32::MIN, place });
             // The best mention tells most; others support it a little.
-            let support = if tally.best == i32::MIN { 0 } else { tally.points - 2 * tally.best + points.clamp(0, 2) };
+            let support =
+                if tally.best == i32::MIN { 0 } else { tally.points - 2 * tally.best + points.clamp(0, 2) };
             if points > tally.best {
                 (tally.best, tally.place) = (points, place);
             }
@@ -99,17 +145,42 @@ fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
 
 /// "New floors throughout the whole house" are floors.
 fn is_extent(line: &Line, from: usize, to: usize) -> bool {
-    let whole = ["whole", "entire", "toda", "entera", "completa"].iter().any(|word| line.tokens.words(from..to).contains(word));
+    let whole = ["whole", "entire", "toda", "entera", "completa"]
+        .iter()
+        .any(|word| line.tokens.words(from..to).contains(word));
     let before = from.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    let lead = if matches!(before, "the" | "my" | "our" | "a") { from.checked_sub(2).map_or("", |at| line.tokens.word(at)) } else { before };
-    whole && matches!(lead, "in" | "for" | "on" | "of" | "throughout" | "through" | "en" | "de" | "around" | "to")
+    let lead = if matches!(before, "the" | "my" | "our" | "a") {
+        from.checked_sub(2).map_or("", |at| line.tokens.word(at))
+    } else {
+        before
+    };
+    whole
+        && matches!(
+            lead,
+            "in" | "for" | "on" | "of" | "throughout" | "through" | "en" | "de" | "around" | "to"
+        )
 }
 
 /// "The first floor" is a place.
 fn is_storey(line: &Line, at: usize) -> bool {
     let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
     line.tokens.word(at).starts_with("floor")
-        && matches!(before, "main" | "first" | "second" | "third" | "top" | "ground" | "upper" | "lower" | "1st" | "2nd" | "3rd" | "same" | "open")
+        && matches!(
+            before,
+            "main"
+                | "first"
+                | "second"
+                | "third"
+                | "top"
+                | "ground"
+                | "upper"
+                | "lower"
+                | "1st"
+                | "2nd"
+                | "3rd"
+                | "same"
+                | "open"
+        )
 }
 
 /// Kitchen, bath and floors together are the home.

@@ -242,7 +242,9 @@ fn split_unlabelled(text: &str) -> Vec<(Speaker, &str)> {
         let mut end = 0;
         for at in 0..tokens.list.len() {
             let starts_sentence = at == 0 || tokens.sentence(at - 1) != tokens.sentence(at);
-            if at >= end && let Some(question) = questions.end(&tokens, at) {
+            if at >= end
+                && let Some(question) = questions.end(&tokens, at)
+            {
                 cuts.push((at, Speaker::Agent));
                 end = question;
             } else if at == end && at > 0 || starts_sentence && at >= end {
@@ -274,10 +276,15 @@ impl Questions {
         for hit in lexicon().hits(tokens) {
             let Tag::Cue(cue) = hit.tag else { continue };
             // One word alone is as often the caller's: "my budget is".
-            if Cue::AGENT_TALK.contains(&cue) && hit.to > hit.from + 1 && let Some(end) = questions.ends.get_mut(hit.from) {
+            if Cue::AGENT_TALK.contains(&cue)
+                && hit.to > hit.from + 1
+                && let Some(end) = questions.ends.get_mut(hit.from)
+            {
                 *end = hit.to.max(*end);
             }
-            if Cue::ANSWERS.contains(&cue) && let Some(answer) = questions.answers.get_mut(hit.from) {
+            if Cue::ANSWERS.contains(&cue)
+                && let Some(answer) = questions.answers.get_mut(hit.from)
+            {
                 *answer = true;
             }
         }

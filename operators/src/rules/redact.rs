@@ -20,15 +20,58 @@ const TOPIC_LINES_MAX: usize = 5;
 
 /// Words that announce a number that must not be kept.
 const CUES: &[&str] = &[
-    "card", "visa", "mastercard", "amex", "debit", "ssn", "routing", "iban", "cvv", "cvc", "cvv2", "csc", "exp",
-    "expires", "expiration", "expiry", "pin", "tarjeta", "ccv", "itin", "ein", "acct", "aba", "checking", "social",
-    "account", "cuenta",
+    "card",
+    "visa",
+    "mastercard",
+    "amex",
+    "debit",
+    "ssn",
+    "routing",
+    "iban",
+    "cvv",
+    "cvc",
+    "cvv2",
+    "csc",
+    "exp",
+    "expires",
+    "expiration",
+    "expiry",
+    "pin",
+    "tarjeta",
+    "ccv",
+    "itin",
+    "ein",
+    "acct",
+    "aba",
+    "checking",
+    "social",
+    "account",
+    "cuenta",
 ];
 /// Words after which the digits may also come in a later line.
 const TOPICS: &[&str] = &[
-    " card ", " visa ", " mastercard ", " amex ", " american express ", " routing ", " ssn ", " cvv ", " iban ",
-    " account number ", " bank account ", " security code ", " social security ", " the social ", " your social ",
-    " my social ", " tarjeta ", " seguro social ", " numero de cuenta ", " expiration ", " the code ", " three digits ",
+    " card ",
+    " visa ",
+    " mastercard ",
+    " amex ",
+    " american express ",
+    " routing ",
+    " ssn ",
+    " cvv ",
+    " iban ",
+    " account number ",
+    " bank account ",
+    " security code ",
+    " social security ",
+    " the social ",
+    " your social ",
+    " my social ",
+    " tarjeta ",
+    " seguro social ",
+    " numero de cuenta ",
+    " expiration ",
+    " the code ",
+    " three digits ",
 ];
 
 /// Masks the lines of a conversation one after the other; digits may follow in a later line than their announcement.
@@ -66,14 +109,22 @@ fn mask_cards(bytes: &mut [u8]) {
         let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
         let mut end = at;
         while let Some(group) = figures_at(bytes, end) {
-            end = group.end + usize::from(bytes.get(group.end).is_some_and(|byte| matches!(byte, b' ' | b'-' | b'.')));
+            end = group.end
+                + usize::from(bytes.get(group.end).is_some_and(|byte| matches!(byte, b' ' | b'-' | b'.')));
             groups.push(group);
         }
-        let digits: String = groups.iter().flat_map(|group| bytes.get(group.clone())).flatten().map(|byte| char::from(*byte)).collect();
+        let digits: String = groups
+            .iter()
+            .flat_map(|group| bytes.get(group.clone()))
+            .flatten()
+            .map(|byte| char::from(*byte))
+            .collect();
         let shape: Vec<usize> = groups.iter().map(std::ops::Range::len).collect();
         let phone = matches!(shape.as_slice(), [3, 3, 4, ..] | [1, 3, 3, 4, ..] | [10, ..]);
         let length = (CARD_DIGITS_MIN..=CARD_DIGITS_MAX).contains(&digits.len());
-        if shape.starts_with(&[4, 4, 4]) && digits.len() >= CARD_DIGITS_MIN || length && !phone && is_luhn(&digits) {
+        if shape.starts_with(&[4, 4, 4]) && digits.len() >= CARD_DIGITS_MIN
+            || length && !phone && is_luhn(&digits)
+        {
             for group in &groups {
                 bytes.get_mut(group.clone()).unwrap_or_default().fill(b'*');
             }
@@ -91,7 +142,8 @@ fn mask_run(tokens: &Tokens, run: &Run, bytes: &mut [u8]) {
     for index in run.span() {
         let Some(token) = tokens.list.get(index) else { continue };
         let word = tokens.word(index);
-        let spelled = digit(word).is_some() || is_number_word(word) || matches!(word, "double" | "triple" | "doble");
+        let spelled =
+            digit(word).is_some() || is_number_word(word) || matches!(word, "double" | "triple" | "doble");
         for byte in bytes.get_mut(token.raw.clone()).unwrap_or_default() {
             if spelled || byte.is_ascii_digit() {
                 *byte = b'*';
@@ -190,7 +242,14 @@ mod tests {
     #[test]
     fn digits_that_follow_in_later_lines_are_masked_too() {
         let mut masker = Masker::default();
-        let lines = ["Can I get the card number?", "4111 1111", "uh huh", "1111 1111", "And the code?", "nine one four"];
+        let lines = [
+            "Can I get the card number?",
+            "4111 1111",
+            "uh huh",
+            "1111 1111",
+            "And the code?",
+            "nine one four",
+        ];
         let masked: Vec<String> = lines.iter().map(|line| masker.mask(line)).collect();
         assert_eq!(masked[1], "**** ****");
         assert_eq!(masked[3], "**** ****");

@@ -27,32 +27,216 @@ pub(super) enum Role {
 
 /// Words after a number that make it a size, a length of time or a share.
 const UNITS: &[&str] = &[
-    "week", "weeks", "wk", "wks", "day", "days", "month", "months", "mo", "mos", "year", "years", "yr", "yrs",
-    "hour", "hours", "hr", "hrs", "minute", "minutes", "min", "mins", "percent", "sq", "sqft", "sf", "square",
-    "squares", "feet", "foot", "ft", "x", "by", "inch", "inches", "yard", "yards", "story", "stories", "storey",
-    "bedroom", "bathroom", "bath", "bed", "room", "car", "degrees", "ton", "tons", "gallon", "gallons", "seer",
-    "btu", "btus", "amp", "amps", "panel", "people", "children", "acre", "acres", "mile", "miles", "linear",
-    "panes", "th", "st", "nd", "rd", "semana", "semanas", "dia", "dias", "mes", "meses", "ano", "anos", "hora",
-    "horas", "minutos", "pies", "pulgadas", "metros", "cuadrados", "por", "grados", "toneladas", "personas",
-    "family", "unit", "person", "piece", "gauge", "times", "veces", "stars", "out", "ish",
+    "week",
+    "weeks",
+    "wk",
+    "wks",
+    "day",
+    "days",
+    "month",
+    "months",
+    "mo",
+    "mos",
+    "year",
+    "years",
+    "yr",
+    "yrs",
+    "hour",
+    "hours",
+    "hr",
+    "hrs",
+    "minute",
+    "minutes",
+    "min",
+    "mins",
+    "percent",
+    "sq",
+    "sqft",
+    "sf",
+    "square",
+    "squares",
+    "feet",
+    "foot",
+    "ft",
+    "x",
+    "by",
+    "inch",
+    "inches",
+    "yard",
+    "yards",
+    "story",
+    "stories",
+    "storey",
+    "bedroom",
+    "bathroom",
+    "bath",
+    "bed",
+    "room",
+    "car",
+    "degrees",
+    "ton",
+    "tons",
+    "gallon",
+    "gallons",
+    "seer",
+    "btu",
+    "btus",
+    "amp",
+    "amps",
+    "panel",
+    "people",
+    "children",
+    "acre",
+    "acres",
+    "mile",
+    "miles",
+    "linear",
+    "panes",
+    "th",
+    "st",
+    "nd",
+    "rd",
+    "semana",
+    "semanas",
+    "dia",
+    "dias",
+    "mes",
+    "meses",
+    "ano",
+    "anos",
+    "hora",
+    "horas",
+    "minutos",
+    "pies",
+    "pulgadas",
+    "metros",
+    "cuadrados",
+    "por",
+    "grados",
+    "toneladas",
+    "personas",
+    "family",
+    "unit",
+    "person",
+    "piece",
+    "gauge",
+    "times",
+    "veces",
+    "stars",
+    "out",
+    "ish",
 ];
 /// Words right before a number that make it a name of something.
 const NAMED: &[&str] = &[
-    "unit", "apt", "apartment", "suite", "lot", "number", "no", "job", "route", "highway", "hwy", "interstate",
-    "model", "building", "bldg", "extension", "ext", "room", "floor", "channel", "age", "aged", "press", "option",
-    "oprima", "marque", "code", "level", "phase", "size", "type", "class", "numero", "depto", "hole", "exit",
+    "unit",
+    "apt",
+    "apartment",
+    "suite",
+    "lot",
+    "number",
+    "no",
+    "job",
+    "route",
+    "highway",
+    "hwy",
+    "interstate",
+    "model",
+    "building",
+    "bldg",
+    "extension",
+    "ext",
+    "room",
+    "floor",
+    "channel",
+    "age",
+    "aged",
+    "press",
+    "option",
+    "oprima",
+    "marque",
+    "code",
+    "level",
+    "phase",
+    "size",
+    "type",
+    "class",
+    "numero",
+    "depto",
+    "hole",
+    "exit",
 ];
 /// Kinds of street.
 pub(super) const STREETS: &[&str] = &[
-    "street", "st", "avenue", "ave", "av", "road", "rd", "drive", "dr", "lane", "ln", "boulevard", "blvd", "court",
-    "ct", "circle", "cir", "way", "place", "pl", "terrace", "ter", "trail", "trl", "parkway", "pkwy", "highway",
-    "hwy", "loop", "cove", "ridge", "run", "crossing", "pike", "alley", "row", "path", "bend", "point", "calle",
-    "avenida", "carretera", "plaza", "square", "hollow", "creek", "glen", "trace", "pass", "landing", "walk",
+    "street",
+    "st",
+    "avenue",
+    "ave",
+    "av",
+    "road",
+    "rd",
+    "drive",
+    "dr",
+    "lane",
+    "ln",
+    "boulevard",
+    "blvd",
+    "court",
+    "ct",
+    "circle",
+    "cir",
+    "way",
+    "place",
+    "pl",
+    "terrace",
+    "ter",
+    "trail",
+    "trl",
+    "parkway",
+    "pkwy",
+    "highway",
+    "hwy",
+    "loop",
+    "cove",
+    "ridge",
+    "run",
+    "crossing",
+    "pike",
+    "alley",
+    "row",
+    "path",
+    "bend",
+    "point",
+    "calle",
+    "avenida",
+    "carretera",
+    "plaza",
+    "square",
+    "hollow",
+    "creek",
+    "glen",
+    "trace",
+    "pass",
+    "landing",
+    "walk",
 ];
 /// Points of the compass in addresses.
 pub(super) const COMPASS: &[&str] = &[
-    "north", "south", "east", "west", "n", "s", "e", "w", "nw", "ne", "sw", "se", "northwest", "northeast",
-    "southwest", "southeast",
+    "north",
+    "south",
+    "east",
+    "west",
+    "n",
+    "s",
+    "e",
+    "w",
+    "nw",
+    "ne",
+    "sw",
+    "se",
+    "northwest",
+    "northeast",
+    "southwest",
+    "southeast",
 ];
 /// The names of the months, in order.
 pub(super) const MONTHS: &[&[&str]] = &[
@@ -71,17 +255,88 @@ pub(super) const MONTHS: &[&[&str]] = &[
 ];
 /// Words before a small number that make it an hour.
 const CLOCK_LEADS: &[&str] = &[
-    "at", "by", "around", "until", "till", "after", "before", "between", "las", "monday", "tuesday", "wednesday",
-    "thursday", "friday", "saturday", "sunday", "tomorrow", "tonight", "today", "lunes", "martes", "miercoles",
-    "jueves", "viernes", "sabado", "domingo", "manana", "noon",
+    "at",
+    "by",
+    "around",
+    "until",
+    "till",
+    "after",
+    "before",
+    "between",
+    "las",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "tomorrow",
+    "tonight",
+    "today",
+    "lunes",
+    "martes",
+    "miercoles",
+    "jueves",
+    "viernes",
+    "sabado",
+    "domingo",
+    "manana",
+    "noon",
 ];
 /// Plural-looking words that are not things counted.
 const NOT_COUNTED: &[&str] = &[
-    "is", "was", "as", "us", "yes", "this", "its", "thats", "has", "plus", "max", "tops", "bucks", "dollars",
-    "thousands", "grands", "pesos", "less", "perhaps", "always", "was", "does", "pues", "es", "mas", "dolares",
-    "whats", "theres", "heres", "hes", "shes", "lets", "cash", "unless", "besides", "across", "guess", "cause",
-    "yours", "ours", "mines", "sometimes", "thanks", "gracias", "entonces", "unos", "depends", "works", "sounds",
-    "or", "at",
+    "is",
+    "was",
+    "as",
+    "us",
+    "yes",
+    "this",
+    "its",
+    "thats",
+    "has",
+    "plus",
+    "max",
+    "tops",
+    "bucks",
+    "dollars",
+    "thousands",
+    "grands",
+    "pesos",
+    "less",
+    "perhaps",
+    "always",
+    "was",
+    "does",
+    "pues",
+    "es",
+    "mas",
+    "dolares",
+    "whats",
+    "theres",
+    "heres",
+    "hes",
+    "shes",
+    "lets",
+    "cash",
+    "unless",
+    "besides",
+    "across",
+    "guess",
+    "cause",
+    "yours",
+    "ours",
+    "mines",
+    "sometimes",
+    "thanks",
+    "gracias",
+    "entonces",
+    "unos",
+    "depends",
+    "works",
+    "sounds",
+    "or",
+    "at",
 ];
 
 /// Words of a street's name between the number and the kind of street.
@@ -105,7 +360,10 @@ pub(super) fn assign(tokens: &Tokens, numbers: &mut [Number]) -> Vec<Run> {
         let same = matches!(second.role, Role::Measure | Role::Clock)
             && first.role == Role::Open
             && !first.money
-            && matches!(joined, "" | "-" | "to" | "or" | "and" | "a" | "o" | "y" | "maybe" | "or maybe" | "x" | "by");
+            && matches!(
+                joined,
+                "" | "-" | "to" | "or" | "and" | "a" | "o" | "y" | "maybe" | "or maybe" | "x" | "by"
+            );
         let role = second.role;
         if same && let Some(first) = numbers.get_mut(index - 1) {
             first.role = role;
@@ -154,7 +412,7 @@ fn role(
         return Role::Place;
     }
     let crossed = matches!(before, "x" | "by") && previous.is_some_and(|first| first.to + 1 == number.from);
-    if crossed || is_counted(tokens, number) {
+    if crossed || number.scale < 1_000.0 && is_counted(tokens, number) {
         return Role::Measure;
     }
     if number.scale >= 1_000.0 {
@@ -199,9 +457,37 @@ fn is_counted(tokens: &Tokens, number: &Number) -> bool {
 fn is_joint(word: &str) -> bool {
     matches!(
         word,
-        "or" | "and" | "to" | "for" | "at" | "in" | "but" | "so" | "if" | "on" | "is" | "was" | "that" | "the" | "my"
-            | "we" | "i" | "it" | "its" | "thats" | "y" | "o" | "para" | "en" | "que" | "-" | "max" | "tops" | "works"
-            | "as" | "from" | "not"
+        "or" | "and"
+            | "to"
+            | "for"
+            | "at"
+            | "in"
+            | "but"
+            | "so"
+            | "if"
+            | "on"
+            | "is"
+            | "was"
+            | "that"
+            | "the"
+            | "my"
+            | "we"
+            | "i"
+            | "it"
+            | "its"
+            | "thats"
+            | "y"
+            | "o"
+            | "para"
+            | "en"
+            | "que"
+            | "-"
+            | "max"
+            | "tops"
+            | "works"
+            | "as"
+            | "from"
+            | "not"
     )
 }
 
@@ -230,7 +516,9 @@ pub(super) fn street_end(tokens: &Tokens, start: usize) -> Option<usize> {
         }
         if STREETS.contains(&word) && (at > start || kind_first) {
             // "Willow Bend Drive", "Sunset Ridge Road"
-            let another = STREETS.contains(&tokens.word(at + 1)) && tokens.sentence(at + 1) == sentence && !has_comma(tokens, at);
+            let another = STREETS.contains(&tokens.word(at + 1))
+                && tokens.sentence(at + 1) == sentence
+                && !has_comma(tokens, at);
             return Some(if another { at + 2 } else { at + 1 });
         }
         if super::numbers::is_number_word(word) && at == start && !COMPASS.contains(&tokens.word(at + 1)) {
@@ -243,11 +531,19 @@ pub(super) fn street_end(tokens: &Tokens, start: usize) -> Option<usize> {
 fn is_clock(tokens: &Tokens, number: &Number, before: &str, after: &str) -> bool {
     let word = tokens.word(number.from);
     let hour = (1.0..=12.0).contains(&number.value) && number.value.fract() == 0.0;
-    let minutes = (100.0..=1_259.0).contains(&number.value) && [0.0, 15.0, 30.0, 45.0].contains(&(number.value % 100.0));
+    let counted = tokens.words(number.from..number.to).contains("hundred");
+    let minutes = !counted
+        && (100.0..=1_259.0).contains(&number.value)
+        && [0.0, 15.0, 30.0, 45.0].contains(&(number.value % 100.0));
     let suffix = matches!(after, "am" | "pm" | "oclock" | "noon")
         || matches!(after, "a" | "p") && tokens.word(number.to + 1) == "m"
-        || after == "in" && matches!(tokens.words(number.to + 1..number.to + 3), "the morning" | "the afternoon" | "the evening")
-        || after == "de" && matches!(tokens.words(number.to + 1..number.to + 3), "la manana" | "la tarde" | "la noche");
+        || after == "in"
+            && matches!(
+                tokens.words(number.to + 1..number.to + 3),
+                "the morning" | "the afternoon" | "the evening"
+            )
+        || after == "de"
+            && matches!(tokens.words(number.to + 1..number.to + 3), "la manana" | "la tarde" | "la noche");
     word.contains(':') || (hour || minutes) && (suffix || CLOCK_LEADS.contains(&before))
 }
 
@@ -260,7 +556,9 @@ fn is_postcode(tokens: &Tokens, number: &Number, next: Option<&Number>) -> bool 
         && number.value % 500.0 != 0.0;
     let raw_comma = tokens.list.get(number.from).is_some_and(|token| token.raw.len() > 5);
     let ranged = next.is_some_and(|next| {
-        matches!(tokens.words(number.to..next.from), "-" | "to") && next.value > number.value && next.value < 100_000.0
+        matches!(tokens.words(number.to..next.from), "-" | "to")
+            && next.value > number.value
+            && next.value < 100_000.0
     });
     written && !raw_comma && !ranged
 }

@@ -85,8 +85,9 @@ fn read_back(talk: &Conversation, month: Option<f64>) -> Option<Fact<Timeline>> 
         let asks = line.asks_for(Cue::TimeQuestion) || line.asks();
         let (_, answer) = talk.answer_after(index)?;
         let agreed = answer.cues(Cue::Yes).next().is_some_and(|hit| hit.from <= 1);
-        let fact =
-            times(month, index, line, false, false).into_iter().find(|fact| fact.value != Timeline::Researching)?;
+        let fact = times(month, index, line, false, false)
+            .into_iter()
+            .find(|fact| fact.value != Timeline::Researching)?;
         (asks && agreed).then_some(fact)
     })
 }
@@ -99,7 +100,8 @@ fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool
         .filter(|span| !(visit && span.days < 8.0))
         .map(|span| Fact::at(bucket(span.days), index, span.from..span.to))
         .collect();
-    let phrases = || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
+    let phrases =
+        || PHRASES.iter().flat_map(|(cue, value)| line.cues(*cue).map(move |hit| (cue, value, hit)));
     for (cue, value, hit) in phrases() {
         // "The first of next month" is not "next month".
         let within = phrases().any(|(_, _, other)| {
@@ -121,9 +123,14 @@ fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool
             }
         }
     }
-    if asked && line.tokens.word(0) == "yesterday" {
-        found.push(Fact::at(Timeline::Now0To30Days, index, 0..1));
-    }
+    // "When do you need it?" "Yesterday."
+    let yesterday = (0..line.word_count()).find(|at| line.tokens.word(*at) == "yesterday").filter(|at| {
+        let range = line.tokens.sentence_range(line.tokens.sentence(*at));
+        asked
+            && (range.start == *at && range.len() <= 2
+                || range.end == at + 1 && line.tokens.word(at.saturating_sub(1)) == "so")
+    });
+    found.extend(yesterday.map(|at| Fact::at(Timeline::Now0To30Days, index, at..at + 1)));
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
     found
 }
@@ -132,9 +139,13 @@ fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool
 fn day_of_visit(line: &Line, at: usize) -> bool {
     let after = line.tokens.words(at..(at + 5).min(line.word_count()));
     let before = line.tokens.words(at.saturating_sub(5)..at);
-    let day = ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
-        .iter()
-        .any(|day| after.starts_with(day) || after.contains(day) && after.find(day).is_some_and(|place| place < 12));
+    let day =
+        ["tomorrow", "today", "this week", "next week", "tonight", "hoy", "manana", "la proxima semana"]
+            .iter()
+            .any(|day| {
+                after.starts_with(day)
+                    || after.contains(day) && after.find(day).is_some_and(|place| place < 12)
+            });
     let visit = [" at ", " is ", "works", "after", "between", "morning", "afternoon", " a las "];
     let call = ["call", "text", "email", "see you", "talk", "look at", "llame", "llamar"];
     day && (visit.iter().any(|word| after.contains(word)) || call.iter().any(|word| before.contains(word)))
@@ -153,14 +164,16 @@ fn emergency(talk: &Conversation) -> Option<Place> {
     if talk.caller_has(Cue::NotEmergency) {
         return None;
     }
-    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(|(index, line)| {
-        line.cues(Cue::Emergency)
-            .find(|hit| {
-                let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
-                (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
-            })
-            .map(|hit| Place::from((index, *hit)))
-    })
+    talk.caller().filter(|(_, line)| line.is_free() || line.field == Some(Field::When)).find_map(
+        |(index, line)| {
+            line.cues(Cue::Emergency)
+                .find(|hit| {
+                    let lacks = matches!(line.tokens.word(hit.from), "no" | "without" | "not" | "sin");
+                    (lacks || !line.is_negated(hit.from)) && !long_ago(line, hit.from)
+                })
+                .map(|hit| Place::from((index, *hit)))
+        },
+    )
 }
 
 /// "Flooded last spring", "the pipe burst two years ago".
@@ -168,7 +181,9 @@ fn long_ago(line: &Line, at: usize) -> bool {
     let sentence = line.tokens.sentence(at);
     line.cues(Cue::Past).any(|hit| {
         let words = line.tokens.words(hit.from..hit.to);
-        let recent = words.contains("night") || words.contains("week") || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
+        let recent = words.contains("night")
+            || words.contains("week")
+            || line.tokens.words(hit.from.saturating_sub(3)..hit.to).contains("hour");
         !recent
             && line.tokens.sentence(hit.from) == sentence
             && (words.starts_with("last ") || words == "ago" || words == "hace" || words.contains("pasad"))

@@ -8,9 +8,69 @@ const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", 
 
 /// Forms that are written as they are spoken, without their last letter.
 const DROPPED_G: &[&str] = &[
-    "lookin", "callin", "thinkin", "gettin", "tryin", "hirin", "needin", "wantin", "doin", "goin", "comin", "leakin",
-    "wonderin", "hopin", "fixin", "puttin", "askin", "talkin", "workin", "livin", "movin", "payin", "rentin", "buildin",
-    "replacin", "remodelin", "shoppin", "nothin", "somethin", "anythin", "runnin", "waitin", "figurin", "spendin",
+    "lookin",
+    "callin",
+    "thinkin",
+    "gettin",
+    "tryin",
+    "hirin",
+    "needin",
+    "wantin",
+    "doin",
+    "goin",
+    "comin",
+    "leakin",
+    "wonderin",
+    "hopin",
+    "fixin",
+    "puttin",
+    "askin",
+    "talkin",
+    "workin",
+    "livin",
+    "movin",
+    "payin",
+    "rentin",
+    "buildin",
+    "replacin",
+    "remodelin",
+    "shoppin",
+    "nothin",
+    "somethin",
+    "anythin",
+    "runnin",
+    "waitin",
+    "figurin",
+    "spendin",
+];
+
+/// Things after which "'s" is "is" or "has".
+const THINGS: &[&str] = &[
+    "heat",
+    "furnace",
+    "ac",
+    "air",
+    "boiler",
+    "heater",
+    "unit",
+    "system",
+    "roof",
+    "ceiling",
+    "basement",
+    "kitchen",
+    "bathroom",
+    "shower",
+    "tub",
+    "toilet",
+    "sink",
+    "deck",
+    "floor",
+    "budget",
+    "money",
+    "water",
+    "price",
+    "house",
+    "everything",
 ];
 
 /// Words whose full stop ends no sentence.
@@ -147,7 +207,13 @@ impl Scanner {
         } else if DROPPED_G.contains(&word.as_str()) {
             word.push('g');
         }
-        if !FILLERS.contains(&word.as_str()) {
+        // "The heat's been out" is "the heat is"; "my mom's" stays hers.
+        let thing = possessive && word.strip_suffix('s').is_some_and(|thing| THINGS.contains(&thing));
+        if thing {
+            word.pop();
+            self.push(raw.clone(), &word);
+            self.push(raw, "is");
+        } else if !FILLERS.contains(&word.as_str()) {
             self.push(raw, &word);
         }
     }

@@ -25,8 +25,8 @@ const ALONE_WORDS_MAX: usize = 2;
 const UNMARKED_WORDS_MAX: usize = 7;
 /// Words that begin one.
 const QUESTION_WORDS: &[&str] = &[
-    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so", "who", "whos", "which",
-    "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
+    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so",
+    "who", "whos", "which", "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
 ];
 /// Words before a phrase within which "not" denies it.
 const NEGATION_WORDS: usize = 2;
@@ -135,11 +135,7 @@ impl Line {
         self.cues(cue)
             .filter(|hit| self.tokens.sentence(hit.from) == sentence)
             .map(|hit| {
-                if hit.to <= range.start {
-                    range.start - hit.to
-                } else {
-                    hit.from.saturating_sub(range.end)
-                }
+                if hit.to <= range.start { range.start - hit.to } else { hit.from.saturating_sub(range.end) }
             })
             .min()
     }

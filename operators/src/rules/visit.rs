@@ -67,12 +67,7 @@ enum Answer {
     Open,
 }
 
-fn answer(
-    talk: &Conversation,
-    proposal: &Proposal,
-    line: &Line,
-    time: Option<&Range<usize>>,
-) -> Answer {
+fn answer(talk: &Conversation, proposal: &Proposal, line: &Line, time: Option<&Range<usize>>) -> Answer {
     let proposed = talk.line(proposal.line);
     let yes = starts_with_yes(line) || line.affirmed(Cue::Agreed).next().is_some();
     let no = refuses(line);
@@ -87,8 +82,10 @@ fn answer(
         return Answer::Refused;
     }
     // "I'll send a tech out this afternoon." "Great, thank you."
-    let told = proposal.by == Speaker::Agent && proposal.time.is_some() && proposed.is_some_and(|line| !line.asks());
-    let yes = yes || told && !line.asks() && line.has_word(&["great", "thanks", "thank", "gracias", "alright", "good"]);
+    let told =
+        proposal.by == Speaker::Agent && proposal.time.is_some() && proposed.is_some_and(|line| !line.asks());
+    let yes = yes
+        || told && !line.asks() && line.has_word(&["great", "thanks", "thank", "gracias", "alright", "good"]);
     let confirms = line.by_agent() && line.has(Cue::AppointmentConfirmed);
     match (&proposal.time, time) {
         // "Monday?" "Monday is bad. Tuesday at four?" is a new proposal.
@@ -96,16 +93,27 @@ fn answer(
         (Some(_), _) if yes || taken || confirms => Answer::Taken,
         (Some(_), Some(_)) if line.by_caller() => Answer::Taken,
         // "Could we come out this week?" "Thursday at two, the landlord will let us in."
-        (None, Some(span)) if line.by_caller() && !line.asks() && (yes || is_exact(line, span)) => Answer::Taken,
+        (None, Some(span)) if line.by_caller() && !line.asks() && (yes || is_exact(line, span)) => {
+            Answer::Taken
+        }
         _ => Answer::Open,
     }
 }
 
 /// What a line proposes, if anything.
-fn proposal(index: usize, line: &Line, time: Option<Range<usize>>, open: Option<&Proposal>) -> Option<Proposal> {
+fn proposal(
+    index: usize,
+    line: &Line,
+    time: Option<Range<usize>>,
+    open: Option<&Proposal>,
+) -> Option<Proposal> {
     let offers = line.has(Cue::AppointmentOffer);
     let speaks = match line.speaker {
-        Speaker::Agent => offers || time.is_some() && (line.asks() || line.word_count() <= 12 || line.has(Cue::AppointmentConfirmed)),
+        Speaker::Agent => {
+            offers
+                || time.is_some()
+                    && (line.asks() || line.word_count() <= 12 || line.has(Cue::AppointmentConfirmed))
+        }
         Speaker::Caller => {
             time.is_some()
                 && (line.asks()
@@ -118,16 +126,26 @@ fn proposal(index: usize, line: &Line, time: Option<Range<usize>>, open: Option<
         return None;
     }
     // A question about something else leaves an open proposal with its time alone.
-    let keeps = open.is_some_and(|proposal| proposal.by == line.speaker && proposal.time.is_some() && time.is_none());
+    let keeps =
+        open.is_some_and(|proposal| proposal.by == line.speaker && proposal.time.is_some() && time.is_none());
     (!keeps).then_some(Proposal { by: line.speaker, line: index, time })
 }
 
 /// "Let me think about it" after an agreement takes it back; "let me know when he is on his way" does not.
 fn cancels(line: &Line) -> bool {
     line.by_caller()
-        && ["cancel", "call you back", "think about it", "hold off", "changed my mind", "get back to you", "never mind", "not going to work"]
-            .iter()
-            .any(|words| line.words().contains(words))
+        && [
+            "cancel",
+            "call you back",
+            "think about it",
+            "hold off",
+            "changed my mind",
+            "get back to you",
+            "never mind",
+            "not going to work",
+        ]
+        .iter()
+        .any(|words| line.words().contains(words))
 }
 
 /// "Actually, can we make it Friday?" after an agreement; the company's read-back only repeats it.
@@ -138,7 +156,11 @@ fn moved(line: &Line) -> Option<Range<usize>> {
 
 fn starts_with_yes(line: &Line) -> bool {
     let alone = line.tokens.sentence_range(0).len() <= 2;
-    let fine = alone && matches!(line.tokens.word(0), "fine" | "good" | "great" | "perfect" | "wonderful" | "awesome" | "bueno");
+    let fine = alone
+        && matches!(
+            line.tokens.word(0),
+            "fine" | "good" | "great" | "perfect" | "wonderful" | "awesome" | "bueno"
+        );
     fine || line.cues(Cue::Yes).any(|hit| hit.from <= 1 && !line.is_negated(hit.from))
 }
 
@@ -148,20 +170,43 @@ fn refuses(line: &Line) -> bool {
     let hedged = ["maybe ", "possibly", "i guess maybe", "probably not", "perhaps", "neither", "not "]
         .iter()
         .any(|word| line.words().starts_with(word));
-    let bad = ["is bad", "s bad", "wont work", "doesnt work", "dont work", "not good", "no good", "out of town", "cant do", "cant make", "no puedo", "would have to be there", "has to be there though", "have to be there though"]
-        .iter()
-        .any(|words| line.words().contains(words));
+    let bad = [
+        "is bad",
+        "s bad",
+        "wont work",
+        "doesnt work",
+        "dont work",
+        "not good",
+        "no good",
+        "out of town",
+        "cant do",
+        "cant make",
+        "no puedo",
+        "would have to be there",
+        "has to be there though",
+        "have to be there though",
+    ]
+    .iter()
+    .any(|words| line.words().contains(words));
     no || hedged || bad || line.has(Cue::Declined) || line.has(Cue::SpouseAbsent) && !starts_with_yes(line)
 }
 
 /// Whether two lines name the same day or hour.
 fn shares_time(first: &Line, second: &Line) -> bool {
     let hours = |line: &Line| -> Vec<f64> {
-        let clocks = line.numbers.iter().filter(|n| matches!(n.role, Role::Clock | Role::Open) && n.value <= 1_259.0 && !n.money);
-        clocks.map(|number| if number.value >= 100.0 { (number.value / 100.0).floor() } else { number.value }).collect()
+        let clocks = line
+            .numbers
+            .iter()
+            .filter(|n| matches!(n.role, Role::Clock | Role::Open) && n.value <= 1_259.0 && !n.money);
+        clocks
+            .map(|number| if number.value >= 100.0 { (number.value / 100.0).floor() } else { number.value })
+            .collect()
     };
     let days = |line: &Line| -> Vec<String> {
-        (0..line.word_count()).filter(|at| is_day(line, *at)).map(|at| stem(line.tokens.word(at)).to_owned()).collect()
+        (0..line.word_count())
+            .filter(|at| is_day(line, *at))
+            .map(|at| stem(line.tokens.word(at)).to_owned())
+            .collect()
     };
     let (a, b) = (days(first), days(second));
     a.iter().any(|day| b.contains(day)) || hours(first).iter().any(|hour| hours(second).contains(hour))
@@ -172,14 +217,54 @@ fn stem(word: &str) -> &str {
 }
 
 const DAYS: &[&str] = &[
-    "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "mondays", "tuesdays", "wednesdays",
-    "thursdays", "fridays", "saturdays", "sundays", "tomorrow", "today", "tonight", "tmrw", "lunes", "martes",
-    "miercoles", "jueves", "viernes", "sabado", "domingo", "manana", "hoy", "tue", "tues", "thu", "thur", "thurs",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "mondays",
+    "tuesdays",
+    "wednesdays",
+    "thursdays",
+    "fridays",
+    "saturdays",
+    "sundays",
+    "tomorrow",
+    "today",
+    "tonight",
+    "tmrw",
+    "lunes",
+    "martes",
+    "miercoles",
+    "jueves",
+    "viernes",
+    "sabado",
+    "domingo",
+    "manana",
+    "hoy",
+    "tue",
+    "tues",
+    "thu",
+    "thur",
+    "thurs",
 ];
 /// Short names of days that are also other words ("we'd", "sat"): they need a word of time beside them.
 const DAYS_IN_SHORT: &[&str] = &["mon", "wed", "fri", "sat", "sun"];
-const PARTS_OF_DAY: &[&str] =
-    &["noon", "morning", "afternoon", "evening", "mediodia", "tarde", "midday", "lunchtime", "mornings", "afternoons", "evenings"];
+const PARTS_OF_DAY: &[&str] = &[
+    "noon",
+    "morning",
+    "afternoon",
+    "evening",
+    "mediodia",
+    "tarde",
+    "midday",
+    "lunchtime",
+    "mornings",
+    "afternoons",
+    "evenings",
+];
 
 /// Whether the word at a token is a day, an hour or a part of the day.
 fn is_time(line: &Line, at: usize) -> bool {
@@ -192,9 +277,11 @@ fn is_time(line: &Line, at: usize) -> bool {
         && !STREETS.contains(&line.tokens.word(at + 1));
     if PARTS_OF_DAY.contains(&word) {
         // "Good morning" is a greeting, "this morning" is past.
-        return !matches!(before, "good" | "buenas" | "muy" | "mas") && !(before == "this" && word == "morning");
+        return !matches!(before, "good" | "buenas" | "muy" | "mas")
+            && !(before == "this" && word == "morning");
     }
-    let number = line.numbers.get(line.numbers.partition_point(|number| number.to <= at)).filter(|n| n.from <= at);
+    let number =
+        line.numbers.get(line.numbers.partition_point(|number| number.to <= at)).filter(|n| n.from <= at);
     let clock = number.is_some_and(|number| matches!(number.role, Role::Clock | Role::Day))
         || word.ends_with("am") && word.trim_end_matches("am").parse::<u8>().is_ok()
         || word.ends_with("pm") && word.trim_end_matches("pm").parse::<u8>().is_ok()
@@ -210,13 +297,33 @@ fn is_day(line: &Line, at: usize) -> bool {
     }
     let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let after = line.tokens.word(at + 1);
-    matches!(before, "on" | "this" | "next" | "about" | "bout" | "or" | "for") || after == "at" || after.starts_with(|c: char| c.is_ascii_digit())
+    matches!(before, "on" | "this" | "next" | "about" | "bout" | "or" | "for")
+        || after == "at"
+        || after.starts_with(|c: char| c.is_ascii_digit())
 }
 
 const ORDINALS: &[&str] = &[
-    "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh",
-    "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth", "nineteenth",
-    "twentieth", "thirtieth",
+    "first",
+    "second",
+    "third",
+    "fourth",
+    "fifth",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+    "fifteenth",
+    "sixteenth",
+    "seventeenth",
+    "eighteenth",
+    "nineteenth",
+    "twentieth",
+    "thirtieth",
 ];
 
 /// Whether a span names a day and an hour, so that nothing is left to settle.
@@ -232,15 +339,37 @@ fn time_of_visit(line: &Line) -> Option<Range<usize>> {
     let sentence = line.tokens.sentence_range(line.tokens.sentence(span.start));
     let words = line.tokens.words(sentence);
     let lead = line.tokens.words(span.start.saturating_sub(6)..span.start);
-    let call = ["call you", "call me", "call us", "give you a call", "give me a call", "text you", "email you", "llamo", "call back"]
-        .iter()
-        .any(|call| words.contains(call));
-    let visit = ["come", "visit", "meet", "out there", "stop by", "look at", "be there", "appointment", "estimate", "measure"]
-        .iter()
-        .any(|visit| words.contains(visit));
-    let hours = ["we close", "were open", "we open", "office hours", "closed on", "we are open", "were closed"]
-        .iter()
-        .any(|hours| words.contains(hours));
+    let call = [
+        "call you",
+        "call me",
+        "call us",
+        "give you a call",
+        "give me a call",
+        "text you",
+        "email you",
+        "llamo",
+        "call back",
+    ]
+    .iter()
+    .any(|call| words.contains(call));
+    let visit = [
+        "come",
+        "visit",
+        "meet",
+        "out there",
+        "stop by",
+        "look at",
+        "be there",
+        "appointment",
+        "estimate",
+        "measure",
+    ]
+    .iter()
+    .any(|visit| words.contains(visit));
+    let hours =
+        ["we close", "were open", "we open", "office hours", "closed on", "we are open", "were closed"]
+            .iter()
+            .any(|hours| words.contains(hours));
     // "How are you today?"
     let polite = ["how are you", "hows your day", "como esta"].iter().any(|polite| words.contains(polite));
     // "Good through March 31" is how long something holds.
@@ -251,7 +380,16 @@ fn time_of_visit(line: &Line) -> Option<Range<usize>> {
 
 /// "Within two hours", "he is on his way", "right over".
 fn soon(line: &Line) -> Option<Range<usize>> {
-    let place = ["within the hour", "on his way", "on her way", "on their way", "right over", "in an hour", "right away", "ahora mismo"];
+    let place = [
+        "within the hour",
+        "on his way",
+        "on her way",
+        "on their way",
+        "right over",
+        "in an hour",
+        "right away",
+        "ahora mismo",
+    ];
     let words = line.words();
     let hours = (0..line.word_count()).find(|at| {
         matches!(line.tokens.word(*at), "hours" | "hour" | "minutes" | "horas")
@@ -259,7 +397,9 @@ fn soon(line: &Line) -> Option<Range<usize>> {
             && matches!(line.tokens.word(at.saturating_sub(2)), "within" | "in" | "about" | "en" | "couple")
     });
     hours.map(|at| at.saturating_sub(2)..at + 1).or_else(|| {
-        let found = line.by_agent().then(|| place.iter().find_map(|place| words.find(place).map(|at| (at, place.len()))))?;
+        let found = line
+            .by_agent()
+            .then(|| place.iter().find_map(|place| words.find(place).map(|at| (at, place.len()))))?;
         let (start, length) = found?;
         Some(line.tokens.at_norm(start)..line.tokens.at_norm(start + length - 1) + 1)
     })
@@ -268,9 +408,8 @@ fn soon(line: &Line) -> Option<Range<usize>> {
 /// The first day with the hours that stand near it, else the first hours.
 fn time_span(line: &Line) -> Option<Range<usize>> {
     let count = line.word_count();
-    let first = (0..count)
-        .find(|at| is_day(line, *at))
-        .or_else(|| (0..count).find(|at| is_time(line, *at)))?;
+    let first =
+        (0..count).find(|at| is_day(line, *at)).or_else(|| (0..count).find(|at| is_time(line, *at)))?;
     let mut end = first + 1;
     let mut at = end;
     while at < count && at <= end + 2 {
@@ -294,5 +433,7 @@ fn window(talk: &Conversation, index: usize, span: Option<Range<usize>>) -> Fact
 /// Whether the words of an agreed time are of this week or the next; a date may be any.
 pub(super) fn is_soon(window: &str) -> bool {
     let words = super::tokens::normal(window);
-    words.split(' ').any(|word| DAYS.contains(&word) || DAYS_IN_SHORT.contains(&word) || word.starts_with("hour"))
+    words
+        .split(' ')
+        .any(|word| DAYS.contains(&word) || DAYS_IN_SHORT.contains(&word) || word.starts_with("hour"))
 }

@@ -116,7 +116,11 @@ fn score(
         }
         if line.len() as u64 > LINE_BYTES_MAX && !line.ends_with(b"\n") {
             skip_line(&mut input).with_context(|| format!("{place} cannot be read on from line {number}"))?;
-            mistakes.add(place, number, &format!("longer than {} MiB: cut the transcript", LINE_BYTES_MAX >> 20));
+            mistakes.add(
+                place,
+                number,
+                &format!("longer than {} MiB: cut the transcript", LINE_BYTES_MAX >> 20),
+            );
             continue;
         }
         match contact(&line, number) {
@@ -150,8 +154,9 @@ fn skip_line(input: &mut impl BufRead) -> std::io::Result<()> {
 
 /// The contact of a line, none for a blank one; else what is wrong and what to do.
 fn contact(line: &[u8], number: usize) -> Result<Option<ScoreInput>, String> {
-    let text = std::str::from_utf8(line)
-        .map_err(|error| format!("not UTF-8 from byte {}: save the file as UTF-8", error.valid_up_to() + 1))?;
+    let text = std::str::from_utf8(line).map_err(|error| {
+        format!("not UTF-8 from byte {}: save the file as UTF-8", error.valid_up_to() + 1)
+    })?;
     // Editors of some systems put a mark before the first line.
     let text = if number == 1 { text.trim_start_matches('\u{feff}') } else { text }.trim();
     if text.is_empty() {
@@ -201,7 +206,11 @@ mod tests {
         assert_eq!(ids, ["3", "\"b\"", "null", "\"last\""]);
         assert_eq!((mistakes.count, mistakes.scored), (0, 4));
         assert_eq!(results[1]["class"], "no_conversation");
-        assert!(results[1]["extracted"].as_object().is_some_and(|facts| facts["city"].is_null() && facts.len() == 13));
+        assert!(
+            results[1]["extracted"]
+                .as_object()
+                .is_some_and(|facts| facts["city"].is_null() && facts.len() == 13)
+        );
     }
 
     #[test]
@@ -214,8 +223,15 @@ mod tests {
         assert_eq!(results[1]["id"], 9);
         let text = mistakes.text();
         for part in [
-            "calls.jsonl:2: not JSON: EOF", "one line (jq -c)", "calls.jsonl:3: a list", "jq -c '.[]'", "calls.jsonl:4: not a contact but a number",
-            "calls.jsonl:5: not UTF-8", "save the file as UTF-8", "calls.jsonl:6: not JSON", "calls.jsonl:7: longer than 32 MiB",
+            "calls.jsonl:2: not JSON: EOF",
+            "one line (jq -c)",
+            "calls.jsonl:3: a list",
+            "jq -c '.[]'",
+            "calls.jsonl:4: not a contact but a number",
+            "calls.jsonl:5: not UTF-8",
+            "save the file as UTF-8",
+            "calls.jsonl:6: not JSON",
+            "calls.jsonl:7: longer than 32 MiB",
             "2 lines scored and written, 6 could not be read",
         ] {
             assert!(text.contains(part), "{part} in {text}");
@@ -226,7 +242,11 @@ mod tests {
     fn many_bad_lines_are_counted_not_listed() {
         let (results, mistakes) = scored("oops\n".repeat(500).as_bytes());
         assert!(results.is_empty());
-        assert!(mistakes.text().lines().count() < 30 && mistakes.text().contains("and 480 more"), "{}", mistakes.text());
+        assert!(
+            mistakes.text().lines().count() < 30 && mistakes.text().contains("and 480 more"),
+            "{}",
+            mistakes.text()
+        );
     }
 
     #[test]
