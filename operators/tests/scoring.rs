@@ -1,6 +1,7 @@
 //! Whether the rule-based scorer is good enough: bands, leads against the rest, fields and invented fields, on every
 //! labelled set. `cargo test -p leadline-operators --test scoring -- --nocapture` prints the reports.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)] // tests may
 #![allow(unreachable_pub)] // the modules of a test crate have nobody outside
 
 #[path = "scoring/cases.rs"]

@@ -5,9 +5,9 @@ use super::fact::Fact;
 use super::fields::Field;
 use super::places::{is_known, is_state, named_places};
 use super::postcode::{postcode, serves_code, shares_prefix};
-use super::roles::STREETS;
 use super::tokens::normal;
 use super::turns::{Conversation, Line};
+use super::words::lists;
 use leadline_schemas::score::ServiceArea;
 
 /// Rank from which a place outside the area is the property's, and no other place that was mentioned.
@@ -147,61 +147,22 @@ fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fa
 
 /// "Columbus Avenue" is a street, "Mr. Allen" a person, "Charlotte Pipe Supply" a firm.
 fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
-    const AFTER: &[&str] = &[
-        "plumbing",
-        "pizza",
-        "supply",
-        "roofing",
-        "construction",
-        "company",
-        "bank",
-        "builders",
-        "remodeling",
-        "electric",
-    ];
-    const BEFORE: &[&str] = &[
-        "mr",
-        "mrs",
-        "ms",
-        "this is",
-        "name is",
-        "not",
-        "used to live in",
-        "city of",
-        "moved from",
-        "grew up in",
-        "names",
-    ];
     let before = line.tokens.words(at.saturating_sub(4)..at);
     let after = line.tokens.word(at + width);
     let joined =
         line.tokens.sentence(at) == line.tokens.sentence(at + width) && !line.pauses_after(at + width - 1);
-    let street = STREETS.contains(&after)
+    let street = lists().streets.has(after)
         && joined
         && !is_known(&format!("{} {after}", line.tokens.words(at..at + width)));
-    street
-        && line
-            .numbers
-            .iter()
-            .any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1)
-        || street
-            && matches!(
-                after,
-                "street"
-                    | "avenue"
-                    | "ave"
-                    | "road"
-                    | "rd"
-                    | "drive"
-                    | "boulevard"
-                    | "blvd"
-                    | "lane"
-                    | "court"
-                    | "parkway"
-                    | "highway"
-            )
-        || AFTER.contains(&after) && joined
-        || BEFORE.iter().any(|lead| before == *lead || before.ends_with(&format!(" {lead}")))
+    let numbered = line
+        .numbers
+        .iter()
+        .any(|number| number.to <= at && number.to + 3 >= at || number.from == at + width + 1);
+    let person =
+        || lists().before_no_place.iter().any(|lead| before == lead || before.ends_with(&format!(" {lead}")));
+    street && (numbered || lists().sure_streets.has(after))
+        || lists().firm_after_place.has(after) && joined
+        || person()
 }
 
 fn places_of(line: &Line, plain: &str) -> Vec<usize> {

@@ -6,6 +6,7 @@ use super::fields::Field;
 use super::lexicon::{Hit, Tag};
 use super::money::{Amount, amounts};
 use super::turns::{Conversation, Line};
+use super::words::lists;
 
 /// Words within which a phrase makes an amount something else ("a deductible of ...").
 const EXCLUDING_WORDS: usize = 7;
@@ -241,7 +242,7 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
         .filter_map(|hit| {
             if hit.to <= span.start {
                 let turns = (hit.to..span.start)
-                    .any(|at| line.pauses_after(at - 1) && TURNS.contains(&line.tokens.word(at)));
+                    .any(|at| line.pauses_after(at - 1) && lists().turns.has(line.tokens.word(at)));
                 (!(asked && turns)).then_some(span.start - hit.to)
             } else {
                 let behind = hit.from >= span.end && pauses(span.end - 1..hit.from);
@@ -250,12 +251,6 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
         })
         .min()
 }
-
-/// Words that after a pause begin another thought.
-const TURNS: &[&str] = &[
-    "so", "but", "and", "though", "although", "we", "i", "id", "wed", "were", "im", "my", "our", "ill",
-    "say", "pero", "entonces", "yo",
-];
 
 /// What the caller says to a price that the company named.
 struct Price {
@@ -290,11 +285,11 @@ fn price_answer(talk: &Conversation) -> Option<Price> {
             let price = Price { accepted, top: top(agent), place: Place::from((at, *hit)) };
             (!asks_visit || !accepted).then_some(price)
         })
-        .last();
+        .next_back();
     answered.or_else(|| {
         let (index, hit) = talk.last_by_caller(Cue::PriceRefused)?;
         let heard = (index.saturating_sub(HEARD_LINES_MAX)..index).filter_map(|at| talk.line(at));
-        let price = heard.filter(|line| line.by_agent() && names_price(line)).last()?;
+        let price = heard.rev().find(|line| line.by_agent() && names_price(line))?;
         Some(Price { accepted: false, top: top(price), place: Place::from((index, hit)) })
     })
 }

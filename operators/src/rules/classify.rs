@@ -5,6 +5,7 @@ use super::fact::{Fact, Place};
 use super::fields::Field;
 use super::lexicon::{Hit, Tag};
 use super::turns::{Conversation, Line};
+use super::words::lists;
 use leadline_schemas::score::{Channel, Class, ProjectType};
 use std::collections::BTreeMap;
 
@@ -91,44 +92,10 @@ fn class_tallies(talk: &Conversation) -> BTreeMap<Class, Tally> {
     tallies
 }
 
-/// People for whom work was done that is none of the caller's.
-const OTHERS: &[&str] = &[
-    "parents",
-    "neighbor",
-    "neighbors",
-    "friend",
-    "friends",
-    "sister",
-    "sisters",
-    "brother",
-    "brothers",
-    "coworker",
-    "cousin",
-    "aunt",
-    "uncle",
-    "boss",
-    "buddy",
-    "buddys",
-    "inlaws",
-    "daughter",
-    "daughters",
-    "son",
-    "sons",
-    "somebody",
-    "someone",
-    "their",
-    "vecino",
-    "vecina",
-    "amigo",
-    "amiga",
-    "hermano",
-    "hermana",
-];
-
 /// "Do you guys put in windows?" asks about work; "you guys put in my windows" is about work that was done.
 fn is_asked(line: &Line, class: Class, hit: &Hit) -> bool {
     let before = hit.from.checked_sub(1).map_or("", |at| line.tokens.word(at));
-    let others = (hit.from..hit.to + 5).any(|at| OTHERS.contains(&line.tokens.word(at)));
+    let others = (hit.from..hit.to + 5).any(|at| lists().others.has(line.tokens.word(at)));
     class == Class::ExistingCustomer && others
         || class == Class::ExistingCustomer
             && matches!(line.tokens.word(hit.from), "you" | "yall")

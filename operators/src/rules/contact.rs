@@ -4,8 +4,9 @@ use super::cue::Cue;
 use super::fact::Fact;
 use super::fields::Field;
 use super::names;
-use super::roles::{COMPASS, Role, STREETS, street_end};
+use super::roles::{Role, street_end};
 use super::turns::{Conversation, Line};
+use super::words::lists;
 use regex::Regex;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -55,91 +56,17 @@ fn email(index: usize, line: &Line) -> Option<Fact<String>> {
     spoken_email(index, line)
 }
 
-/// Ends of a mail host as they are said.
-const ENDINGS: &[&str] = &["com", "net", "org", "edu", "gov", "us", "biz", "info", "io", "co", "mx", "es"];
-/// Hosts that are said without "dot com".
-const HOSTS: &[&str] = &["gmail", "yahoo", "hotmail", "outlook", "aol", "icloud", "comcast"];
-/// Words before an address that are none of it.
-const BEFORE_EMAIL: &[&str] = &[
-    "is",
-    "its",
-    "email",
-    "info",
-    "es",
-    "a",
-    "to",
-    "me",
-    "at",
-    "my",
-    "that",
-    "thats",
-    "the",
-    "and",
-    "correo",
-    "address",
-    "send",
-    "just",
-    "its",
-    "yeah",
-    "yes",
-    "sure",
-    "ok",
-    "okay",
-    "mail",
-    "mi",
-    "on",
-    "email,",
-    "use",
-    "try",
-    "be",
-    "would",
-    "something",
-    "stuff",
-    "reach",
-    "can",
-    "you",
-    "it",
-];
-
 /// "jenny dot walsh at gmail dot com"
 fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
-    let tokens = &line.tokens;
-    let at = (1..line.word_count()).find(|at| {
-        let dotted = (2..=4).any(|step| {
-            matches!(tokens.word(at + step), "dot" | "punto") && ENDINGS.contains(&tokens.word(at + step + 1))
-        });
-        let joined = tokens.word(at + 2) == "com"
-            || tokens.word(at + 1).ends_with("com")
-                && HOSTS.iter().any(|host| tokens.word(at + 1).starts_with(host));
-        matches!(tokens.word(*at), "at" | "arroba")
-            && tokens.sentence(*at) == tokens.sentence(at + 1)
-            && (dotted && !tokens.word(at + 1).is_empty()
-                || HOSTS.contains(&tokens.word(at + 1)) && (joined || dotted)
-                || joined)
-    })?;
-    let joiner =
-        |word: &str| matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen" | "period");
-    let mut start = at;
-    while let Some(before) = start.checked_sub(1) {
-        let word = tokens.word(before);
-        let adjoining = start == at
-            || joiner(tokens.word(start))
-            || joiner(word)
-            || word.len() == 1 && word != "i" && word != "a"
-            || tokens.word(start).len() == 1
-            || tokens.word(start).chars().all(|c| c.is_ascii_digit());
-        let stop = BEFORE_EMAIL.contains(&word) && !joiner(tokens.word(start))
-            || line.pauses_after(before) && start < at;
-        if !adjoining || stop || start < at && line.pauses_after(before) {
-            break;
-        }
-        start = before;
-    }
+    let at = (1..line.word_count()).find(|at| is_at_sign(line, *at))?;
+    let start = user_start(line, at);
     // The host may be several words: "my company dot net".
-    let dot = (at + 1..(at + 5).min(line.word_count())).find(|at| joiner(tokens.word(*at)));
+    let dot = (at + 1..(at + 5).min(line.word_count())).find(|at| joins(line.tokens.word(*at)));
     let mut end = dot.unwrap_or(at + 2).max(at + 2);
     while end < line.word_count()
-        && (joiner(tokens.word(end)) || joiner(tokens.word(end - 1)) || tokens.word(end) == "com")
+        && (joins(line.tokens.word(end))
+            || joins(line.tokens.word(end - 1))
+            || line.tokens.word(end) == "com")
     {
         end += 1;
     }
@@ -149,6 +76,47 @@ fn spoken_email(index: usize, line: &Line) -> Option<Fact<String>> {
         _ => host,
     };
     (!user.is_empty() && host.contains('.')).then(|| Fact::at(format!("{user}@{host}"), index, start..end))
+}
+
+/// Whether a word is the sign between user and host, and not the place in "at the lake".
+fn is_at_sign(line: &Line, at: usize) -> bool {
+    let tokens = &line.tokens;
+    if !matches!(tokens.word(at), "at" | "arroba") || tokens.sentence(at) != tokens.sentence(at + 1) {
+        return false;
+    }
+    let host = tokens.word(at + 1);
+    let dotted = (2..=4).any(|step| {
+        matches!(tokens.word(at + step), "dot" | "punto")
+            && lists().mail_endings.has(tokens.word(at + step + 1))
+    });
+    let joined = host.ends_with("com") && lists().mail_hosts.iter().any(|known| host.starts_with(known));
+    !host.is_empty() && (dotted || joined || tokens.word(at + 2) == "com")
+}
+
+/// Words that stand for a sign in an address.
+fn joins(word: &str) -> bool {
+    matches!(word, "dot" | "punto" | "underscore" | "dash" | "guion" | "hyphen" | "period")
+}
+
+/// Where the user's part before the sign begins.
+fn user_start(line: &Line, at: usize) -> usize {
+    let tokens = &line.tokens;
+    let mut start = at;
+    while let Some(before) = start.checked_sub(1) {
+        let (word, next) = (tokens.word(before), tokens.word(start));
+        let adjoining = start == at
+            || joins(next)
+            || joins(word)
+            || word.len() == 1 && word != "i" && word != "a"
+            || next.len() == 1
+            || next.chars().all(|c| c.is_ascii_digit());
+        let stops = lists().before_email.has(word) && !joins(next) || start < at && line.pauses_after(before);
+        if !adjoining || stops {
+            break;
+        }
+        start = before;
+    }
+    start
 }
 
 fn spell(line: &Line, range: Range<usize>) -> String {
@@ -186,8 +154,9 @@ fn address(talk: &Conversation, index: usize, line: &Line) -> Option<Fact<String
     });
     // "1849 North Damen." needs no question, "2 North" does.
     let plain = |span: &Range<usize>| {
-        let compass =
-            span.clone().any(|at| COMPASS.contains(&line.tokens.word(at)) && line.tokens.word(at).len() > 3);
+        let compass = span
+            .clone()
+            .any(|at| lists().compass.has(line.tokens.word(at)) && line.tokens.word(at).len() > 3);
         compass && line.tokens.sentence_range(line.tokens.sentence(span.start)).len() <= span.len() + 2
     };
     let span = street_address(line).or_else(|| bare_address(line).filter(|span| asked || plain(span)))?;
@@ -202,27 +171,7 @@ fn street_address(line: &Line) -> Option<Range<usize>> {
         // "twenty two sixty east hale drive": the number came in pieces.
         let from = first_piece(line, number.from);
         let kind = tokens.word(end - 1);
-        let vague = matches!(
-            kind,
-            "way"
-                | "run"
-                | "place"
-                | "square"
-                | "row"
-                | "path"
-                | "point"
-                | "pass"
-                | "walk"
-                | "bend"
-                | "creek"
-                | "glen"
-                | "trace"
-                | "hollow"
-                | "ridge"
-                | "landing"
-                | "crossing"
-                | "loop"
-        );
+        let vague = lists().vague_streets.has(kind);
         let plausible = !vague || line.is_capital(end - 1) || line.is_lower_case() && number.value >= 100.0;
         let named =
             tokens.word(number.to).chars().any(char::is_alphabetic) || kind == "street" || kind == "st";
@@ -249,7 +198,7 @@ fn first_piece(line: &Line, from: usize) -> usize {
 /// "Avenue South"
 fn compass_end(line: &Line, end: usize) -> usize {
     let same = line.tokens.sentence(end) == line.tokens.sentence(end - 1) && !line.pauses_after(end - 1);
-    if same && COMPASS.contains(&line.tokens.word(end)) { end + 1 } else { end }
+    if same && lists().compass.has(line.tokens.word(end)) { end + 1 } else { end }
 }
 
 /// ", unit 3012"
@@ -272,7 +221,7 @@ fn bare_address(line: &Line) -> Option<Range<usize>> {
             && !number.money
             && number.value >= 10.0
             && matches!(number.role, Role::Open | Role::Place | Role::Code | Role::Measure);
-        let compass = COMPASS.contains(&tokens.word(start));
+        let compass = lists().compass.has(tokens.word(start));
         let mut end = if compass { start + 1 } else { start };
         while end < start + BARE_STREET_WORDS_MAX + usize::from(compass)
             && tokens.sentence(end) == tokens.sentence(number.from)
@@ -286,7 +235,7 @@ fn bare_address(line: &Line) -> Option<Range<usize>> {
             }
         }
         let named = end > start + usize::from(compass);
-        (house && named && (compass || number.value >= 100.0) && !STREETS.contains(&tokens.word(start)))
+        (house && named && (compass || number.value >= 100.0) && !lists().streets.has(tokens.word(start)))
             .then(|| first_piece(line, number.from)..end)
     })
 }

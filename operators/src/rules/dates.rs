@@ -3,6 +3,7 @@
 use super::cue::Cue;
 use super::roles::{MONTHS, Role};
 use super::turns::{Conversation, Line};
+use super::words::lists;
 
 /// Days per unit of time.
 const UNITS: &[(&[&str], f64)] = &[
@@ -10,34 +11,6 @@ const UNITS: &[(&[&str], f64)] = &[
     (&["week", "weeks", "wk", "wks", "semana", "semanas"], 7.0),
     (&["month", "months", "mo", "mos", "mes", "meses"], 30.0),
     (&["year", "years", "yr", "yrs", "ano", "anos"], 365.0),
-];
-/// Words before a stretch of time that point it into the past or make it a length.
-const NOT_AHEAD: &[&str] = &[
-    "for", "last", "past", "lasts", "took", "takes", "taking", "every", "been", "hace", "por", "after", "of",
-    "over", "spent", "had", "tiene", "tienen", "tengo", "tenemos",
-];
-/// Words after it that do the same.
-const NOT_AHEAD_AFTER: &[&str] = &[
-    "ago",
-    "old",
-    "experience",
-    "of",
-    "warranty",
-    "interest",
-    "job",
-    "project",
-    "back",
-    "vieja",
-    "viejo",
-    "already",
-    "since",
-    "later",
-    "left",
-    "lease",
-    "financing",
-    "same",
-    "guarantee",
-    "older",
 ];
 /// Words that name a small number without saying it.
 const VAGUE: &[(&str, f64)] = &[
@@ -181,8 +154,8 @@ fn points_back(line: &Line, span: &Span) -> bool {
     let verb = if soft { span.from.checked_sub(2).map_or("", |at| tokens.word(at)) } else { before };
     let same_sentence = tokens.sentence(span.to) == tokens.sentence(span.from);
     let not_until = lead.contains("not ") || lead.contains("another");
-    NOT_AHEAD.contains(&verb) && !not_until
-        || same_sentence && NOT_AHEAD_AFTER.contains(&after)
+    lists().not_ahead.has(verb) && !not_until
+        || same_sentence && lists().not_ahead_after.has(after)
         || tokens.words(span.to..span.to + 2) == "or older"
         || line.cues(Cue::Past).any(|hit| {
             tokens.sentence(hit.from) == tokens.sentence(span.from)

@@ -5,20 +5,10 @@ use super::fact::{Fact, Place};
 use super::numbers::Number;
 use super::roles::Role;
 use super::turns::{Conversation, Line};
+use super::words::{List, lists};
 
 /// Years in which a house that is remodeled today may have been built.
 const YEARS: std::ops::RangeInclusive<f64> = 1750.0..=2030.0;
-
-/// Commonest words that only Spanish has, after folding.
-const SPANISH: &[&str] = &[
-    "el", "la", "los", "que", "de", "en", "mi", "para", "una", "un", "es", "y", "con", "por", "casa",
-    "quiero", "necesito", "tengo", "hola", "gracias", "buenos", "buenas", "cocina", "bano", "cuanto", "esta",
-    "estoy", "si", "como", "piso", "techo", "yo", "me", "su", "lo", "las", "se",
-];
-const ENGLISH: &[&str] = &[
-    "the", "and", "to", "my", "i", "is", "for", "we", "you", "it", "of", "that", "have", "want", "need",
-    "im", "this", "are", "in", "a", "on", "yes", "with", "do", "at", "hi",
-];
 
 /// Spanish words from which it is the caller's language; a "gracias" is none.
 const SPANISH_WORDS_MIN: usize = 3;
@@ -82,26 +72,6 @@ fn year_built(talk: &Conversation) -> Option<Fact<u16>> {
 }
 
 fn is_of_house(line: &Line, year: &Number) -> bool {
-    const HOUSES: &[&str] = &[
-        "house",
-        "home",
-        "bungalow",
-        "craftsman",
-        "colonial",
-        "ranch",
-        "victorian",
-        "tudor",
-        "brick",
-        "build",
-        "rowhouse",
-        "brownstone",
-        "farmhouse",
-        "cottage",
-        "duplex",
-        "rambler",
-        "construction",
-        "split",
-    ];
     let sentence = line.tokens.sentence(year.from);
     let near = |cue: Cue, words: usize| {
         line.cues(cue).any(|hit| {
@@ -109,19 +79,16 @@ fn is_of_house(line: &Line, year: &Number) -> bool {
         })
     };
     let named = (year.to..year.to + 2)
-        .any(|at| HOUSES.contains(&line.tokens.word(at)) && line.tokens.sentence(at) == sentence);
+        .any(|at| lists().houses.has(line.tokens.word(at)) && line.tokens.sentence(at) == sentence);
     let built = line.tokens.words(year.from.saturating_sub(4)..year.from).contains("built");
     named || near(Cue::BuiltIn, 3) && (built || !near(Cue::NotHouseYear, 5))
 }
 
 /// Spanish, where the caller speaks more of it than English. English is what is expected: nobody says so.
 fn language(talk: &Conversation) -> Option<&'static str> {
-    let count = |list: &[&str]| {
-        talk.caller()
-            .flat_map(|(_, line)| line.tokens.norm.split(' '))
-            .filter(|word| list.contains(word))
-            .count()
+    let count = |list: &List| {
+        talk.caller().flat_map(|(_, line)| line.tokens.norm.split(' ')).filter(|word| list.has(word)).count()
     };
-    let (spanish, english) = (count(SPANISH), count(ENGLISH));
+    let (spanish, english) = (count(&lists().spanish), count(&lists().english));
     (spanish >= SPANISH_WORDS_MIN && spanish > english).then_some("es")
 }

@@ -5,6 +5,7 @@
 //! reaches over the end of a sentence.
 
 use super::cue::Cue;
+use super::notation::{Parser, Part};
 use super::tokens::{Tokens, normal};
 use leadline_schemas::score::{Class, ProjectType};
 use serde::Deserialize;
@@ -188,10 +189,10 @@ impl Lexicon {
     }
 
     fn add(&mut self, phrase: &str, tag: Tag) -> Result<(), String> {
-        let mut parser = Parser { phrase, rest: phrase.trim() };
+        let mut parser = Parser::of(phrase);
         let begin = self.new_node();
         let end = self.sequence(&mut parser, begin)?;
-        if !parser.rest.is_empty() {
+        if !parser.is_done() {
             return Err(format!("{phrase:?} closes what it did not open"));
         }
         if self.reaches(begin, end) {
@@ -324,44 +325,6 @@ impl Node {
     fn targets(&self, word: u32) -> impl Iterator<Item = u32> {
         let from = self.edges.partition_point(|(other, _)| *other < word);
         self.edges.iter().skip(from).take_while(move |(other, _)| *other == word).map(|(_, target)| *target)
-    }
-}
-
-enum Part<'a> {
-    /// A group opens; the bracket that will close it.
-    Open(char),
-    Gap,
-    Word(&'a str),
-}
-
-/// Reads the notation from left to right.
-struct Parser<'a> {
-    phrase: &'a str,
-    rest: &'a str,
-}
-
-impl<'a> Parser<'a> {
-    /// The next part of a sequence; none at its end, which is the phrase's, a choice's or a group's.
-    fn next_part(&mut self) -> Option<Part<'a>> {
-        self.rest = self.rest.trim_start();
-        let first = self.rest.chars().next()?;
-        match first {
-            '(' => self.take().map(|_| Part::Open(')')),
-            '[' => self.take().map(|_| Part::Open(']')),
-            ')' | ']' | '|' => None,
-            _ => {
-                let end = self.rest.find([' ', '(', ')', '[', ']', '|']).unwrap_or(self.rest.len());
-                let (word, rest) = self.rest.split_at(end);
-                self.rest = rest;
-                Some(if word == ".." { Part::Gap } else { Part::Word(word) })
-            }
-        }
-    }
-
-    fn take(&mut self) -> Option<char> {
-        let first = self.rest.chars().next()?;
-        self.rest = self.rest.get(first.len_utf8()..).unwrap_or("");
-        Some(first)
     }
 }
 

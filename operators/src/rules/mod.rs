@@ -20,6 +20,7 @@ mod fields;
 mod lexicon;
 mod money;
 mod names;
+mod notation;
 mod numbers;
 mod people;
 mod places;
@@ -34,6 +35,7 @@ mod timeline;
 mod tokens;
 mod turns;
 mod visit;
+mod words;
 
 use area::{Area, Fit};
 use budget::{Budget, Stance};
@@ -186,7 +188,7 @@ fn assemble(
 fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Reading) -> Understanding<'a> {
     let trade = &input.tenant.trade;
     let project = reading.project.as_ref().map(|fact| fact.value);
-    let refusal = talk.agent().filter(|(_, line)| line.has(cue::Cue::TradeRefusal)).last();
+    let refusal = talk.agent().rfind(|(_, line)| line.has(cue::Cue::TradeRefusal));
     let ends = refusal.is_some_and(|(index, _)| index + LAST_LINES >= talk.lines.len());
     let turned_away = reading.authority.appointment.is_none()
         && refusal.is_some()

@@ -4,6 +4,7 @@ use super::cue::Cue;
 use super::numbers::Number;
 use super::roles::Role;
 use super::turns::Line;
+use super::words::lists;
 use std::ops::Range;
 
 /// A bare number below this is said in thousands when money is the topic ("forty, maybe forty-five").
@@ -13,51 +14,6 @@ const AMOUNT_MAX: f64 = 50_000_000.0;
 /// Least that a bare number means in thousands; "one or two" are counts.
 const BARE_MIN: f64 = 2.0;
 
-/// Words that may stand between the ends of a range.
-const RANGE_WORDS: &[&str] = &[
-    "-",
-    "to",
-    "or",
-    "and",
-    "maybe",
-    "through",
-    "a",
-    "y",
-    "o",
-    "hasta",
-    "could",
-    "stretch",
-    "go",
-    "up",
-    "possibly",
-    "perhaps",
-    "even",
-    "tops",
-    "we",
-    "i",
-    "as",
-    "high",
-    "around",
-    "about",
-    "like",
-    "probably",
-    "can",
-    "might",
-    "quizas",
-    "tal",
-    "vez",
-    "somewhere",
-    "at",
-    "most",
-    "the",
-    "absolute",
-    "so",
-    "but",
-    "pushing",
-    "id",
-    "max",
-    "between",
-];
 /// Most words between the ends of a range.
 const RANGE_GAP_MAX: usize = 6;
 /// Largest quotient of the ends of a range; "three or four hundred thousand", but not "two or sixty thousand".
@@ -190,7 +146,7 @@ fn between(line: &Line, first: &Number, second: &Number) -> Between {
     if words.is_empty() && tens && hundreds && spoken && !line.pauses_after(first.to - 1) {
         return Between::Shorthand;
     }
-    if !words.iter().all(|word| RANGE_WORDS.contains(word)) {
+    if !words.iter().all(|word| lists().range.has(word)) {
         return Between::Nothing;
     }
     let lead = line.tokens.words(first.from.saturating_sub(3)..first.from);

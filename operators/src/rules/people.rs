@@ -5,6 +5,7 @@ use super::fact::{Fact, Place};
 use super::fields::Field;
 use super::turns::{Conversation, Line};
 use super::visit::visit;
+use super::words::lists;
 use leadline_schemas::score::DecisionMaker;
 
 /// The caller's standing.
@@ -79,30 +80,8 @@ fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 }
 
 fn mentions_partner(talk: &Conversation) -> bool {
-    const PARTNERS: &[&str] = &[
-        "husband",
-        "wife",
-        "spouse",
-        "partner",
-        "fiance",
-        "fiancee",
-        "esposo",
-        "esposa",
-        "marido",
-        "girlfriend",
-        "boyfriend",
-        "hubby",
-        "brother",
-        "sister",
-        "daughter",
-        "son",
-        "mom",
-        "dad",
-        "mother",
-        "father",
-    ];
     talk.caller().any(|(_, line)| {
-        line.has_word(PARTNERS)
+        (0..line.word_count()).any(|at| lists().partners.has(line.tokens.word(at)))
             || [
                 "we own",
                 "we do |",

@@ -5,6 +5,7 @@ use super::fact::{Fact, Place};
 use super::fields::Field;
 use super::lexicon::Tag;
 use super::turns::{Conversation, Line};
+use super::words::{List, lists};
 use leadline_schemas::score::{Channel, ProjectType};
 use std::collections::BTreeMap;
 
@@ -22,66 +23,6 @@ struct Tally {
     best: i32,
     place: Place,
 }
-
-/// Words before a trade's name that make it a place where something else is: "leaking into the kitchen".
-const ELSEWHERE: &[&str] = &[
-    "not the",
-    "into the",
-    "into my",
-    "through to the",
-    "near the",
-    "next to the",
-    "above the",
-    "over the",
-    "off the",
-    "off of the",
-    "from the",
-    "in the",
-    "in my",
-    "in our",
-    "under the",
-    "beside the",
-    "through the",
-    "to the",
-    "en el",
-    "en la",
-    "en mi",
-    "del",
-    "between the",
-    "behind the",
-    "around the",
-    "on the",
-];
-/// Words before it that make it work done before.
-const PAST: &[&str] = &[
-    "did my",
-    "did our",
-    "did the",
-    "did their",
-    "redid our",
-    "redid my",
-    "did her",
-    "did his",
-    "done our",
-    "done my",
-    "redid the",
-    "did a",
-    "did mom s",
-    "did moms",
-    "did my moms",
-    "used you for",
-    "you for her primary",
-    "you for our",
-    "you for my",
-    "you for the",
-    "you for her",
-    "hicieron la",
-    "hicieron el",
-    "did their",
-];
-/// Words before it that put it off: "eventually the basement".
-const LATER: &[&str] =
-    &["eventually", "someday", "later", "down the road", "after that", "maybe", "and then", "then the"];
 
 /// The trade with the most support; the earlier one of two equals, except that a set of rooms is the whole home, and
 /// that where the company offers only the lesser of two (a restaurant's windows), the lesser is what is asked for.
@@ -121,7 +62,7 @@ pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fa
 /// What a mention is worth where it stands.
 fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
     let before = line.tokens.words(from.saturating_sub(4)..from);
-    let ends = |leads: &[&str]| leads.iter().any(|lead| before.ends_with(lead));
+    let ends = |leads: &List| leads.iter().any(|lead| before.ends_with(lead));
     let factor = if line.field == Some(Field::Service) { 2 } else { 1 };
     let wished = line.cues(Cue::Wish).any(|wish| wish.from < to && from <= wish.to + 8);
     let worked = line.cues(Cue::Project).any(|verb| verb.to + 3 >= from && verb.from < from);
@@ -129,15 +70,15 @@ fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
     if is_extent(line, from, to) || is_storey(line, from) {
         return points - 5;
     }
-    if worked || wished && !ends(ELSEWHERE) {
+    if worked || wished && !ends(&lists().elsewhere) {
         points += 2;
-    } else if ends(ELSEWHERE) {
+    } else if ends(&lists().elsewhere) {
         points -= 4;
     }
-    if ends(PAST) {
+    if ends(&lists().past_work) {
         points -= 5;
     }
-    if ends(LATER) || line.is_negated(from) {
+    if ends(&lists().later) || line.is_negated(from) {
         points -= 3;
     }
     points

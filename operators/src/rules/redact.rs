@@ -4,6 +4,7 @@
 use super::digits::{CARD_DIGITS_MAX, CARD_DIGITS_MIN, Run, is_luhn, runs};
 use super::numbers::{digit, is_number_word, numbers};
 use super::tokens::Tokens;
+use super::words::lists;
 
 /// Digits of a US social-security number, and of a bank's routing number.
 const SSN_DIGITS: usize = 9;
@@ -18,36 +19,6 @@ const CUE_WORDS_MAX: usize = 12;
 /// Lines after one that speaks of a card, within which bare digits are taken for a part of its number.
 const TOPIC_LINES_MAX: usize = 5;
 
-/// Words that announce a number that must not be kept.
-const CUES: &[&str] = &[
-    "card",
-    "visa",
-    "mastercard",
-    "amex",
-    "debit",
-    "ssn",
-    "routing",
-    "iban",
-    "cvv",
-    "cvc",
-    "cvv2",
-    "csc",
-    "exp",
-    "expires",
-    "expiration",
-    "expiry",
-    "pin",
-    "tarjeta",
-    "ccv",
-    "itin",
-    "ein",
-    "acct",
-    "aba",
-    "checking",
-    "social",
-    "account",
-    "cuenta",
-];
 /// Words after which the digits may also come in a later line.
 const TOPICS: &[&str] = &[
     " card ",
@@ -178,7 +149,7 @@ fn is_sensitive(tokens: &Tokens, run: &Run) -> bool {
 /// How many words before a run its announcement stands.
 fn announced(tokens: &Tokens, at: usize) -> Option<usize> {
     let from = at.saturating_sub(CUE_WORDS_MAX);
-    (from..at).rev().position(|index| CUES.contains(&tokens.word(index)))
+    (from..at).rev().position(|index| lists().secret_cues.has(tokens.word(index)))
 }
 
 /// Digits and little else: the answer to "what is the number on it?". A postcode may be asked for with it.

@@ -3,6 +3,7 @@
 use super::digits::{Run, runs};
 use super::numbers::Number;
 use super::tokens::Tokens;
+use super::words::lists;
 
 /// What its neighbours make of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,219 +26,6 @@ pub(super) enum Role {
     Measure,
 }
 
-/// Words after a number that make it a size, a length of time or a share.
-const UNITS: &[&str] = &[
-    "week",
-    "weeks",
-    "wk",
-    "wks",
-    "day",
-    "days",
-    "month",
-    "months",
-    "mo",
-    "mos",
-    "year",
-    "years",
-    "yr",
-    "yrs",
-    "hour",
-    "hours",
-    "hr",
-    "hrs",
-    "minute",
-    "minutes",
-    "min",
-    "mins",
-    "percent",
-    "sq",
-    "sqft",
-    "sf",
-    "square",
-    "squares",
-    "feet",
-    "foot",
-    "ft",
-    "x",
-    "by",
-    "inch",
-    "inches",
-    "yard",
-    "yards",
-    "story",
-    "stories",
-    "storey",
-    "bedroom",
-    "bathroom",
-    "bath",
-    "bed",
-    "room",
-    "car",
-    "degrees",
-    "ton",
-    "tons",
-    "gallon",
-    "gallons",
-    "seer",
-    "btu",
-    "btus",
-    "amp",
-    "amps",
-    "panel",
-    "people",
-    "children",
-    "acre",
-    "acres",
-    "mile",
-    "miles",
-    "linear",
-    "panes",
-    "th",
-    "st",
-    "nd",
-    "rd",
-    "semana",
-    "semanas",
-    "dia",
-    "dias",
-    "mes",
-    "meses",
-    "ano",
-    "anos",
-    "hora",
-    "horas",
-    "minutos",
-    "pies",
-    "pulgadas",
-    "metros",
-    "cuadrados",
-    "por",
-    "grados",
-    "toneladas",
-    "personas",
-    "family",
-    "unit",
-    "person",
-    "piece",
-    "gauge",
-    "times",
-    "veces",
-    "stars",
-    "out",
-    "ish",
-];
-/// Words right before a number that make it a name of something.
-const NAMED: &[&str] = &[
-    "unit",
-    "apt",
-    "apartment",
-    "suite",
-    "lot",
-    "number",
-    "no",
-    "job",
-    "route",
-    "highway",
-    "hwy",
-    "interstate",
-    "model",
-    "building",
-    "bldg",
-    "extension",
-    "ext",
-    "room",
-    "floor",
-    "channel",
-    "age",
-    "aged",
-    "press",
-    "option",
-    "oprima",
-    "marque",
-    "code",
-    "level",
-    "phase",
-    "size",
-    "type",
-    "class",
-    "numero",
-    "depto",
-    "hole",
-    "exit",
-];
-/// Kinds of street.
-pub(super) const STREETS: &[&str] = &[
-    "street",
-    "st",
-    "avenue",
-    "ave",
-    "av",
-    "road",
-    "rd",
-    "drive",
-    "dr",
-    "lane",
-    "ln",
-    "boulevard",
-    "blvd",
-    "court",
-    "ct",
-    "circle",
-    "cir",
-    "way",
-    "place",
-    "pl",
-    "terrace",
-    "ter",
-    "trail",
-    "trl",
-    "parkway",
-    "pkwy",
-    "highway",
-    "hwy",
-    "loop",
-    "cove",
-    "ridge",
-    "run",
-    "crossing",
-    "pike",
-    "alley",
-    "row",
-    "path",
-    "bend",
-    "point",
-    "calle",
-    "avenida",
-    "carretera",
-    "plaza",
-    "square",
-    "hollow",
-    "creek",
-    "glen",
-    "trace",
-    "pass",
-    "landing",
-    "walk",
-];
-/// Points of the compass in addresses.
-pub(super) const COMPASS: &[&str] = &[
-    "north",
-    "south",
-    "east",
-    "west",
-    "n",
-    "s",
-    "e",
-    "w",
-    "nw",
-    "ne",
-    "sw",
-    "se",
-    "northwest",
-    "northeast",
-    "southwest",
-    "southeast",
-];
 /// The names of the months, in order.
 pub(super) const MONTHS: &[&[&str]] = &[
     &["january", "jan", "enero"],
@@ -253,92 +41,6 @@ pub(super) const MONTHS: &[&[&str]] = &[
     &["november", "nov", "noviembre"],
     &["december", "dec", "diciembre"],
 ];
-/// Words before a small number that make it an hour.
-const CLOCK_LEADS: &[&str] = &[
-    "at",
-    "by",
-    "around",
-    "until",
-    "till",
-    "after",
-    "before",
-    "between",
-    "las",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "tomorrow",
-    "tonight",
-    "today",
-    "lunes",
-    "martes",
-    "miercoles",
-    "jueves",
-    "viernes",
-    "sabado",
-    "domingo",
-    "manana",
-    "noon",
-];
-/// Plural-looking words that are not things counted.
-const NOT_COUNTED: &[&str] = &[
-    "is",
-    "was",
-    "as",
-    "us",
-    "yes",
-    "this",
-    "its",
-    "thats",
-    "has",
-    "plus",
-    "max",
-    "tops",
-    "bucks",
-    "dollars",
-    "thousands",
-    "grands",
-    "pesos",
-    "less",
-    "perhaps",
-    "always",
-    "was",
-    "does",
-    "pues",
-    "es",
-    "mas",
-    "dolares",
-    "whats",
-    "theres",
-    "heres",
-    "hes",
-    "shes",
-    "lets",
-    "cash",
-    "unless",
-    "besides",
-    "across",
-    "guess",
-    "cause",
-    "yours",
-    "ours",
-    "mines",
-    "sometimes",
-    "thanks",
-    "gracias",
-    "entonces",
-    "unos",
-    "depends",
-    "works",
-    "sounds",
-    "or",
-    "at",
-];
-
 /// Words of a street's name between the number and the kind of street.
 const STREET_WORDS_MAX: usize = 4;
 
@@ -404,7 +106,7 @@ fn role(
     if signed {
         return Role::Open;
     }
-    if UNITS.contains(&after) && !(number.scale >= 1_000.0 && matches!(after, "by" | "out" | "person")) {
+    if lists().units.has(after) && !(number.scale >= 1_000.0 && matches!(after, "by" | "out" | "person")) {
         // "st" and "rd" are streets only behind a name.
         return Role::Measure;
     }
@@ -418,7 +120,7 @@ fn role(
     if number.scale >= 1_000.0 {
         return Role::Open;
     }
-    if NAMED.contains(&before) {
+    if lists().named.has(before) {
         return Role::Place;
     }
     if MONTHS.iter().any(|names| names.contains(&before)) && number.value <= 31.0 {
@@ -449,7 +151,7 @@ fn is_counted(tokens: &Tokens, number: &Number) -> bool {
         .take_while(|at| !super::numbers::is_number_word(tokens.word(*at)) && !is_joint(tokens.word(*at)))
         .any(|at| {
             let word = tokens.word(at);
-            word.len() > 3 && word.ends_with('s') && !NOT_COUNTED.contains(&word) && !is_joint(word)
+            word.len() > 3 && word.ends_with('s') && !lists().not_counted.has(word) && !is_joint(word)
         })
 }
 
@@ -514,14 +216,14 @@ pub(super) fn street_end(tokens: &Tokens, start: usize) -> Option<usize> {
         if kind_first && name {
             return Some(at + 2);
         }
-        if STREETS.contains(&word) && (at > start || kind_first) {
+        if lists().streets.has(word) && (at > start || kind_first) {
             // "Willow Bend Drive", "Sunset Ridge Road"
-            let another = STREETS.contains(&tokens.word(at + 1))
+            let another = lists().streets.has(tokens.word(at + 1))
                 && tokens.sentence(at + 1) == sentence
                 && !has_comma(tokens, at);
             return Some(if another { at + 2 } else { at + 1 });
         }
-        if super::numbers::is_number_word(word) && at == start && !COMPASS.contains(&tokens.word(at + 1)) {
+        if super::numbers::is_number_word(word) && at == start && !lists().compass.has(tokens.word(at + 1)) {
             continue;
         }
     }
@@ -544,7 +246,7 @@ fn is_clock(tokens: &Tokens, number: &Number, before: &str, after: &str) -> bool
             )
         || after == "de"
             && matches!(tokens.words(number.to + 1..number.to + 3), "la manana" | "la tarde" | "la noche");
-    word.contains(':') || (hour || minutes) && (suffix || CLOCK_LEADS.contains(&before))
+    word.contains(':') || (hour || minutes) && (suffix || lists().clock_leads.has(before))
 }
 
 /// Five figures that are no round sum, or five digits read out one by one.

@@ -1,82 +1,8 @@
 //! Words of a text, normalised so that a careful typist and a speech recogniser look alike: lower case, no accents,
 //! no apostrophes, no fillers, and with each word's place in the original for quoting.
 
+use super::words::lists;
 use std::ops::Range;
-
-/// Words that say nothing; dropped so that "sixty, uh, eighty thousand" reads as a range.
-const FILLERS: &[&str] = &["um", "uh", "uhm", "umm", "uhh", "er", "erm", "hmm", "mm", "mmm"];
-
-/// Forms that are written as they are spoken, without their last letter.
-const DROPPED_G: &[&str] = &[
-    "lookin",
-    "callin",
-    "thinkin",
-    "gettin",
-    "tryin",
-    "hirin",
-    "needin",
-    "wantin",
-    "doin",
-    "goin",
-    "comin",
-    "leakin",
-    "wonderin",
-    "hopin",
-    "fixin",
-    "puttin",
-    "askin",
-    "talkin",
-    "workin",
-    "livin",
-    "movin",
-    "payin",
-    "rentin",
-    "buildin",
-    "replacin",
-    "remodelin",
-    "shoppin",
-    "nothin",
-    "somethin",
-    "anythin",
-    "runnin",
-    "waitin",
-    "figurin",
-    "spendin",
-];
-
-/// Things after which "'s" is "is" or "has".
-const THINGS: &[&str] = &[
-    "heat",
-    "furnace",
-    "ac",
-    "air",
-    "boiler",
-    "heater",
-    "unit",
-    "system",
-    "roof",
-    "ceiling",
-    "basement",
-    "kitchen",
-    "bathroom",
-    "shower",
-    "tub",
-    "toilet",
-    "sink",
-    "deck",
-    "floor",
-    "budget",
-    "money",
-    "water",
-    "price",
-    "house",
-    "everything",
-];
-
-/// Words whose full stop ends no sentence.
-const ABBREVIATIONS: &[&str] = &[
-    "st", "mr", "mrs", "ms", "dr", "sr", "sra", "ave", "apt", "ft", "sq", "blvd", "rd", "approx", "no", "mt",
-];
 
 /// One word with its place in the raw text.
 #[derive(Clone, Debug)]
@@ -204,16 +130,16 @@ impl Scanner {
         let possessive = chars.iter().rev().nth(1).is_some_and(|(_, c)| matches!(c, '\'' | '’'));
         if possessive && word.strip_suffix('s').is_some_and(super::numbers::is_number_word) {
             word.pop();
-        } else if DROPPED_G.contains(&word.as_str()) {
+        } else if lists().dropped_g.has(word.as_str()) {
             word.push('g');
         }
         // "The heat's been out" is "the heat is"; "my mom's" stays hers.
-        let thing = possessive && word.strip_suffix('s').is_some_and(|thing| THINGS.contains(&thing));
+        let thing = possessive && word.strip_suffix('s').is_some_and(|thing| lists().things.has(thing));
         if thing {
             word.pop();
             self.push(raw.clone(), &word);
             self.push(raw, "is");
-        } else if !FILLERS.contains(&word.as_str()) {
+        } else if !lists().fillers.has(word.as_str()) {
             self.push(raw, &word);
         }
     }
@@ -273,7 +199,7 @@ impl Scanner {
 
     fn after_abbreviation(&self) -> bool {
         let last = self.out.list.last().and_then(|token| self.out.norm.get(token.norm.clone()));
-        last.is_some_and(|word| ABBREVIATIONS.contains(&word) && word != "no")
+        last.is_some_and(|word| lists().abbreviations.has(word) && word != "no")
     }
 
     fn close_sentence(&mut self, question: bool) {

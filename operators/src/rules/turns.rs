@@ -9,6 +9,7 @@ use super::numbers::{Number, numbers};
 use super::reader::Reader;
 use super::roles;
 use super::tokens::Tokens;
+use super::words::lists;
 use leadline_schemas::score::{Channel, ScoreInput, Speaker};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,11 +24,6 @@ const OWN_LINES_MAX: usize = 2;
 const ALONE_WORDS_MAX: usize = 2;
 /// Words of a question that is written without its mark.
 const UNMARKED_WORDS_MAX: usize = 7;
-/// Words that begin one.
-const QUESTION_WORDS: &[&str] = &[
-    "what", "whats", "and", "ok", "okay", "how", "where", "wheres", "when", "do", "any", "is", "got", "so",
-    "who", "whos", "which", "alright", "y", "cual", "cuanto", "donde", "cuando", "su", "que",
-];
 /// Words before a phrase within which "not" denies it.
 const NEGATION_WORDS: usize = 2;
 
@@ -154,7 +150,7 @@ impl Line {
             // Recognisers write no question marks: "ok and whats ur budget".
             let unmarked = self.is_lower_case()
                 && range.len() <= UNMARKED_WORDS_MAX
-                && QUESTION_WORDS.contains(&self.tokens.word(range.start));
+                && lists().question_words.has(self.tokens.word(range.start));
             let alone = range.len() <= ALONE_WORDS_MAX || unmarked;
             hit.to - hit.from > 1 || alone || self.is_question(hit.from)
         };

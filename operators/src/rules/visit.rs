@@ -2,8 +2,9 @@
 
 use super::cue::Cue;
 use super::fact::Fact;
-use super::roles::{Role, STREETS};
+use super::roles::Role;
 use super::turns::{Conversation, Line};
+use super::words::lists;
 use leadline_schemas::score::{Channel, Speaker};
 use std::ops::Range;
 
@@ -216,69 +217,22 @@ fn stem(word: &str) -> &str {
     word.get(..3).unwrap_or(word)
 }
 
-const DAYS: &[&str] = &[
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "mondays",
-    "tuesdays",
-    "wednesdays",
-    "thursdays",
-    "fridays",
-    "saturdays",
-    "sundays",
-    "tomorrow",
-    "today",
-    "tonight",
-    "tmrw",
-    "lunes",
-    "martes",
-    "miercoles",
-    "jueves",
-    "viernes",
-    "sabado",
-    "domingo",
-    "manana",
-    "hoy",
-    "tue",
-    "tues",
-    "thu",
-    "thur",
-    "thurs",
-];
 /// Short names of days that are also other words ("we'd", "sat"): they need a word of time beside them.
 const DAYS_IN_SHORT: &[&str] = &["mon", "wed", "fri", "sat", "sun"];
-const PARTS_OF_DAY: &[&str] = &[
-    "noon",
-    "morning",
-    "afternoon",
-    "evening",
-    "mediodia",
-    "tarde",
-    "midday",
-    "lunchtime",
-    "mornings",
-    "afternoons",
-    "evenings",
-];
-
 /// Whether the word at a token is a day, an hour or a part of the day.
 fn is_time(line: &Line, at: usize) -> bool {
     let word = line.tokens.word(at);
     let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let ordinal = word.len() > 2
         && (word.ends_with("th") || word.ends_with("st") || word.ends_with("nd") || word.ends_with("rd"))
-        && (word.starts_with(|c: char| c.is_ascii_digit()) || ORDINALS.contains(&word))
+        && (word.starts_with(|c: char| c.is_ascii_digit()) || lists().ordinals.has(word))
         && matches!(before, "the" | "on")
-        && !STREETS.contains(&line.tokens.word(at + 1));
-    if PARTS_OF_DAY.contains(&word) {
+        && !lists().streets.has(line.tokens.word(at + 1));
+    if lists().parts_of_day.has(word) {
         // "Good morning" is a greeting, "this morning" is past.
-        return !matches!(before, "good" | "buenas" | "muy" | "mas")
-            && !(before == "this" && word == "morning");
+        let greeting = matches!(before, "good" | "buenas" | "muy" | "mas");
+        let past = before == "this" && word == "morning";
+        return !greeting && !past;
     }
     let number =
         line.numbers.get(line.numbers.partition_point(|number| number.to <= at)).filter(|n| n.from <= at);
@@ -293,7 +247,7 @@ fn is_time(line: &Line, at: usize) -> bool {
 fn is_day(line: &Line, at: usize) -> bool {
     let word = line.tokens.word(at);
     if !DAYS_IN_SHORT.contains(&word) {
-        return DAYS.contains(&word);
+        return lists().days.has(word);
     }
     let before = at.checked_sub(1).map_or("", |at| line.tokens.word(at));
     let after = line.tokens.word(at + 1);
@@ -301,30 +255,6 @@ fn is_day(line: &Line, at: usize) -> bool {
         || after == "at"
         || after.starts_with(|c: char| c.is_ascii_digit())
 }
-
-const ORDINALS: &[&str] = &[
-    "first",
-    "second",
-    "third",
-    "fourth",
-    "fifth",
-    "sixth",
-    "seventh",
-    "eighth",
-    "ninth",
-    "tenth",
-    "eleventh",
-    "twelfth",
-    "thirteenth",
-    "fourteenth",
-    "fifteenth",
-    "sixteenth",
-    "seventeenth",
-    "eighteenth",
-    "nineteenth",
-    "twentieth",
-    "thirtieth",
-];
 
 /// Whether a span names a day and an hour, so that nothing is left to settle.
 fn is_exact(line: &Line, span: &Range<usize>) -> bool {
@@ -375,7 +305,8 @@ fn time_of_visit(line: &Line) -> Option<Range<usize>> {
     // "Good through March 31" is how long something holds.
     let holds = matches!(lead.split(' ').next_back(), Some("through" | "until" | "till" | "since"));
     let past = ["ago", "yesterday", "last"].iter().any(|past| lead.split(' ').any(|word| word == *past));
-    (!(call && !visit) && !hours && !past && !polite && !holds).then_some(span)
+    let other = call && !visit || hours || past || polite || holds;
+    if other { None } else { Some(span) }
 }
 
 /// "Within two hours", "he is on his way", "right over".
@@ -435,5 +366,5 @@ pub(super) fn is_soon(window: &str) -> bool {
     let words = super::tokens::normal(window);
     words
         .split(' ')
-        .any(|word| DAYS.contains(&word) || DAYS_IN_SHORT.contains(&word) || word.starts_with("hour"))
+        .any(|word| lists().days.has(word) || DAYS_IN_SHORT.contains(&word) || word.starts_with("hour"))
 }
