@@ -1,6 +1,8 @@
 //! What each mechanism of the rule-based scorer makes of the ways in which people say a thing. Each table is one
 //! mechanism; a failing row prints its words.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::print_stdout)] // tests may
+
 use leadline_operators::rules;
 use leadline_schemas::score::{Class, ScoreInput, ScoreOutput};
 use serde_json::{Value, json};
