@@ -1,5 +1,5 @@
 //! `make bench`: the figures of bench/README.md, each against a baseline in the same run.
-#![allow(clippy::print_stdout, reason = "a benchmark prints")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints")]
 
 mod arguments;
 mod bare;
