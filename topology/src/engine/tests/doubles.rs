@@ -1,4 +1,4 @@
-//! A log and a state store in memory, just enough to drive the engine.
+//! A state store, a clock and a blob store in memory, just enough to drive the engine; the log is `MemoryLog`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -9,87 +9,8 @@ use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::clock::Clock;
-use leadline_connectors::contract::log::*;
 use leadline_connectors::contract::state::*;
-use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic};
-
-type Listener = Arc<dyn Fn() + Send + Sync>;
-
-#[derive(Default)]
-pub(super) struct TestLog {
-    pub(super) topics: Mutex<BTreeMap<(Topic, Partition), Vec<Bytes>>>,
-    listeners: Mutex<HashMap<(Topic, Partition), Listener>>,
-    /// Answers of the next commits, before they are `Committed` again.
-    pub(super) script: Mutex<Vec<CommitAnswer>>,
-}
-
-impl TestLog {
-    pub(super) fn push(&self, topic: Topic, partition: Partition, value: Bytes) -> Offset {
-        let offset = {
-            let mut topics = self.topics.lock().unwrap();
-            let records = topics.entry((topic, partition)).or_default();
-            records.push(value);
-            Offset(records.len() as u64 - 1)
-        };
-        let listener = self.listeners.lock().unwrap().get(&(topic, partition)).cloned();
-        if let Some(listener) = listener {
-            listener();
-        }
-        offset
-    }
-}
-
-impl Log for TestLog {
-    fn partitions(&self) -> u16 {
-        2
-    }
-    fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
-        let offsets = records.into_iter().map(|r| self.push(r.topic, r.partition, r.value)).collect();
-        Box::pin(async move { Ok(offsets) })
-    }
-    fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
-        let scripted = self.script.lock().unwrap().pop();
-        match scripted {
-            Some(answer @ CommitAnswer::Aborted(_)) => done(answer),
-            other => {
-                let at = self.push(Topic::State, commit.partition, commit.frame);
-                assert_eq!(at.0 + 1, commit.number.0, "commit numbers are contiguous");
-                done(other.unwrap_or(CommitAnswer::Committed));
-            }
-        }
-    }
-    fn read(
-        &self,
-        topic: Topic,
-        partition: Partition,
-        from: Offset,
-        limit: usize,
-    ) -> Result<Chunk, ReadError> {
-        let topics = self.topics.lock().unwrap();
-        let all = topics.get(&(topic, partition)).map_or(&[][..], Vec::as_slice);
-        let (mut bytes, mut records) = (0, Vec::new());
-        for (index, value) in all.iter().enumerate().skip(from.0 as usize) {
-            if bytes > 0 && bytes + value.len() > limit {
-                break;
-            }
-            bytes += value.len();
-            records.push(Record { offset: Offset(index as u64), value: value.clone() });
-        }
-        let next = Offset(from.0 + records.len() as u64);
-        Ok(Chunk { records, next, end: Offset(all.len() as u64) })
-    }
-    fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        let topics = self.topics.lock().unwrap();
-        Ok((Offset(0), Offset(topics.get(&(topic, partition)).map_or(0, Vec::len) as u64)))
-    }
-    fn listen(&self, topic: Topic, partition: Partition, listener: Listener) {
-        self.listeners.lock().unwrap().insert((topic, partition), listener);
-    }
-    fn set_floor(&self, _: Topic, _: Partition, _: Offset) {}
-    fn health(&self) -> LogHealth {
-        LogHealth::default()
-    }
-}
+use leadline_schemas::{CommitNumber, Millis, Partition};
 
 #[derive(Default)]
 pub(super) struct TestState {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::log::{CommitAnswer, Log};
+use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::state::State;
+use leadline_connectors::log_memory::{CommitFault, MemoryLog};
 use leadline_operators::contract::{
     Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind,
 };
@@ -24,7 +25,7 @@ use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
 
-use self::doubles::{TestBlob, TestClock, TestLog, TestState};
+use self::doubles::{TestBlob, TestClock, TestState};
 use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
@@ -140,7 +141,7 @@ impl Provider for Oracle {
 /// One engine on parts that outlive it.
 #[derive(Clone)]
 struct Bench {
-    log: Arc<TestLog>,
+    log: Arc<MemoryLog>,
     state: Arc<TestState>,
     clock: Arc<TestClock>,
     blob: Arc<TestBlob>,
@@ -153,7 +154,7 @@ impl Bench {
         let clock = Arc::new(TestClock::default());
         clock.wall.store(1_000_000, Relaxed);
         Self {
-            log: Arc::default(),
+            log: Arc::new(MemoryLog::new(2)),
             state: Arc::default(),
             clock,
             blob: Arc::default(),
@@ -202,8 +203,7 @@ impl Bench {
     }
 
     fn frames(&self) -> Vec<CommitFrame> {
-        let topics = self.log.topics.lock().unwrap();
-        let frames = topics.get(&(Topic::State, Partition(0))).cloned().unwrap_or_default();
+        let frames = self.log.all(Topic::State, Partition(0));
         frames.iter().map(|bytes| avro::decode(bytes).unwrap()).collect()
     }
 
@@ -287,12 +287,14 @@ fn a_store_that_lost_its_rows_is_rebuilt_from_the_log() {
 #[test]
 fn an_aborted_commit_leaves_nothing_and_runs_again() {
     let bench = Bench::new();
-    let aborted = || CommitAnswer::Aborted("scripted".to_owned());
-    bench.log.script.lock().unwrap().extend([
-        aborted(),
-        CommitAnswer::Unknown("scripted".to_owned()),
-        aborted(),
-    ]);
+    for fault in [
+        CommitFault::Aborted,
+        CommitFault::Unknown { written: true },
+        CommitFault::Aborted,
+        CommitFault::Unknown { written: false },
+    ] {
+        bench.log.fail_commit(fault);
+    }
     let engine = bench.start();
     for n in 0..20 {
         bench.send(n, "a", "{}");
@@ -372,7 +374,7 @@ fn a_job_is_answered_once_and_a_duplicate_reply_changes_nothing() {
     let engine = bench.start();
     bench.send(1, "a", "job");
     bench.until("answered", |b| b.count("answer:a") == 1);
-    let reply = bench.log.topics.lock().unwrap()[&(Topic::Replies, Partition(0))][0].clone();
+    let reply = bench.log.all(Topic::Replies, Partition(0))[0].clone();
     bench.log.push(Topic::Replies, Partition(0), reply);
     bench.send(2, "b", "{}");
     bench.until("b counted", |b| b.count("b") == 1);
