@@ -40,7 +40,7 @@ enum Fault {
     KillInWrite,
     DiskError,
     DiskFull,
-    CommitFault,
+    CommitLost,
     StateRefuses,
     StateLost,
     StoreRefuses,
@@ -61,7 +61,7 @@ const FAULTS: [Fault; 18] = [
     Fault::KillInWrite,
     Fault::DiskError,
     Fault::DiskFull,
-    Fault::CommitFault,
+    Fault::CommitLost,
     Fault::StateRefuses,
     Fault::StateLost,
     Fault::StoreRefuses,
@@ -173,7 +173,7 @@ impl Run {
                 self.world.note(format!("the disk has room for {room} bytes"));
                 self.world.disk.set_capacity(Some(full));
             }
-            Fault::CommitFault => {
+            Fault::CommitLost => {
                 let kinds = [CommitFault::Aborted, CommitFault::UnknownLost, CommitFault::UnknownWritten];
                 let kind = *self.world.chance.pick(&kinds);
                 self.world.note(format!("the next commit: {kind:?}"));
@@ -267,7 +267,7 @@ impl Run {
             0 => tenant.removed = true,
             _ => {
                 for integration in &mut tenant.integrations {
-                    integration.disabled = what % 2 == 0;
+                    integration.disabled = what.is_multiple_of(2);
                 }
             }
         });
