@@ -1,5 +1,7 @@
 //! From a judged request to a durable record.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
@@ -24,7 +26,7 @@ pub(super) struct Judged<'a> {
     pub(super) caller: &'a str,
     pub(super) origin: Origin,
     pub(super) kind: EventKind,
-    pub(super) content_type: String,
+    pub(super) content_type: Cow<'static, str>,
     pub(super) body: Bytes,
 }
 
@@ -61,7 +63,7 @@ impl HttpSource {
             attempt: 0,
             key_id: None,
             trace: trace.map(str::to_owned),
-            content_type: judged.content_type.clone(),
+            content_type: judged.content_type.to_string(),
             body: body.clone(),
             body_ref: body_ref.clone(),
         };

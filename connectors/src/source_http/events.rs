@@ -42,7 +42,7 @@ pub(super) async fn accept(
         caller: &caller,
         origin: Origin::Direct,
         kind,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: content.bytes.clone(),
     };
     let accepted = source.accept(judged, &head.headers).await?;

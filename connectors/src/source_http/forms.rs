@@ -120,7 +120,7 @@ async fn write(
         caller,
         origin: Origin::Form,
         kind: EventKind::FormSubmission,
-        content_type: format!("application/json; form={}", form.form_key),
+        content_type: format!("application/json; form={}", form.form_key).into(),
         body: Bytes::from(body),
     };
     source.accept(judged, headers).await

@@ -62,7 +62,7 @@ pub(super) async fn process(
         caller: &caller,
         origin,
         kind,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: content,
     };
     source.accept(judged, &head.headers).await?;

@@ -110,7 +110,7 @@ async fn judge_and_accept(
         caller: peek.caller_or_subject(),
         origin: Origin::CallrailWebhook,
         kind: peek.kind,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: body.clone(),
     };
     let accepted = source.accept(judged, headers).await?;

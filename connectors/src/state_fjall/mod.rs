@@ -13,6 +13,7 @@ mod partition;
 mod run;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,6 +28,7 @@ use leadline_schemas::Partition;
 pub use config::FjallConfig;
 pub use folder::move_aside;
 use partition::{FjallPartition, Memory};
+use tree::Tree;
 
 use crate::contract::state::{PartitionState, State, StateError};
 
@@ -87,11 +89,8 @@ impl State for FjallState {
         if let Some(known) = open.get(&partition) {
             return Ok(Arc::clone(known) as Arc<dyn PartitionState>);
         }
-        let keyspace = self
-            .database
-            .keyspace(&keyspace_name(partition), config::keyspace_options)
-            .map_err(error::running)?;
-        let opened = Arc::new(FjallPartition::new(self.database.clone(), keyspace, Arc::clone(&self.memory)));
+        let tree = Tree::open(self.database.clone(), keyspace_name(partition))?;
+        let opened = Arc::new(FjallPartition::new(self.database.clone(), tree, Arc::clone(&self.memory)));
         self.memory.add(&opened);
         open.insert(partition, Arc::clone(&opened));
         Ok(opened)
@@ -99,17 +98,17 @@ impl State for FjallState {
 
     fn clear(&self, partition: Partition) -> Result<(), StateError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // First, so that what it is writing out is there to be deleted and nothing comes after it.
+        if let Some(known) = open.remove(&partition) {
+            known.retire();
+        }
         let name = keyspace_name(partition);
         if !self.database.keyspace_exists(&name) {
             return Ok(());
         }
         let keyspace =
             self.database.keyspace(&name, KeyspaceCreateOptions::default).map_err(error::running)?;
-        self.database.delete_keyspace(keyspace).map_err(error::running)?;
-        if let Some(known) = open.remove(&partition) {
-            known.retire();
-        }
-        Ok(())
+        self.database.delete_keyspace(keyspace).map_err(error::running)
     }
 
     fn sync(&self) -> Result<(), StateError> {

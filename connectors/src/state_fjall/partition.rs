@@ -15,6 +15,7 @@ use super::buffer::Buffer;
 use super::config::FjallConfig;
 use super::error::running;
 use super::run::{Merge, Run};
+use super::tree::Tree;
 use crate::contract::state::{Change, PartitionState, StateError, StateView, Visit};
 
 /// The key of the applied marker. It sorts behind every row: keys that start with it are refused, and no key of
@@ -26,7 +27,7 @@ const KEY_BYTES_MAX: usize = u16::MAX as usize;
 
 pub(super) struct FjallPartition {
     database: Database,
-    keyspace: Keyspace,
+    tree: Tree,
     memory: Arc<Memory>,
     hasher: DefaultHashBuilder,
     /// What the tree does not hold yet. Held only to look or to replace, never over a copy or a write.
@@ -40,10 +41,10 @@ pub(super) struct FjallPartition {
 }
 
 impl FjallPartition {
-    pub(super) fn new(database: Database, keyspace: Keyspace, memory: Arc<Memory>) -> Self {
+    pub(super) fn new(database: Database, tree: Tree, memory: Arc<Memory>) -> Self {
         Self {
             database,
-            keyspace,
+            tree,
             memory,
             hasher: DefaultHashBuilder::default(),
             buffer: RwLock::default(),
@@ -53,7 +54,9 @@ impl FjallPartition {
         }
     }
 
+    /// Ends it; waits for what it is writing out.
     pub(super) fn retire(&self) {
+        let _changing = self.changing();
         self.retired.store(true, Atomic::Release);
     }
 
@@ -82,7 +85,8 @@ impl FjallPartition {
         FjallView {
             buffer: buffer.clone(),
             snapshot: self.database.snapshot(),
-            keyspace: self.keyspace.clone(),
+            // After the buffer, for what is no longer there is in the tree.
+            keyspace: self.tree.there().cloned(),
         }
     }
 
@@ -94,7 +98,7 @@ impl FjallPartition {
         }
         let Buffer { runs, applied } = self.buffer().clone();
         let Some(applied) = applied else { return Ok(()) };
-        let mut file = self.keyspace.start_ingestion().map_err(running)?;
+        let mut file = self.tree.make()?.start_ingestion().map_err(running)?;
         for (key, value) in Merge::new(&runs, None) {
             match value {
                 Some(value) => file.write(key, value),
@@ -116,7 +120,8 @@ impl PartitionState for FjallPartition {
         if let Some(value) = self.buffer().get(self.hasher.hash_one(key), key) {
             return Ok(value.map(Bytes::copy_from_slice));
         }
-        Ok(self.keyspace.get(key).map_err(running)?.map(Bytes::from))
+        let Some(tree) = self.tree.there() else { return Ok(None) };
+        Ok(tree.get(key).map_err(running)?.map(Bytes::from))
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, visit: Visit<'_>) -> Result<(), StateError> {
@@ -148,7 +153,7 @@ impl PartitionState for FjallPartition {
         self.check_current()?;
         match self.buffer().applied {
             Some(applied) => Ok(applied),
-            None => marker(self.keyspace.get(MARKER)),
+            None => self.tree.there().map_or(Ok(CommitNumber(0)), |tree| marker(tree.get(MARKER))),
         }
     }
 
@@ -161,7 +166,8 @@ impl PartitionState for FjallPartition {
 struct FjallView {
     buffer: Buffer,
     snapshot: Snapshot,
-    keyspace: Keyspace,
+    /// None while the partition has no tree.
+    keyspace: Option<Keyspace>,
 }
 
 impl StateView for FjallView {
@@ -171,8 +177,9 @@ impl StateView for FjallView {
             return Ok(());
         }
         let mut newer = Merge::new(&self.buffer.runs, Some((from, to))).peekable();
+        let range = (Bound::Included(from), Bound::Excluded(to));
         let mut older =
-            self.snapshot.range::<&[u8], _>(&self.keyspace, (Bound::Included(from), Bound::Excluded(to)));
+            self.keyspace.iter().flat_map(|keyspace| self.snapshot.range::<&[u8], _>(keyspace, range));
         let mut next = || older.next().map(|row| row.into_inner().map_err(running)).transpose();
         let mut old = next()?;
         loop {
@@ -202,7 +209,10 @@ impl StateView for FjallView {
     fn applied(&self) -> Result<CommitNumber, StateError> {
         match self.buffer.applied {
             Some(applied) => Ok(applied),
-            None => marker(self.snapshot.get(&self.keyspace, MARKER)),
+            None => match &self.keyspace {
+                Some(keyspace) => marker(self.snapshot.get(keyspace, MARKER)),
+                None => Ok(CommitNumber(0)),
+            },
         }
     }
 }

@@ -31,8 +31,8 @@ fn filled(folder: &Path) {
         let change = Change { key: Bytes::from_static(b"key"), value: Some(Bytes::from_static(&[7; 1_000])) };
         opened.apply(&[change], CommitNumber(1)).unwrap();
     }
-    assert_eq!(state.partitions(), [Partition(0), Partition(3)]);
     state.sync().unwrap();
+    assert_eq!(state.partitions(), [Partition(0), Partition(3)]);
     assert!(state.disk_bytes() > 1_000);
 }
 
@@ -112,4 +112,35 @@ fn many_lightly_used_partitions_share_one_bound_on_memory() {
     for partition in 0..32 {
         assert_eq!(state.open(Partition(partition)).unwrap().applied().unwrap(), CommitNumber(40));
     }
+}
+
+#[test]
+fn a_partition_has_a_tree_once_it_has_rows_on_disk_and_none_after_it_was_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = FjallState::open(&FjallConfig::new(folder.path())).unwrap();
+    let partition = state.open(Partition(1)).unwrap();
+    assert!(state.partitions().is_empty(), "opening makes nothing");
+    let row = [Change { key: Bytes::from_static(b"key"), value: Some(Bytes::from_static(b"value")) }];
+    let before = partition.view().unwrap();
+    partition.apply(&row, CommitNumber(1)).unwrap();
+    assert!(state.partitions().is_empty(), "what is in memory needs no tree");
+    let buffered = partition.view().unwrap();
+    state.sync().unwrap();
+    assert_eq!(state.partitions(), [Partition(1)]);
+    assert_eq!(partition.get(b"key").unwrap().as_deref(), Some(&b"value"[..]));
+    for (view, rows, applied) in [(before, 0, 0), (buffered, 1, 1), (partition.view().unwrap(), 1, 1)] {
+        let mut seen = 0;
+        view.scan(b"", None, &mut |_, _| {
+            seen += 1;
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert_eq!((seen, view.applied().unwrap()), (rows, CommitNumber(applied)));
+    }
+    // Rows that are only in memory are cleared as well, and stay so.
+    partition.apply(&row, CommitNumber(2)).unwrap();
+    state.clear(Partition(1)).unwrap();
+    state.sync().unwrap();
+    assert!(state.partitions().is_empty() && partition.applied().is_err());
+    assert_eq!(state.open(Partition(1)).unwrap().applied().unwrap(), CommitNumber(0));
 }
