@@ -14,12 +14,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
     ),
     ("topology/src/engine/start.rs", 420, "the one place that knows every thread of the engine"),
     ("topology/src/run.rs", 420, "the one place that knows every part of an instance"),
-    (
-        "operators/src/rules/contact.rs",
-        600,
-        "names, phones, emails and addresses share one way of asking and answering",
-    ),
-    ("operators/src/rules/area.rs", 420, "one decision with many ways to say it"),
     ("topology/src/engine/tests/mod.rs", 450, "the engine's promises, each a test"),
 ];
 

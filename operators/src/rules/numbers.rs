@@ -186,30 +186,30 @@ struct Spelled {
     year: bool,
 }
 
-/// Number words from a token on: "a hundred and twenty grand", "fifteen hundred", "treinta y cinco mil".
-fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
+/// Where the number words begin, with the one that "a hundred" and a bare "hundred" stand for.
+fn opening(tokens: &Tokens, index: usize) -> Option<(usize, Spelled)> {
     let mut state = Spelled { total: 0.0, group: 0.0, scale: 1.0, last: None, year: false };
     let mut at = index;
+    let first = word(tokens.word(at));
     if matches!(tokens.word(at), "a" | "an") {
         at += 1;
-        if !matches!(word(tokens.word(at)), Some(Word::Hundred | Word::Scale(_))) {
-            return None;
-        }
-        state.group = 1.0;
-        state.last = Some(Word::Unit(1.0));
-    }
-    if tokens.word(at) == "hundred" && at == index {
+        word(tokens.word(at)).filter(|word| matches!(word, Word::Hundred | Word::Scale(_)))?;
+        (state.group, state.last) = (1.0, Some(Word::Unit(1.0)));
+    } else if first == Some(Word::Hundred) {
         // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.
-        let vague =
-            index.checked_sub(1).is_some_and(|b| matches!(tokens.word(b), "few" | "several" | "couple"));
-        word(tokens.word(at + 1)).filter(|_| !vague)?;
-        state.group = 1.0;
-        state.last = Some(Word::Unit(1.0));
-    }
-    // "Fifty. Thousand, that is." names no thousand of its own; Spanish "mil dólares" does.
-    if at == index && matches!(word(tokens.word(at)), Some(Word::Scale(_))) && tokens.word(at) != "mil" {
+        let before = index.checked_sub(1).map_or("", |before| tokens.word(before));
+        word(tokens.word(at + 1)).filter(|_| !matches!(before, "few" | "several" | "couple"))?;
+        (state.group, state.last) = (1.0, Some(Word::Unit(1.0)));
+    } else if matches!(first, Some(Word::Scale(_))) && tokens.word(at) != "mil" {
+        // "Fifty. Thousand, that is." names no thousand of its own; Spanish "mil dólares" does.
         return None;
     }
+    Some((at, state))
+}
+
+/// Number words from a token on: "a hundred and twenty grand", "fifteen hundred", "treinta y cinco mil".
+fn spelled(tokens: &Tokens, index: usize) -> Option<Number> {
+    let (mut at, mut state) = opening(tokens, index)?;
     let begin = at;
     let sentence = tokens.sentence(index);
     while tokens.sentence(at) == sentence && !(at > begin && state.pauses(tokens, at)) {
