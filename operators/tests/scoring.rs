@@ -61,6 +61,11 @@ fn the_last_set_written_passes_the_gates() {
     hold_to_the_gates("blind2", &cases(include_str!("scoring/blind2.jsonl")));
 }
 
+#[test]
+fn the_set_written_after_the_last_change_passes_the_gates() {
+    hold_to_the_gates("blind3", &cases(include_str!("scoring/blind3.jsonl")));
+}
+
 /// Odd and even lines: neighbours are alike, so the halves are too.
 fn halves() -> (Vec<Case>, Vec<Case>) {
     let (odd, even): (Vec<_>, Vec<_>) =

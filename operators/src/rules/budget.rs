@@ -197,7 +197,7 @@ fn rank(line: &Line, amount: &Amount, asked: bool, heard: &[Amount], named: bool
     if asked || owned && amount.explicit || corrected && (amount.explicit || confirming) {
         return Some(3);
     }
-    let bare = owned && line.near(Cue::BudgetWord, &amount.span, 4) || amount.bounded;
+    let bare = line.near(Cue::BudgetNamed, &amount.span, 4) || amount.bounded;
     if !amount.explicit {
         return (bare && amount.top() >= BARE_UNASKED_MIN).then_some(2);
     }
@@ -239,6 +239,8 @@ fn not_budget(line: &Line, amount: &Amount, asked: bool) -> Option<usize> {
     let pauses = |mut range: std::ops::Range<usize>| range.any(|at| line.pauses_after(at));
     line.cues(Cue::NotBudget)
         .filter(|hit| line.tokens.sentence(hit.from) == sentence)
+        // "The owner said thirty": what others say is an answer where it is asked for.
+        .filter(|hit| !(asked && matches!(line.tokens.word(hit.from), "he" | "she" | "they")))
         .filter_map(|hit| {
             if hit.to <= span.start {
                 let turns = (hit.to..span.start)
@@ -270,7 +272,7 @@ fn price_answer(talk: &Conversation) -> Option<Price> {
             let refusal = answer.affirmed(Cue::PriceRefused).last();
             // "That's good to know" takes nothing.
             let noted = |hit: &&Hit| answer.tokens.words(hit.to..hit.to + 2) == "to know";
-            let repeated = repeats_price(agent, answer);
+            let repeated = repeats_price(agent, answer).or_else(|| plain_yes(agent, answer));
             let acceptance =
                 answer.affirmed(Cue::PriceAccepted).filter(|hit| !noted(hit)).last().or(repeated);
             // "More than we wanted, but it's doable."
@@ -292,6 +294,12 @@ fn price_answer(talk: &Conversation) -> Option<Price> {
         let price = heard.rev().find(|line| line.by_agent() && names_price(line))?;
         Some(Price { accepted: false, top: top(price), place: Place::from((index, hit)) })
     })
+}
+
+/// "It's eighty nine dollars." "Okay.": a bare yes to a price that is told, not asked.
+fn plain_yes<'a>(agent: &Line, answer: &'a Line) -> Option<&'a Hit> {
+    let told = amounts(agent).iter().any(|amount| amount.explicit) && !agent.asks();
+    answer.cues(Cue::Yes).next().filter(|hit| told && answer.word_count() <= 2 && hit.from == 0)
 }
 
 fn top(line: &Line) -> f64 {

@@ -30,6 +30,7 @@ pub(super) enum Cue {
     // Money
     #[serde(rename = "budget_cue")]
     BudgetWord,
+    BudgetNamed,
     BudgetHave,
     NotBudget,
     BudgetNone,

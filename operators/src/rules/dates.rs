@@ -57,7 +57,7 @@ pub(super) struct Span {
 }
 
 /// "in two to three months", "a couple weeks", "six weeks or so".
-pub(super) fn durations(line: &Line) -> Vec<Span> {
+pub(super) fn durations(line: &Line, asked: bool) -> Vec<Span> {
     let tokens = &line.tokens;
     let mut found = Vec::new();
     for at in 0..line.word_count() {
@@ -66,7 +66,7 @@ pub(super) fn durations(line: &Line) -> Vec<Span> {
         };
         let Some((from, count)) = count_before(line, at) else { continue };
         let span = Span { days: count * days, from, to: at + 1 };
-        if !points_back(line, &span) {
+        if !points_back(line, &span) && (asked || points_ahead(line, &span)) {
             found.push(span);
         }
     }
@@ -139,6 +139,15 @@ fn count_before(line: &Line, unit: usize) -> Option<(usize, f64)> {
     };
     // "three, four weeks; a few more" are read as numbers before; "half a day" is no date.
     Some((from, *count))
+}
+
+/// "In five weeks", "three weeks from now": in passing, a stretch must be said to lie ahead.
+fn points_ahead(line: &Line, span: &Span) -> bool {
+    let tokens = &line.tokens;
+    let lead = (span.from.saturating_sub(3)..span.from)
+        .any(|at| lists().ahead.has(tokens.word(at)) && tokens.sentence(at) == tokens.sentence(span.from));
+    let opens = span.from == tokens.sentence_range(tokens.sentence(span.from)).start;
+    lead || opens || lists().ahead_after.has(tokens.word(span.to))
 }
 
 /// Whether a stretch lies behind, or is how long something lasts.

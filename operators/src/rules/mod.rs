@@ -45,6 +45,7 @@ use factors::{Understanding, factors};
 use facts::Facts;
 use leadline_schemas::score::{
     Band, Channel, Class, Evidence, Extracted, Factors, ProjectType, ScoreInput, ScoreOutput, Timeline,
+    Urgency,
 };
 use people::Authority;
 use timeline::When;
@@ -78,8 +79,10 @@ struct Reading {
 pub fn warm_up() {
     lexicon::lexicon();
     // Lists and patterns are compiled where they are first needed: this contact needs them all.
-    let text = "Hi, my name is Ann, I'm in Dublin, call 614 555 0142 or write to ann at gmail dot com.".to_owned();
-    let _ = score(&ScoreInput { text: Some(text), channel: Some(Channel::Voicemail), ..ScoreInput::default() });
+    let text =
+        "Hi, my name is Ann, I'm in Dublin, call 614 555 0142 or write to ann at gmail dot com.".to_owned();
+    let _ =
+        score(&ScoreInput { text: Some(text), channel: Some(Channel::Voicemail), ..ScoreInput::default() });
 }
 
 /// Scores one contact.
@@ -203,7 +206,8 @@ fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Readi
         authority: &reading.authority,
         project_known: project.is_some(),
         offered: project.is_none_or(|project| trade.is_empty() || trade.contains(&project)) && !turned_away,
-        specific: is_specific(talk),
+        specific: is_specific(talk)
+            || reading.when.urgency.as_ref().is_some_and(|fact| fact.value == Urgency::Emergency),
         reachable: reading.contact.phone.is_some() || reading.contact.email.is_some(),
         answered: reading.budget.amount.is_some() && reading.when.timeline.is_some(),
         wants_answer: talk.caller_has(cue::Cue::CallBack) || talk.channel == Channel::Text,
@@ -298,4 +302,52 @@ fn evidence(talk: &Conversation, reading: &Reading) -> Vec<Evidence> {
         .chain(extracted_fields)
         .filter_map(|(field, place)| place?.evidence(field, talk))
         .collect()
+}
+
+#[cfg(test)]
+mod explain_tmp {
+    use super::*;
+    #[test]
+    fn explain() {
+        let Ok(id) = std::env::var("EXPLAIN") else { return };
+        for set in ["tuning", "holdout", "blind", "dev", "blind2"] {
+            let path = format!("{}/tests/scoring/{set}.jsonl", env!("CARGO_MANIFEST_DIR"));
+            let Ok(text) = std::fs::read_to_string(path) else { continue };
+            for line in text.lines() {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                if !id.split(',').any(|id| value["id"] == id) {
+                    continue;
+                }
+                let input: ScoreInput = serde_json::from_value(value).unwrap();
+                let talk = Conversation::of(&input);
+                for (i, line) in talk.lines.iter().enumerate() {
+                    println!("{i} {:?} {:?} {}", line.speaker, line.field, line.raw);
+                    for n in &line.numbers {
+                        println!(
+                            "      # {} {:?} scale {} money {} year {} [{}]",
+                            n.value,
+                            n.role,
+                            n.scale,
+                            n.money,
+                            n.year,
+                            line.tokens.words(n.from..n.to)
+                        );
+                    }
+                    println!(
+                        "      {}",
+                        line.hits
+                            .iter()
+                            .map(|h| format!("{:?}={}", h.tag, line.tokens.words(h.from..h.to)))
+                            .collect::<Vec<_>>()
+                            .join("; ")
+                    );
+                    let m = money::amounts(line);
+                    if !m.is_empty() {
+                        println!("      $ {m:?}");
+                    }
+                }
+                println!("{}", serde_json::to_string(&score(&input)).unwrap());
+            }
+        }
+    }
 }

@@ -193,7 +193,9 @@ fn opening(tokens: &Tokens, index: usize) -> Option<(usize, Spelled)> {
     let first = word(tokens.word(at));
     if matches!(tokens.word(at), "a" | "an") {
         at += 1;
-        word(tokens.word(at)).filter(|word| matches!(word, Word::Hundred | Word::Scale(_)))?;
+        // A letter "k" after an "a" spells a name.
+        word(tokens.word(at))
+            .filter(|word| matches!(word, Word::Hundred | Word::Scale(_)) && tokens.word(at) != "k")?;
         (state.group, state.last) = (1.0, Some(Word::Unit(1.0)));
     } else if first == Some(Word::Hundred) {
         // "hundred and nine" is a number, the "hundred" of "a few hundred" is not.

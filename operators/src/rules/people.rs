@@ -74,9 +74,32 @@ fn decision_maker(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
 
 /// "Anyone else involved?" "No." and "I own it" with no partner in sight.
 fn alone(talk: &Conversation) -> Option<Fact<DecisionMaker>> {
-    let denied = answered(talk, false);
+    let denied = answered(talk, false).or_else(|| affirmed_sole(talk));
     let owner = owner(talk).filter(|_| !mentions_partner(talk) && !talk.caller_has(Cue::OthersDecide));
     denied.or(owner).map(|place| Fact { value: DecisionMaker::Sole, place })
+}
+
+/// "Are you the sole decision maker?" "I am."
+fn affirmed_sole(talk: &Conversation) -> Option<Place> {
+    talk.agent().filter(|(_, line)| line.asks_for(Cue::DecisionQuestion)).find_map(|(index, agent)| {
+        let (at, answer) = talk.answer_after(index)?;
+        let sole = [
+            "sole ",
+            "only ",
+            "just you",
+            "the decision maker",
+            "one deciding",
+            "usted decide",
+            "one who decides",
+        ]
+        .iter()
+        .any(|words| agent.words().contains(words));
+        let hit = answer
+            .cues(Cue::Yes)
+            .next()
+            .filter(|hit| hit.from <= 1 && sole && !agent.words().contains("else"))?;
+        (!answer.has_any(&[Cue::SpouseAbsent, Cue::OthersDecide])).then_some(Place::from((at, *hit)))
+    })
 }
 
 fn mentions_partner(talk: &Conversation) -> bool {

@@ -16,6 +16,9 @@ const NAMED_BEST_MIN: i32 = 6;
 /// Support of a trade that was named outright.
 const FIRM_POINTS: i32 = 12;
 
+/// Support that a trade loses where the company turns it down.
+const TURNED_DOWN_POINTS: i32 = 8;
+
 /// The support for a trade and the place of its best mention.
 #[derive(Clone, Copy, Debug)]
 struct Tally {
@@ -43,6 +46,15 @@ pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fa
             tally.points = 2 * tally.best + support;
         }
     }
+    // "We do decks, not sunrooms." "A patio cover might do it."
+    for project in turned_down(talk) {
+        if tallies.len() > 1
+            && let Some(tally) = tallies.get_mut(&project)
+        {
+            tally.points -= TURNED_DOWN_POINTS;
+            tally.best -= TURNED_DOWN_POINTS;
+        }
+    }
     if let Some(place) = set_of_rooms(&tallies) {
         return Some(Fact { value: ProjectType::WholeHome, place });
     }
@@ -57,6 +69,17 @@ pub(super) fn project(talk: &Conversation, offered: &[ProjectType]) -> Option<Fa
         .max_by_key(|(_, tally)| (tally.points, std::cmp::Reverse((tally.place.line, tally.place.from))))
         .map(|(value, tally)| Fact { value, place: tally.place })
         .or_else(|| from_agent(talk))
+}
+
+/// What the company says it does not do.
+fn turned_down(talk: &Conversation) -> Vec<ProjectType> {
+    let refused = talk.agent().flat_map(|(_, line)| {
+        line.hits.iter().filter_map(move |hit| match hit.tag {
+            Tag::Project(project, 3) if line.is_negated(hit.from) => Some(project),
+            _ => None,
+        })
+    });
+    refused.collect()
 }
 
 /// What a mention is worth where it stands.
@@ -78,7 +101,10 @@ fn points(line: &Line, from: usize, to: usize, weight: u8) -> i32 {
     if ends(&lists().past_work) {
         points -= 5;
     }
-    if ends(&lists().later) || line.is_negated(from) {
+    let far = line.tokens.words(from.saturating_sub(7)..from);
+    let later =
+        ["eventually", "someday", "way down the line", "down the road"].iter().any(|word| far.contains(word));
+    if later || ends(&lists().later) || line.is_negated(from) {
         points -= 3;
     }
     points

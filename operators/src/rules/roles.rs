@@ -126,7 +126,12 @@ fn role(
     if MONTHS.iter().any(|names| names.contains(&before)) && number.value <= 31.0 {
         return Role::Day;
     }
-    if is_clock(tokens, number, before, after) {
+    // "Between nine and fourteen thousand" is no time of day.
+    let scaled = next.is_some_and(|next| {
+        next.scale >= 1_000.0
+            && matches!(tokens.words(number.to..next.from), "" | "and" | "to" | "or" | "-" | "y" | "o")
+    });
+    if !scaled && is_clock(tokens, number, before, after) {
         return Role::Clock;
     }
     if is_postcode(tokens, number, next) {

@@ -48,6 +48,20 @@ pub(super) fn when(talk: &Conversation) -> When {
     }
 }
 
+fn asks_age(line: &Line) -> bool {
+    ["how old", "how long have", "how long has", "how long ago", "what year"]
+        .iter()
+        .any(|ask| line.words().contains(ask))
+}
+
+/// A day or week in a sentence about somebody coming.
+fn is_day_to_come(line: &Line, place: Place) -> bool {
+    let words = line.tokens.words(place.from..place.to);
+    let day = ["today", "tomorrow", "week", "tonight", "hoy", "semana"].iter().any(|day| words.contains(day));
+    day && (line.in_sentence(Cue::OffersTimes, place.from)
+        || line.in_sentence(Cue::AppointmentOffer, place.from))
+}
+
 /// A form's start date, which without today's date is only a date.
 fn is_date_field(line: &Line) -> bool {
     line.field == Some(Field::When) && line.numbers.len() >= 2 && line.word_count() <= 5
@@ -64,10 +78,16 @@ fn stated(talk: &Conversation) -> Option<Fact<Timeline>> {
         }
         let before = talk.asked_before(index);
         let asked = time_field || before.is_some_and(|line| line.asks_for(Cue::TimeQuestion));
+        // "How old is it?" "Fourteen years."
+        if before.is_some_and(asks_age) {
+            continue;
+        }
         let visit = !asked && before.is_some_and(|line| line.has(Cue::AppointmentOffer));
         for fact in times(month, index, line, asked, visit) {
             let rank = match fact.value {
+                // "Can you come this weekend?" dates the estimate before it dates the work.
                 Timeline::Researching => 1,
+                Timeline::Now0To30Days if !asked && is_day_to_come(line, fact.place) => 1,
                 _ if asked => 3,
                 _ => 2,
             };
@@ -94,7 +114,7 @@ fn read_back(talk: &Conversation, month: Option<f64>) -> Option<Fact<Timeline>> 
 
 fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool) -> Vec<Fact<Timeline>> {
     let spans: Vec<Span> =
-        durations(line).into_iter().chain(months_ahead(month, line)).chain(year_ahead(line)).collect();
+        durations(line, asked).into_iter().chain(months_ahead(month, line)).chain(year_ahead(line)).collect();
     let mut found: Vec<Fact<Timeline>> = spans
         .iter()
         .filter(|span| !(visit && span.days < 8.0))
@@ -132,7 +152,28 @@ fn times(month: Option<f64>, index: usize, line: &Line, asked: bool, visit: bool
     });
     found.extend(yesterday.map(|at| Fact::at(Timeline::Now0To30Days, index, at..at + 1)));
     found.sort_by_key(|fact| (fact.place.to, fact.place.from));
-    found
+    // "As soon as possible, the wedding is in six weeks."
+    let asap = found.iter().position(|fact| is_asap(line, fact.place));
+    match asap.filter(|_| asked && !line.has(Cue::Correction)) {
+        Some(at) => vec![found.swap_remove(at)],
+        None => found,
+    }
+}
+
+fn is_asap(line: &Line, place: Place) -> bool {
+    let words = line.tokens.words(place.from..place.to);
+    [
+        "asap",
+        "as soon as",
+        "right away",
+        "immediate",
+        "antes posible",
+        "pronto posible",
+        "cuanto antes",
+        "sooner the better",
+    ]
+    .iter()
+    .any(|asap| words.starts_with(asap) || words.ends_with(asap))
 }
 
 /// "Tomorrow at ten", "call me next week": a day for a visit or a call.

@@ -25,6 +25,7 @@ pub(super) fn visit(talk: &Conversation) -> Option<Fact<String>> {
         return None;
     }
     let mut open: Option<Proposal> = None;
+    let mut day: Option<(usize, Range<usize>)> = None;
     let mut agreed: Option<Fact<String>> = None;
     for (index, line) in talk.lines.iter().enumerate() {
         if open.as_ref().is_some_and(|proposal| index > proposal.line + OPEN_LINES_MAX) {
@@ -39,12 +40,27 @@ pub(super) fn visit(talk: &Conversation) -> Option<Fact<String>> {
             continue;
         }
         let time = time_of_visit(line);
+        if let Some(span) = time.as_ref().filter(|span| (*span).clone().any(|at| is_day(line, at))) {
+            day = Some((index, span.clone()));
+        }
         if let Some(proposal) = open.as_ref().filter(|proposal| proposal.by != line.speaker) {
             match answer(talk, proposal, line, time.as_ref()) {
                 Answer::Taken => {
                     let (at, span) = match &time {
                         Some(span) => (index, Some(span.clone())),
                         None => (proposal.line, proposal.time.clone()),
+                    };
+                    // "Friday." "Nine o'clock." "Okay.": the day is the better part of the time.
+                    let dayless = |span: &Range<usize>| {
+                        talk.line(at).is_some_and(|line| !span.clone().any(|at| is_day(line, at)))
+                    };
+                    let (at, span) = match (&day, &span) {
+                        (Some((day_at, day)), Some(found))
+                            if dayless(found) && day_at + OPEN_LINES_MAX > at =>
+                        {
+                            (*day_at, Some(day.clone()))
+                        }
+                        _ => (at, span),
                     };
                     agreed = Some(window(talk, at, span));
                     open = None;
@@ -180,6 +196,8 @@ fn refuses(line: &Line) -> bool {
         "not good",
         "no good",
         "out of town",
+        "im working",
+        "have to work",
         "cant do",
         "cant make",
         "no puedo",
@@ -254,6 +272,14 @@ fn is_day(line: &Line, at: usize) -> bool {
     matches!(before, "on" | "this" | "next" | "about" | "bout" | "or" | "for")
         || after == "at"
         || after.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// A day and an hour, or a yes with either; "mornings are best" settles nothing.
+fn is_settled(line: &Line, span: &Range<usize>, yes: bool) -> bool {
+    let some = span
+        .clone()
+        .any(|at| is_day(line, at) || is_time(line, at) && !lists().parts_of_day.has(line.tokens.word(at)));
+    is_exact(line, span) || yes && some
 }
 
 /// Whether a span names a day and an hour, so that nothing is left to settle.

@@ -46,6 +46,8 @@ pub(super) struct Words {
     pub(super) mail_hosts: List,
     pub(super) before_email: List,
     pub(super) not_ahead: List,
+    pub(super) ahead: List,
+    pub(super) ahead_after: List,
     pub(super) not_ahead_after: List,
     pub(super) spanish: List,
     pub(super) english: List,
