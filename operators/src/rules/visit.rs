@@ -110,7 +110,7 @@ fn answer(talk: &Conversation, proposal: &Proposal, line: &Line, time: Option<&R
         (Some(_), _) if yes || taken || confirms => Answer::Taken,
         (Some(_), Some(_)) if line.by_caller() => Answer::Taken,
         // "Could we come out this week?" "Thursday at two, the landlord will let us in."
-        (None, Some(span)) if line.by_caller() && !line.asks() && (yes || is_exact(line, span)) => {
+        (None, Some(span)) if line.by_caller() && !line.asks() && is_settled(line, span, yes) => {
             Answer::Taken
         }
         _ => Answer::Open,

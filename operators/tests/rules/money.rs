@@ -106,6 +106,9 @@ fn a_figure_that_is_no_budget_stays_out() {
         ("a: What's the job number? / c: It's 20418.", NOTHING),
         ("a: How long have you been there? / c: Thirty five years.", NOTHING),
         ("a: Okay. / c: It's 95 degrees in the house.", NOTHING),
+        ("a: How many windows? / c: All of them I guess, maybe sixteen.", NOTHING),
+        ("a: And your name? / c: Walter Nakamura, N-A-K-A-M-U-R-A.", NOTHING),
+        ("a: It came to fourteen six. / c: Okay, fourteen six is fine.", NOTHING),
         (
             "a: Okay. / c: The lot is half an acre and the house is 2,400 square feet with 3 bedrooms.",
             NOTHING,

@@ -31,6 +31,8 @@ fn who_decides_is_told_from_what_is_said() {
         ("c: My husband, he's out of town until Friday.", absent),
         ("c: My landlord would have to approve it, I rent.", rents),
         ("c: I'm renting, so the owner.", rents),
+        ("c: My brother, I'd have to loop him in.", absent),
+        ("c: Does my husband need to be here?", None),
         ("c: Hm?", None),
         ("c: Tengo que hablar con mi esposo.", absent),
         ("c: Mi esposa y yo, los dos vamos a estar.", both),

@@ -20,6 +20,8 @@ fn an_answer_to_when_is_put_into_its_span() {
         ("this month", now),
         ("next week would be great", now),
         ("Yesterday.", now),
+        ("As soon as possible, the wedding is in six weeks.", now),
+        ("We're listing the house next month, so yesterday.", now),
         ("The sooner the better.", now),
         ("whenever you can get here", now),
         ("we're ready to go", now),
