@@ -1,5 +1,6 @@
 //! Start: from what was recovered to a log that can be written.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::config::EmbeddedLogConfig;
@@ -71,7 +72,7 @@ pub(crate) fn start(
         unwitnessed: false,
         buffer: Vec::new(),
         written: Vec::new(),
-        answers: Vec::new(),
+        answers: VecDeque::new(),
     };
     Ok((writer, spares))
 }

@@ -3,6 +3,7 @@
 //! Two threads run them for as long as a process lives; a simulator runs them itself, in its one thread and its own
 //! time. What is due is decided by the clock alone, so both do the same.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -72,7 +73,9 @@ impl WriterSteps {
         /// Nothing to do but what comes, and that wakes it.
         const UNTIL_WORK_COMES: Duration = Duration::from_secs(3_600);
         loop {
-            match self.turn() {
+            // A listener or whoever waits for a commit may panic in here: nobody else must wait for ever then.
+            let turn = catch_unwind(AssertUnwindSafe(|| self.turn()));
+            match turn.unwrap_or_else(|_| self.broke(Broken("its thread panicked".to_owned()))) {
                 Turn::Worked => {}
                 Turn::Idle { until_ms } if self.stalled_until_ms.is_some() => {
                     self.queue.wait_for_close(wait(&*self.clock, until_ms));
@@ -88,11 +91,14 @@ impl WriterSteps {
         if self.ended {
             return Turn::Ended;
         }
-        self.piece().unwrap_or_else(|broken| {
-            tracing::error!(why = broken.0, "the log has ended");
-            self.end(&AppendError::Failed(broken.0.clone()), &CommitAnswer::Unknown(broken.0));
-            Turn::Worked
-        })
+        self.piece().unwrap_or_else(|broken| self.broke(broken))
+    }
+
+    fn broke(&mut self, broken: Broken) -> Turn {
+        tracing::error!(why = broken.0, "the log has ended");
+        self.writer.break_off(&broken);
+        self.end(&AppendError::Failed(broken.0.clone()), &CommitAnswer::Unknown(broken.0));
+        Turn::Worked
     }
 
     fn piece(&mut self) -> Result<Turn, Broken> {

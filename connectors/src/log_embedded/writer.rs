@@ -1,5 +1,6 @@
 //! The writer: one write and one sync for all that waits, then everybody is answered.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,7 +44,7 @@ pub(crate) struct Writer {
     pub(crate) unwitnessed: bool,
     pub(crate) buffer: Vec<u8>,
     pub(crate) written: Written,
-    pub(crate) answers: Vec<Answer>,
+    pub(crate) answers: VecDeque<Answer>,
 }
 
 /// Who is told once the group is synced.
@@ -77,13 +78,12 @@ impl Writer {
                 Err(broken) => {
                     let failed = AppendError::Failed(broken.0.clone());
                     let unknown = CommitAnswer::Unknown(broken.0.clone());
-                    self.break_off(&broken);
                     group.for_each(|work| work.refuse(&failed, &unknown));
                     return Err(broken);
                 }
             }
         }
-        self.flush().inspect_err(|broken| self.break_off(broken))?;
+        self.flush()?;
         Ok(left)
     }
 
@@ -108,7 +108,7 @@ impl Writer {
             self.advance(slot);
             offsets.push(Offset(offset));
         }
-        self.answers.push(Answer::Appended(done, offsets));
+        self.answers.push_back(Answer::Appended(done, offsets));
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl Writer {
         let entry = self.entry(parts, commit.frame.len());
         self.written.push((slot, entry, commit.frame));
         self.advance(slot);
-        self.answers.push(Answer::Committed(done));
+        self.answers.push_back(Answer::Committed(done));
         Ok(None)
     }
 
@@ -212,7 +212,8 @@ impl Writer {
         if !self.written.is_empty() {
             self.shared.publish(&mut self.written);
         }
-        for answer in self.answers.drain(..) {
+        // One by one: if one that is told panics, the others are still there to be told.
+        while let Some(answer) = self.answers.pop_front() {
             match answer {
                 Answer::Appended(done, offsets) => {
                     let _ = done.send(Ok(offsets)); // A client that went away has its record all the same.
@@ -239,7 +240,7 @@ impl Writer {
             return Ok(());
         }
         self.put(0, (Kind::Witness, 0), (1, 1), &[]);
-        self.flush().inspect_err(|broken| self.break_off(broken))?;
+        self.flush()?;
         self.unwitnessed = false;
         Ok(())
     }
@@ -301,9 +302,9 @@ impl Writer {
     }
 
     /// The log ends here: everybody who waits hears it, and so does whoever asks for its health.
-    fn break_off(&mut self, broken: &Broken) {
+    pub(crate) fn break_off(&mut self, broken: &Broken) {
         self.shared.write_state().failed = Some(broken.0.clone());
-        for answer in self.answers.drain(..) {
+        while let Some(answer) = self.answers.pop_front() {
             match answer {
                 Answer::Appended(done, _) => {
                     let _ = done.send(Err(AppendError::Failed(broken.0.clone())));

@@ -146,3 +146,26 @@ fn half_a_commit_leaves_nothing_behind_that_a_reader_stumbles_over() {
     assert_eq!(stepped.log.range(Topic::State, Partition(0)).unwrap(), (Offset(0), Offset(0)));
     assert_eq!(commit(&mut stepped), CommitAnswer::Committed, "its number is free again");
 }
+
+#[test]
+fn a_listener_that_panics_ends_the_log_and_nobody_waits_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).unwrap();
+    log.listen(Topic::Replies, Partition(0), Arc::new(|| panic!("a listener's mistake")));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let answers = runtime.block_on(async {
+        let first = log.append(vec![record(Topic::Replies, 0, "a".to_owned())]);
+        let second = log.append(vec![record(Topic::Inbound, 0, "b".to_owned())]);
+        [first.await, second.await]
+    });
+    assert!(matches!(answers[0], Err(AppendError::Failed(_))), "{answers:?}");
+    assert!(matches!(
+        append(&log, vec![record(Topic::Inbound, 0, "c".to_owned())]),
+        Err(AppendError::Failed(_))
+    ));
+    assert!(log.health().failed.is_some_and(|why| why.contains("panicked")));
+    log.close();
+    drop(log);
+    let log = open(folder.path()).unwrap();
+    assert_eq!(all(&log, Topic::Replies, 0), ["a"], "it was durable before anybody was told");
+}
