@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 
 use crate::arguments::numbers;
 use crate::bare::BareHandler;
+use crate::disk::sync_ms;
 use crate::instance::{Instance, START_MAX, folder};
 use crate::load::{self, Answers, Plan};
 use crate::payload::{Events, Request, now};
@@ -21,8 +22,6 @@ use crate::stats::{median, percentile, sorted};
 const BODY_BYTES: usize = 1_024;
 /// Tenants that the events belong to: enough to spread over all partitions.
 const TENANTS: usize = 64;
-/// Keep-alive connections.
-const CONNECTIONS: usize = 64;
 /// Before anything is measured: caches, connections and the log's first segments.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Events that are signed per second of a round: more than any receiver takes.
@@ -56,82 +55,101 @@ struct Sample {
     resident_mb: f64,
     /// Of the server's CPU, s per 100k, by thread.
     by_thread: BTreeMap<String, f64>,
+    /// What a group costs on this disk, just before.
+    sync_ms: f64,
 }
 
-/// Runs it: `--rounds 5 --seconds 4 --receivers 3`, of the receivers the first so many.
+impl Sample {
+    /// What the two cores spend on it, s per 100k.
+    fn all_cpu_s(&self) -> f64 {
+        self.cpu_s_per_100k + self.client_s_per_100k
+    }
+}
+
+/// Runs it: `--rounds 5 --seconds 4 --connections 64 --receivers 3`, of the receivers the first so many.
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let [rounds, seconds, receivers] = numbers(args, [("rounds", 5), ("seconds", 4), ("receivers", 3)])?;
+    let known = [("rounds", 5), ("seconds", 4), ("connections", 64), ("receivers", 3)];
+    let [rounds, seconds, connections, receivers] = numbers(args, known)?;
     let receivers = RECEIVERS.get(..receivers as usize).unwrap_or(&RECEIVERS);
     let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
     let count = (seconds + WARM_UP.as_secs()) * EVENTS_PER_S;
-    let events = Events::sign(&request, 0, count)?;
+    let load = Load {
+        events: Events::sign(&request, 0, count)?,
+        request,
+        connections: usize::try_from(connections)?,
+        time: Duration::from_secs(seconds),
+    };
     println!(
-        "{rounds} interleaved rounds of {seconds} s, {CONNECTIONS} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants"
+        "{rounds} interleaved rounds of {seconds} s, {connections} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants"
     );
     let mut samples: Vec<Vec<Sample>> = receivers.iter().map(|_| Vec::new()).collect();
     for round in 1..=rounds {
         let mut line = format!("round {round}:");
         for (receiver, samples) in receivers.iter().zip(&mut samples) {
-            let sample = measure(*receiver, &request, &events, Duration::from_secs(seconds))?;
+            let sample = load.measure(*receiver)?;
             line += &format!("  {} {:.0}/s", receiver.name(), sample.per_s);
             samples.push(sample);
         }
         println!("{line}");
     }
-    report(&samples);
+    report(&samples, connections);
     Ok(())
 }
 
-fn measure(receiver: Receiver, request: &Request, events: &Events, time: Duration) -> Result<Sample> {
-    match receiver {
-        Receiver::Bare => {
-            let bare = BareHandler::start()?;
-            sample(bare.address, bare.pid(), request, events, time)
-        }
-        Receiver::Role(role) => {
-            let data = folder()?;
-            let instance = Instance::start(role, data.path())?;
-            instance.add_tenants(TENANTS, |_| {})?;
-            instance.settle(START_MAX)?;
-            sample(instance.address, instance.pid(), request, events, time)
-        }
-    }
+/// What every receiver gets.
+struct Load {
+    request: Request,
+    events: Events,
+    connections: usize,
+    time: Duration,
 }
 
-fn sample(
-    address: SocketAddr,
-    pid: u32,
-    request: &Request,
-    events: &Events,
-    time: Duration,
-) -> Result<Sample> {
-    let me = std::process::id();
-    let mut before = (0.0, 0.0, BTreeMap::new());
-    let mut begins = || {
-        before = (cpu_s(pid)?, cpu_s(me)?, cpu_s_by_thread(pid)?);
-        Ok(())
-    };
-    let plan = Plan { warm_up: WARM_UP, measure: Some(time), begins: &mut begins };
-    let answers = load::run(address, CONNECTIONS, request, events, plan)?;
-    let used = (cpu_s(pid)? - before.0, cpu_s(me)? - before.1);
-    check(&answers)?;
-    let latencies = sorted(answers.latencies_us.iter().map(|us| f64::from(*us) / 1e3));
-    let per_100k = 1e5 / latencies.len() as f64;
-    Ok(Sample {
-        per_s: latencies.len() as f64 / answers.measured.as_secs_f64(),
-        p50_ms: percentile(&latencies, 0.5),
-        p99_ms: percentile(&latencies, 0.99),
-        cpu_s_per_100k: used.0 * per_100k,
-        client_s_per_100k: used.1 * per_100k,
-        resident_mb: memory(pid)?.resident_mb,
-        by_thread: cpu_s_by_thread(pid)?
-            .into_iter()
-            .map(|(name, cpu_s)| {
-                let before = before.2.get(&name).copied().unwrap_or(0.0);
-                (name, (cpu_s - before) * per_100k)
-            })
-            .collect(),
-    })
+impl Load {
+    fn measure(&self, receiver: Receiver) -> Result<Sample> {
+        match receiver {
+            Receiver::Bare => {
+                let bare = BareHandler::start()?;
+                self.sample(bare.address, bare.pid())
+            }
+            Receiver::Role(role) => {
+                let data = folder()?;
+                let instance = Instance::start(role, data.path())?;
+                instance.add_tenants(TENANTS, |_| {})?;
+                instance.settle(START_MAX)?;
+                let sync_ms = sync_ms(data.path())?;
+                Ok(Sample { sync_ms, ..self.sample(instance.address, instance.pid())? })
+            }
+        }
+    }
+
+    fn sample(&self, address: SocketAddr, pid: u32) -> Result<Sample> {
+        let me = std::process::id();
+        let mut before = (0.0, 0.0, BTreeMap::new());
+        let mut begins = || {
+            before = (cpu_s(pid)?, cpu_s(me)?, cpu_s_by_thread(pid)?);
+            Ok(())
+        };
+        let plan = Plan { warm_up: WARM_UP, measure: Some(self.time), begins: &mut begins };
+        let answers = load::run(address, self.connections, &self.request, &self.events, plan)?;
+        let (server_s, client_s) = (cpu_s(pid)? - before.0, cpu_s(me)? - before.1);
+        let mut by_thread = cpu_s_by_thread(pid)?;
+        check(&answers)?;
+        let latencies = sorted(answers.latencies_us.iter().map(|us| f64::from(*us) / 1e3));
+        let per_100k = 1e5 / latencies.len() as f64;
+        for (name, cpu_s) in &mut by_thread {
+            *cpu_s = (*cpu_s - before.2.get(name).copied().unwrap_or(0.0)) * per_100k;
+        }
+        Ok(Sample {
+            per_s: latencies.len() as f64 / answers.measured.as_secs_f64(),
+            p50_ms: percentile(&latencies, 0.5),
+            p99_ms: percentile(&latencies, 0.99),
+            cpu_s_per_100k: server_s * per_100k,
+            client_s_per_100k: client_s * per_100k,
+            resident_mb: memory(pid)?.resident_mb,
+            by_thread,
+            sync_ms: 0.0,
+        })
+    }
 }
 
 fn check(answers: &Answers) -> Result<()> {
@@ -141,20 +159,21 @@ fn check(answers: &Answers) -> Result<()> {
 }
 
 /// The medians; a ratio is the median of the rounds' ratios.
-fn report(samples: &[Vec<Sample>]) {
+fn report(samples: &[Vec<Sample>], connections: u64) {
     println!(
-        "{:<24}{:>9}{:>9}{:>9}{:>9}{:>13}{:>13}{:>8}",
-        "receiver", "req/s", "of bare", "p50 ms", "p99 ms", "CPU s/100k", "client", "RSS MB"
+        "{:<24}{:>9}{:>9}{:>9}{:>9}{:>9}{:>13}{:>9}{:>8}",
+        "receiver", "req/s", "of bare", "by CPU", "p50 ms", "p99 ms", "CPU s/100k", "client", "RSS MB"
     );
     let Some(bare) = samples.first() else { return };
     for (receiver, samples) in RECEIVERS.iter().zip(samples) {
         let of = |value: fn(&Sample) -> f64| median(samples.iter().map(value));
-        let ratio = median(samples.iter().zip(bare).map(|(sample, bare)| sample.per_s / bare.per_s));
+        let pairs = || samples.iter().zip(bare);
         println!(
-            "{:<24}{:>9.0}{:>9.2}{:>9.2}{:>9.2}{:>13.2}{:>13.2}{:>8.0}",
+            "{:<24}{:>9.0}{:>9.2}{:>9.2}{:>9.2}{:>9.2}{:>13.2}{:>9.2}{:>8.0}",
             receiver.name(),
             of(|sample| sample.per_s),
-            ratio,
+            median(pairs().map(|(sample, bare)| sample.per_s / bare.per_s)),
+            median(pairs().map(|(sample, bare)| bare.all_cpu_s() / sample.all_cpu_s())),
             of(|sample| sample.p50_ms),
             of(|sample| sample.p99_ms),
             of(|sample| sample.cpu_s_per_100k),
@@ -162,10 +181,20 @@ fn report(samples: &[Vec<Sample>]) {
             of(|sample| sample.resident_mb),
         );
     }
+    println!("by CPU: what the ratio is where nothing but CPU is waited for, server and client together");
     println!("CPU s/100k by thread:");
     for (receiver, samples) in RECEIVERS.iter().zip(samples) {
-        println!("{:<24}{}", receiver.name(), threads(samples));
+        println!("  {:<24}{}", receiver.name(), threads(samples));
     }
+    let durable = samples.get(1..).unwrap_or_default();
+    if durable.is_empty() {
+        return;
+    }
+    let sync_ms = median(durable.iter().flatten().map(|sample| sample.sync_ms));
+    println!(
+        "the disk syncs 32 KiB in {sync_ms:.2} ms: {connections} connections that wait for one sync each cannot get more than {:.0}/s",
+        connections as f64 / sync_ms * 1e3
+    );
 }
 
 /// The threads that took a share worth naming, the largest first.

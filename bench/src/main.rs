@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bare;
+mod disk;
 mod double;
 mod idle;
 mod ingest;
