@@ -69,7 +69,9 @@ pub fn configuration(input: &[u8]) {
         assert!(read.requests_max >= 1 && read.process_timeout_s >= 1);
         assert!(read.log_bytes_max >= 5 * read.segment_bytes);
         let fd = read.listen.strip_prefix("fd:").is_some_and(|fd| fd.parse::<u8>().is_ok());
-        assert!(fd || read.listen.parse::<std::net::SocketAddr>().is_ok(), "{}", read.listen);
+        let named = read.listen.rsplit_once(':');
+        let named = named.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        assert!(fd || named, "{}", read.listen);
     }
     let again = config::read(Some(&path), |name| variables.get(name).map(|text| (*text).to_owned()));
     assert_eq!(again, (read, mistakes));
