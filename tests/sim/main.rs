@@ -20,12 +20,15 @@ mod blob;
 mod chance;
 mod check;
 mod clock;
+mod faults;
 mod log;
 mod oracle;
 mod outside;
+mod published;
 mod run;
 mod script;
 mod teeth;
+mod tenants;
 mod world;
 
 use std::process::ExitCode;

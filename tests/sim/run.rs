@@ -14,6 +14,7 @@ use leadline_schemas::request::RequestStatus;
 
 use crate::chance::Chance;
 use crate::check::{UNSETTLED, check};
+use crate::faults::{FAULTS, Fault};
 use crate::log::CommitFault;
 use crate::outside::Weather;
 use crate::script::{Planned, script};
@@ -31,50 +32,6 @@ pub struct Outcome {
     pub lives: u32,
     pub events: usize,
 }
-
-/// The faults that a run can have. Each run has some of them, so that none hides behind another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    CrashProcess,
-    CrashMachine,
-    KillInWrite,
-    DiskError,
-    DiskFull,
-    CommitLost,
-    StateRefuses,
-    StateLost,
-    StoreRefuses,
-    StoreLost,
-    BlobRefuses,
-    SnapshotDamaged,
-    Weather,
-    ClockJumps,
-    RepliesRepeated,
-    SettingsChange,
-    Commands,
-    Stop,
-}
-
-const FAULTS: [Fault; 18] = [
-    Fault::CrashProcess,
-    Fault::CrashMachine,
-    Fault::KillInWrite,
-    Fault::DiskError,
-    Fault::DiskFull,
-    Fault::CommitLost,
-    Fault::StateRefuses,
-    Fault::StateLost,
-    Fault::StoreRefuses,
-    Fault::StoreLost,
-    Fault::BlobRefuses,
-    Fault::SnapshotDamaged,
-    Fault::Weather,
-    Fault::ClockJumps,
-    Fault::RepliesRepeated,
-    Fault::SettingsChange,
-    Fault::Commands,
-    Fault::Stop,
-];
 
 /// Runs a seed.
 pub fn run(seed: u64) -> Outcome {

@@ -11,7 +11,7 @@ use crate::chance::Chance;
 use crate::clock::BEGIN;
 use crate::outside::CallTruth;
 
-/// The tenants of a run. What each is for stands in `world::settings`.
+/// The tenants of a run. What each is for stands in `tenants.rs`.
 pub const TENANTS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
 /// Callers of each tenant: few, so that their contacts meet.
 const CALLERS: u64 = 6;

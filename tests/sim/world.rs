@@ -1,36 +1,34 @@
 //! One simulated machine: the real engine and log, on a disk, clocks, stores and an outside that can fail.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use leadline::engine::{EngineParts, Part, Responders, SteppedEngine};
+use leadline::engine::{EngineParts, Part, SteppedEngine};
 use leadline::pipeline;
 use leadline_connectors::conformance::Seeded;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Append, AppendError, Log};
-use leadline_connectors::contract::provider::Provider;
-use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::disk_simulated::SimulatedDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, LogSteps, Retention};
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
 use leadline_schemas::command::Command;
-use leadline_schemas::frame::Output;
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::partitioning::{Key, Layout};
 use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
-use leadline_schemas::settings::{Form, Integration, Policy, Profile, Settings, Tenant};
-use leadline_schemas::window::WindowMetrics;
-use leadline_schemas::{EventId, Millis, Offset, Partition, TenantId, Topic, avro};
+use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::{EventId, Offset, Partition, TenantId, Topic, avro};
 
 use crate::blob::SimBlob;
 use crate::chance::Chance;
-use crate::clock::{BEGIN, SimClock};
+use crate::clock::SimClock;
 use crate::log::{Accepted, WatchedLog};
-use crate::outside::{Callrail, Outside, Receiver, Scorer};
+use crate::outside::Outside;
+use crate::published::Published;
 use crate::script::{Planned, TENANTS, Told};
+use crate::tenants::{responders, tenant};
 
 /// Few partitions, so that tenants share them.
 const PARTITIONS: u16 = 3;
@@ -55,29 +53,6 @@ pub struct Life {
 pub struct Sent {
     pub inbound: Inbound,
     pub planned: Planned,
-}
-
-/// The windows that were published: what a consumer of the topic, who keeps the highest revision, has of them.
-#[derive(Default)]
-pub struct Published {
-    windows: BTreeMap<Bytes, WindowMetrics>,
-    /// The first that says something else under a revision that was used before.
-    pub wrong: Option<String>,
-}
-
-impl Published {
-    fn take(&mut self, outputs: &[Output]) {
-        for output in outputs.iter().filter(|output| output.topic == Topic::Metrics) {
-            let window: WindowMetrics = avro::decode(&output.value).unwrap();
-            let known = self.windows.entry(output.key.clone()).or_insert_with(|| window.clone());
-            if known.revision == window.revision && *known != window && self.wrong.is_none() {
-                self.wrong = Some(format!("two windows of one revision: {known:?}, {window:?}"));
-            }
-            if known.revision < window.revision {
-                *known = window;
-            }
-        }
-    }
 }
 
 /// The machine and what is around it.
@@ -369,66 +344,6 @@ impl World {
         change(&mut tenant);
         let version = settings.version + 1;
         *settings = Arc::new(settings.with(tenant, version));
-    }
-}
-
-fn responders(outside: &Outside) -> Responders {
-    let scorer: Arc<dyn Provider> = Arc::new(Scorer(outside.clone()));
-    let callrail: Arc<dyn Provider> = Arc::new(Callrail(outside.clone()));
-    let receiver = |kind| -> Arc<dyn Sink> { Arc::new(Receiver { outside: outside.clone(), kind }) };
-    Responders {
-        providers: HashMap::from([
-            ("score".to_owned(), HashMap::from([("sim".to_owned(), scorer)])),
-            ("get_call".to_owned(), HashMap::from([("callrail".to_owned(), callrail)])),
-        ]),
-        sinks: HashMap::from([
-            ("http".to_owned(), receiver("http")),
-            ("pager".to_owned(), receiver("pager")),
-        ]),
-    }
-}
-
-/// alpha: rules, two receivers. beta: a scoring provider. gamma: is switched off or removed. delta: provider and
-/// several slots.
-fn tenant(name: &str) -> Tenant {
-    let integration = |kind: &str| Integration {
-        id: format!("{kind}1"),
-        kind: kind.to_owned(),
-        url: String::new(),
-        secret: None,
-        band_min: "cold".to_owned(),
-        alerts: true,
-        disabled: false,
-    };
-    let provider = if matches!(name, "beta" | "delta") { "sim" } else { "rules" };
-    Tenant {
-        tenant: TenantId::new(name).unwrap(),
-        name: name.to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: vec![Form {
-            form_key: format!("{name}-form"),
-            origins: Vec::new(),
-            honeypot: None,
-            field_map: BTreeMap::new(),
-        }],
-        integrations: match name {
-            "alpha" => vec![integration("http"), integration("pager")],
-            _ => vec![integration("http")],
-        },
-        profile: Profile {
-            time_zone: "America/Denver".to_owned(),
-            currency: "USD".to_owned(),
-            ..Profile::default()
-        },
-        policy: Policy {
-            spread: if name == "delta" { 4 } else { 1 },
-            score_provider: provider.to_owned(),
-            ..Policy::default()
-        },
-        created_at: Millis(BEGIN.0),
     }
 }
 

@@ -1,0 +1,45 @@
+//! What can go wrong.
+
+/// The faults that a run can have. Each run has some of them, so that none hides behind another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    CrashProcess,
+    CrashMachine,
+    KillInWrite,
+    DiskError,
+    DiskFull,
+    CommitLost,
+    StateRefuses,
+    StateLost,
+    StoreRefuses,
+    StoreLost,
+    BlobRefuses,
+    SnapshotDamaged,
+    Weather,
+    ClockJumps,
+    RepliesRepeated,
+    SettingsChange,
+    Commands,
+    Stop,
+}
+
+pub const FAULTS: [Fault; 18] = [
+    Fault::CrashProcess,
+    Fault::CrashMachine,
+    Fault::KillInWrite,
+    Fault::DiskError,
+    Fault::DiskFull,
+    Fault::CommitLost,
+    Fault::StateRefuses,
+    Fault::StateLost,
+    Fault::StoreRefuses,
+    Fault::StoreLost,
+    Fault::BlobRefuses,
+    Fault::SnapshotDamaged,
+    Fault::Weather,
+    Fault::ClockJumps,
+    Fault::RepliesRepeated,
+    Fault::SettingsChange,
+    Fault::Commands,
+    Fault::Stop,
+];

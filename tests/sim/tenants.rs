@@ -1,0 +1,73 @@
+//! The tenants of a run, and who answers for them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use leadline::engine::Responders;
+use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::sink::Sink;
+use leadline_schemas::settings::{Form, Integration, Policy, Profile, Tenant};
+use leadline_schemas::{Millis, TenantId};
+
+use crate::clock::BEGIN;
+use crate::outside::{Callrail, Outside, Receiver, Scorer};
+
+pub fn responders(outside: &Outside) -> Responders {
+    let scorer: Arc<dyn Provider> = Arc::new(Scorer(outside.clone()));
+    let callrail: Arc<dyn Provider> = Arc::new(Callrail(outside.clone()));
+    let receiver = |kind| -> Arc<dyn Sink> { Arc::new(Receiver { outside: outside.clone(), kind }) };
+    Responders {
+        providers: HashMap::from([
+            ("score".to_owned(), HashMap::from([("sim".to_owned(), scorer)])),
+            ("get_call".to_owned(), HashMap::from([("callrail".to_owned(), callrail)])),
+        ]),
+        sinks: HashMap::from([
+            ("http".to_owned(), receiver("http")),
+            ("pager".to_owned(), receiver("pager")),
+        ]),
+    }
+}
+
+/// alpha: rules, two receivers. beta: a scoring provider. gamma: is switched off or removed. delta: provider and
+/// several slots.
+pub fn tenant(name: &str) -> Tenant {
+    let integration = |kind: &str| Integration {
+        id: format!("{kind}1"),
+        kind: kind.to_owned(),
+        url: String::new(),
+        secret: None,
+        band_min: "cold".to_owned(),
+        alerts: true,
+        disabled: false,
+    };
+    let provider = if matches!(name, "beta" | "delta") { "sim" } else { "rules" };
+    Tenant {
+        tenant: TenantId::new(name).unwrap(),
+        name: name.to_owned(),
+        removed: false,
+        api_token_sha256: String::new(),
+        companies: Vec::new(),
+        source_key: None,
+        forms: vec![Form {
+            form_key: format!("{name}-form"),
+            origins: Vec::new(),
+            honeypot: None,
+            field_map: BTreeMap::new(),
+        }],
+        integrations: match name {
+            "alpha" => vec![integration("http"), integration("pager")],
+            _ => vec![integration("http")],
+        },
+        profile: Profile {
+            time_zone: "America/Denver".to_owned(),
+            currency: "USD".to_owned(),
+            ..Profile::default()
+        },
+        policy: Policy {
+            spread: if name == "delta" { 4 } else { 1 },
+            score_provider: provider.to_owned(),
+            ..Policy::default()
+        },
+        created_at: Millis(BEGIN.0),
+    }
+}
