@@ -201,7 +201,7 @@ fn starts_killed_at_any_operation_leave_no_gap_to_the_next() {
 #[test]
 fn a_commit_cut_off_anywhere_leaves_nothing_behind() {
     let mut torn = 0;
-    for seed in seeds(300) {
+    for seed in 0..seeds(300).end.max(300) {
         seeded("a torn commit", seed, |chance| {
             let mut machine = Machine::new();
             let mut life = Life::begin(&machine.disk, &machine.clock, &mut machine.model, 1).unwrap();
@@ -224,5 +224,4 @@ fn a_commit_cut_off_anywhere_leaves_nothing_behind() {
         });
     }
     assert!(torn > 10, "only {torn} tails were torn");
-    println!("{torn} tails were torn");
 }
