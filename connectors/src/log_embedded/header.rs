@@ -110,11 +110,11 @@ impl SegmentHeader {
         }
         let crc = prefix.u32().ok_or_else(short)?;
         let bytes = prefix.u32().ok_or_else(short)? as usize;
-        if bytes > FIELD_BYTES_MAX {
-            return Err(damage(0, "its header has no possible length".to_owned()));
-        }
-        if PREFIX_BYTES as u64 + bytes as u64 > length {
+        if length < BLOCK_BYTES {
             return Err(short());
+        }
+        if bytes > FIELD_BYTES_MAX || PREFIX_BYTES as u64 + bytes as u64 > length {
+            return Err(damage(0, "its header has no possible length".to_owned()));
         }
         let mut fields = vec![0; bytes];
         match prefix.bytes(bytes) {

@@ -104,7 +104,8 @@ fn is_reported(sound: &Sound, harmed: &SimulatedDisk, file: &str, byte: u64) -> 
                 let at: u64 = at.split(':').next().unwrap().parse().unwrap();
                 assert!(at <= byte, "{damage} for harm at byte {byte}");
             }
-            assert_eq!(by_inspect, !damages.is_empty(), "inspect finds what readers find: {damages:?}");
+            // And more: the witnesses, which nobody reads.
+            assert!(by_inspect || damages.is_empty(), "inspect finds what readers find: {damages:?}");
             !damages.is_empty()
         }
     }
