@@ -19,6 +19,8 @@ pub mod frame;
 pub mod golden;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod identity_tests;
 pub mod ids;
 pub mod inbound;
 mod json_size;
