@@ -71,7 +71,7 @@ impl Operator for Decode {
 
 /// The event in a body; none when the body was a command in disguise and has been emitted.
 fn event_of(cx: &mut Context<'_, Decoded>, inbound: &Inbound) -> OperatorResult<Option<Event>> {
-    let id = inbound.event_id.to_string();
+    let id = || inbound.event_id.to_string();
     match inbound.origin {
         Origin::CallrailWebhook | Origin::CallrailPull => {
             let decoded = callrail::decode(Some(inbound.kind), &inbound.body);
@@ -81,16 +81,16 @@ fn event_of(cx: &mut Context<'_, Decoded>, inbound: &Inbound) -> OperatorResult<
             let (media_type, form_key) = form_parts(&inbound.content_type);
             let form = cx.tenant().and_then(|tenant| tenant.form(form_key?));
             let field_map = form.map(|form| form.field_map.clone()).unwrap_or_default();
-            let mut form = forms::decode(media_type, &inbound.body, &id, &field_map)
+            let mut form = forms::decode(media_type, &inbound.body, &id(), &field_map)
                 .map_err(|error| Fault::poison(error.to_string()))?;
             form.at = form.at.or(Some(inbound.received_at));
             Ok(Some(Event::FormEvent(form)))
         }
         Origin::Direct => {
-            let decoded = direct::decode(&inbound.body, &id);
+            let decoded = direct::decode(&inbound.body, &id());
             decoded.map(Some).map_err(|error| Fault::poison(error.to_string()))
         }
-        Origin::Process => match direct::process(&inbound.body, &id) {
+        Origin::Process => match direct::process(&inbound.body, &id()) {
             Ok(Process::New(event)) => Ok(Some(event)),
             Ok(Process::Known(call_id)) => {
                 cx.emit(Decoded::Command(Command::ProcessCall { call_id: call_id.0 }));

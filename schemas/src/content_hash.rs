@@ -1,6 +1,6 @@
 //! Whether two payloads tell the same: the hash that dedupe compares.
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::Millis;
 use crate::event::{Attribution, CallEvent, Direction, Event, FormEvent, Speaker, TextEvent, Turn};
@@ -12,21 +12,24 @@ use crate::inbound::EventKind;
 /// changes nothing: which payload of a call that is over it was, ids, company, `changes`, `extra`, and the address of the recording (the webhook has a
 /// signed link, the API its own address), of which only counts whether there is one.
 pub fn content_hash(event: &Event) -> u64 {
-    let mut hash = ContentHash(Xxh3::new());
+    let mut hash = ContentHash(Vec::with_capacity(CONTENT_BYTES_USUAL));
     match event {
         Event::CallEvent(call) => hash.call(call),
         Event::TextEvent(text) => hash.text_message(text),
         Event::FormEvent(form) => hash.form(form),
     }
-    hash.0.digest()
+    xxh3_64(&hash.0)
 }
 
+/// What most contents fit in. They are put together and hashed at once, which is several times faster than bit by bit.
+const CONTENT_BYTES_USUAL: usize = 2 << 10;
+
 /// Each field with its length or a mark that it is absent, so that no two lists of fields run together.
-struct ContentHash(Xxh3);
+struct ContentHash(Vec<u8>);
 
 impl ContentHash {
     fn call(&mut self, call: &CallEvent) {
-        self.0.update(b"call");
+        self.0.extend_from_slice(b"call");
         // A pre-call says "missed" of every call, word for word what the post-call of a missed one says.
         self.number(Some(match call.kind {
             EventKind::PreCall => 0,
@@ -60,7 +63,7 @@ impl ContentHash {
     }
 
     fn text_message(&mut self, text: &TextEvent) {
-        self.0.update(b"text");
+        self.0.extend_from_slice(b"text");
         self.text(text.customer_number.as_deref());
         self.text(text.company_number.as_deref());
         self.text(Some(&text.content));
@@ -71,7 +74,7 @@ impl ContentHash {
     }
 
     fn form(&mut self, form: &FormEvent) {
-        self.0.update(b"form");
+        self.0.extend_from_slice(b"form");
         self.length(form.fields.len());
         for (name, value) in &form.fields {
             self.text(Some(name));
@@ -116,7 +119,7 @@ impl ContentHash {
         match text {
             Some(text) => {
                 self.length(text.len());
-                self.0.update(text.as_bytes());
+                self.0.extend_from_slice(text.as_bytes());
             }
             None => self.length(usize::MAX),
         }
@@ -125,10 +128,10 @@ impl ContentHash {
     fn number(&mut self, number: Option<i64>) {
         match number {
             Some(number) => {
-                self.0.update(&[1]);
-                self.0.update(&number.to_le_bytes());
+                self.0.extend_from_slice(&[1]);
+                self.0.extend_from_slice(&number.to_le_bytes());
             }
-            None => self.0.update(&[0]),
+            None => self.0.extend_from_slice(&[0]),
         }
     }
 
@@ -137,6 +140,6 @@ impl ContentHash {
     }
 
     fn length(&mut self, length: usize) {
-        self.0.update(&(length as u64).to_le_bytes());
+        self.0.extend_from_slice(&(length as u64).to_le_bytes());
     }
 }

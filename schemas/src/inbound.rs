@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
-use crate::avro::{self, AvroError, avro_record};
+use crate::avro::{self, AvroError, Datum, avro_record};
 use crate::partitioning::Key;
 use crate::{Bucket, EventId, KeyGroup, Millis, TenantId};
 
@@ -53,7 +54,28 @@ pub enum EventKind {
     Command,
 }
 
+impl Origin {
+    /// All of them, in the order of the schema's symbols.
+    const ALL: [Self; 6] =
+        [Self::CallrailWebhook, Self::CallrailPull, Self::Form, Self::Direct, Self::Process, Self::Command];
+}
+
 impl EventKind {
+    /// All of them, in the order of the schema's symbols.
+    const ALL: [Self; 11] = [
+        Self::PreCall,
+        Self::CallRoutingComplete,
+        Self::PostCall,
+        Self::CallModified,
+        Self::OutboundPostCall,
+        Self::OutboundCallModified,
+        Self::TextReceived,
+        Self::TextSent,
+        Self::FormSubmission,
+        Self::ConvertAssistComplete,
+        Self::Command,
+    ];
+
     /// The ten kinds of CallRail, as their webhook paths name them.
     pub const CALLRAIL: [Self; 10] = [
         Self::PreCall,
@@ -130,54 +152,70 @@ pub struct Inbound {
 
 avro_record!(Inbound, "inbound", ["v1", "v2"]);
 
-/// An envelope that borrows its body. Fields as in [`Inbound`], in the order of the newest schema.
-#[derive(Deserialize)]
-struct Borrowed<'a> {
-    event_id: EventId,
-    tenant: TenantId,
-    key_group: KeyGroup,
-    bucket: Bucket,
-    caller: String,
-    origin: Origin,
-    kind: EventKind,
-    received_at: Millis,
-    settings_version: u64,
-    attempt: i32,
-    key_id: Option<String>,
-    trace: Option<String>,
-    content_type: String,
-    body: &'a [u8],
-    body_ref: Option<String>,
-}
-
 impl Inbound {
     /// Reads a record of topic `inbound`, as [`avro::decode`] does; the body stays a part of `bytes`.
+    ///
+    /// Every event passes here. A record of today's version is read field by field, three times as fast as by serde;
+    /// what cannot be read so goes the usual way, which knows older versions and says what is wrong.
     pub fn decode(bytes: &Bytes) -> Result<Self, AvroError> {
-        let Some(read) = avro::decode_borrowed::<Self, Borrowed<'_>>(bytes) else {
-            return avro::decode(bytes);
+        match avro::newest_datum::<Self>(bytes).and_then(|datum| Self::read(bytes, datum)) {
+            Some(inbound) => Ok(inbound),
+            None => avro::decode(bytes),
+        }
+    }
+
+    /// A datum of the newest version, a part of `bytes`.
+    fn read(bytes: &Bytes, datum: &[u8]) -> Option<Self> {
+        let mut datum = Datum::new(datum);
+        let inbound = Self {
+            event_id: EventId(Uuid::parse_str(datum.text()?).ok()?),
+            tenant: TenantId::new(datum.text()?).ok()?,
+            key_group: KeyGroup(datum.number()?),
+            bucket: Bucket(datum.number()?),
+            caller: datum.text()?.to_owned(),
+            origin: *Origin::ALL.get(datum.number::<usize>()?)?,
+            kind: *EventKind::ALL.get(datum.number::<usize>()?)?,
+            received_at: Millis(datum.number()?),
+            settings_version: datum.number()?,
+            attempt: datum.number()?,
+            key_id: datum.optional_text()?.map(str::to_owned),
+            trace: datum.optional_text()?.map(str::to_owned),
+            content_type: datum.text()?.to_owned(),
+            body: bytes.slice_ref(datum.bytes()?),
+            body_ref: datum.optional_text()?.map(str::to_owned),
         };
-        let read = read?;
-        Ok(Self {
-            event_id: read.event_id,
-            tenant: read.tenant,
-            key_group: read.key_group,
-            bucket: read.bucket,
-            caller: read.caller,
-            origin: read.origin,
-            kind: read.kind,
-            received_at: read.received_at,
-            settings_version: read.settings_version,
-            attempt: read.attempt,
-            key_id: read.key_id,
-            trace: read.trace,
-            content_type: read.content_type,
-            body: bytes.slice_ref(read.body),
-            body_ref: read.body_ref,
-        })
+        datum.is_at_end().then_some(inbound)
     }
 
     /// The key that its state is filed under.
     pub fn key(&self) -> Key {
         Key { key_group: self.key_group, tenant: self.tenant.clone(), bucket: self.bucket }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{any_value, newest_schema, write};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn field_by_field_it_is_what_avro_reads(value in any_value::<Inbound>(), place: prop::sample::Index, flip: u8) {
+            let datum = write(&newest_schema::<Inbound>(), value);
+            let record: Inbound = avro::decode_datum(avro::newest_version::<Inbound>(), &datum).unwrap();
+            let encoded = Bytes::from(avro::encode(&record).unwrap());
+            let read = Inbound::read(&encoded, &encoded[avro::HEADER_BYTES..]);
+            prop_assert_eq!(read.as_ref(), Some(&record));
+            prop_assert_eq!(&Inbound::decode(&encoded).unwrap(), &record);
+
+            let mut damaged = encoded.to_vec();
+            let place = place.index(damaged.len());
+            damaged[place] ^= flip;
+            let damaged = Bytes::from(damaged);
+            prop_assert_eq!(Inbound::decode(&damaged), avro::decode(&damaged));
+            let cut = encoded.slice(..place);
+            prop_assert_eq!(Inbound::decode(&cut), avro::decode(&cut));
+        }
     }
 }

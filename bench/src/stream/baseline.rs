@@ -54,7 +54,7 @@ pub(super) fn run(folder: &Path, events: &Events) -> Result<Baseline> {
                 ensure!(std::hint::black_box(value).is_object(), "a body is an object");
             }
             times.parse_s += lap();
-            let inbound = chunk.records.iter().map(|record| avro::decode::<Inbound>(&record.value));
+            let inbound = chunk.records.iter().map(|record| Inbound::decode(&record.value));
             let inbound = inbound.collect::<Result<Vec<_>, _>>()?;
             times.envelope_s += lap();
             for inbound in &inbound {

@@ -12,7 +12,7 @@ use leadline_schemas::{JobId, Millis};
 use super::child::cpu_ns_of_thread;
 
 /// One call in so many is measured: a prime, so that it falls into step with nothing.
-const EVERY: u64 = 31;
+const EVERY: u64 = 127;
 
 /// Calls, calls measured, and nanoseconds in these, per operator number below 16.
 static SPENT: [[AtomicU64; 3]; 16] = [const { [const { AtomicU64::new(0) }; 3] }; 16];

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_avro_fast::de::read::SliceRead;
 use serde_avro_fast::de::{DeserializerConfig, DeserializerState};
 use serde_avro_fast::ser::{SerializerConfig, SerializerState};
@@ -113,10 +113,6 @@ impl Codec {
         read(&self.newest.schema, &datum).map_err(|why| self.malformed(why))
     }
 
-    pub(super) fn decode_borrowed<'a, B: Deserialize<'a>>(&self, datum: &'a [u8]) -> Result<B, AvroError> {
-        read(&self.newest.schema, datum).map_err(|why| self.malformed(why))
-    }
-
     /// The datum as the newest version would have written it.
     fn resolve(&self, written: &Version, datum: &[u8]) -> Result<Vec<u8>, String> {
         // Lengths in the datum are believed by apache-avro, which reserves memory for them, so they are
@@ -162,7 +158,7 @@ impl Resolver {
 ///
 /// Memory is bounded by the bytes that are there: strings and bytes are slices of them, arrays and maps grow by
 /// one element at a time, and each element takes at least one byte.
-fn read<'a, R: Deserialize<'a>>(schema: &serde_avro_fast::Schema, datum: &'a [u8]) -> Result<R, String> {
+fn read<R: DeserializeOwned>(schema: &serde_avro_fast::Schema, datum: &[u8]) -> Result<R, String> {
     let mut config = DeserializerConfig::new(schema);
     config.max_seq_size = datum.len();
     let mut state = DeserializerState::with_config(SliceRead::new(datum), config);

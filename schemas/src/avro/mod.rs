@@ -29,6 +29,7 @@
 //! ```
 
 mod codec;
+mod datum;
 #[cfg(test)]
 mod evolution_tests;
 mod registry;
@@ -36,10 +37,11 @@ mod registry;
 mod tests;
 mod walk;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 pub use codec::Codec;
+pub(crate) use datum::Datum;
 pub use registry::{SchemaEntry, all, fingerprint};
 
 /// The two bytes that single-object encoding starts with.
@@ -121,14 +123,9 @@ pub fn decode<R: AvroRecord>(bytes: &[u8]) -> Result<R, AvroError> {
     codec.decode(codec.by_fingerprint(written_with)?, datum)
 }
 
-/// A record of today's version, read as a type that borrows from the bytes and has the fields of `R`; none for an
-/// older version, which has to be resolved first, and for what is no record.
-pub(crate) fn decode_borrowed<'a, R: AvroRecord, B: Deserialize<'a>>(
-    bytes: &'a [u8],
-) -> Option<Result<B, AvroError>> {
-    let codec = R::codec().ok()?;
-    let datum = bytes.strip_prefix(&codec.header()[..])?;
-    Some(codec.decode_borrowed(datum))
+/// The datum of a record of today's version; none of an older one, and of what is no record.
+pub(crate) fn newest_datum<R: AvroRecord>(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.strip_prefix(&R::codec().ok()?.header()[..])
 }
 
 /// The fingerprint in the header of a record in single-object encoding; none where there is no such header.

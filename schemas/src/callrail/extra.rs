@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use super::raw::Raw;
 
+/// What the rest of most payloads fits in.
+const EXTRA_BYTES_USUAL: usize = 128;
 /// Deepest nesting that is kept as it came; JSON libraries stop at 128.
 const DEPTH_MAX: usize = 64;
 /// Longest run of digits that is kept as it came; beyond 308 a number is out of range for a double.
@@ -11,7 +13,8 @@ const DIGITS_MAX: usize = 300;
 
 /// A JSON object of `members`, their values as they came.
 pub(super) fn object<'a>(members: impl Iterator<Item = (&'a str, Raw<'a>)>) -> String {
-    let mut out = String::from("{");
+    let mut out = String::with_capacity(EXTRA_BYTES_USUAL);
+    out.push('{');
     for (name, value) in members {
         if out.len() > 1 {
             out.push(',');

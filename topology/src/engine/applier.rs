@@ -166,7 +166,7 @@ impl Applier {
         self.retention.committed(committed.partition, committed.position);
         self.after.applied(committed.partition, &committed.position);
         let (ready, end) = ([keys::READY], keys::behind(&[keys::READY]));
-        for job in committed.changes.range(&ready..&end) {
+        for job in committed.changes.range(&ready..&end).iter() {
             self.after.job(committed.partition, &job.key, job.value.is_some());
         }
         true

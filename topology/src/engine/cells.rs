@@ -10,14 +10,17 @@ use super::limits::CACHED_ROWS_MAX;
 /// What key and value of most rows fit in; room for an epoch's rows is made at once.
 const ROW_BYTES_USUAL: usize = 128;
 
+/// How often one input finds a row that it has brought in: it reads and then changes it.
+const FINDS_OF_ONE_INPUT: u32 = 1;
+
 /// A decoded row.
 pub(super) struct Cell {
     row: Option<Box<dyn AnyRow>>,
     expires_ms: i64,
     version: u8,
     is_dirty: bool,
-    /// The epoch that last looked at it.
-    used: u64,
+    /// How often it was found here, halved when the cache is full.
+    finds: u32,
 }
 
 struct Slot {
@@ -34,8 +37,6 @@ pub(super) struct Cells {
     index: HashTable<u32>,
     /// Places of the cells that have changed since they were last encoded.
     dirty: Vec<u32>,
-    /// Grows with each `settle`.
-    epoch: u64,
 }
 
 /// Where a cell is.
@@ -46,7 +47,7 @@ impl Cells {
     pub(super) fn find(&mut self, hash: KeyHash, key: &[u8]) -> Option<Place> {
         let place = *self.index.find(hash, |at| key_at(&self.slots, *at) == key)?;
         if let Some(slot) = self.slots.get_mut(place as usize) {
-            slot.cell.used = self.epoch;
+            slot.cell.finds = slot.cell.finds.saturating_add(1);
         }
         Some(place)
     }
@@ -57,7 +58,7 @@ impl Cells {
         let place = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         let (row, expires_ms, version) =
             stored.map_or((None, 0, 0), |stored| (Some(stored.row), stored.expires_ms, stored.version));
-        let cell = Cell { row, expires_ms, version, is_dirty: false, used: self.epoch };
+        let cell = Cell { row, expires_ms, version, is_dirty: false, finds: 0 };
         self.slots.push(Slot { hash, key: key.into(), cell });
         let slots = &self.slots;
         self.index.insert_unique(hash, place, |at| slots.get(*at as usize).map_or(0, |slot| slot.hash));
@@ -121,18 +122,18 @@ impl Cells {
             changes.put(hash, arena.slice(key), value.map(|value| arena.slice(value)));
         }
         self.bound();
-        self.epoch += 1;
         Ok(())
     }
 
-    /// Keeps the cache within its bound: first goes what this epoch has not looked at, then everything.
+    /// Keeps the cache within its bound. What goes first is what was looked at for one input only: of most calls
+    /// nothing is heard a second time.
     fn bound(&mut self) {
         if self.slots.len() <= CACHED_ROWS_MAX {
             return;
         }
-        let epoch = self.epoch;
-        self.slots.retain(|slot| slot.cell.used == epoch);
-        if self.slots.len() > CACHED_ROWS_MAX {
+        self.slots.retain(|slot| slot.cell.finds > FINDS_OF_ONE_INPUT);
+        self.slots.iter_mut().for_each(|slot| slot.cell.finds /= 2);
+        if self.slots.len() > CACHED_ROWS_MAX / 2 {
             self.slots.clear();
         }
         self.index.clear();

@@ -1,5 +1,6 @@
 //! Changed rows by key: found by their hash while an epoch runs, in the order of their keys once it has closed.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 
@@ -93,21 +94,48 @@ impl Changes {
         &self.rows
     }
 
-    /// Those with keys from `range.start` to before `range.end`.
-    pub(super) fn range<'a>(&'a self, range: Range<&'a [u8]>) -> impl Iterator<Item = &'a Change> {
-        let rows = if self.is_sorted {
+    /// Those with keys from `range.start` to before `range.end`, in the order of their keys.
+    pub(super) fn range<'a>(&'a self, range: Range<&[u8]>) -> Cow<'a, [Change]> {
+        if self.is_sorted {
             let from = self.rows.partition_point(|row| *row.key < *range.start);
             let to = self.rows.partition_point(|row| *row.key < *range.end);
-            self.rows.get(from..to).unwrap_or_default()
-        } else {
-            &self.rows
-        };
-        rows.iter().filter(move |row| range.contains(&&*row.key))
+            return self.rows.get(from..to).unwrap_or_default().into();
+        }
+        let mut rows: Vec<Change> =
+            self.rows.iter().filter(|row| range.contains(&&*row.key)).cloned().collect();
+        rows.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        rows.into()
     }
 
     /// Bytes of keys and values.
     pub(super) fn bytes_len(&self) -> usize {
         self.rows.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Bytes::len)).sum()
+    }
+}
+
+/// The changes of several epochs in the order of their keys; of one key only the newest.
+pub(super) struct Newer<'a> {
+    /// What is left of each, the newest first.
+    rest: Vec<(Cow<'a, [Change]>, usize)>,
+}
+
+impl<'a> Newer<'a> {
+    /// Of changes that come newest first, those with keys in a range.
+    pub(super) fn of(changes: impl Iterator<Item = &'a Changes>, range: Range<&[u8]>) -> Self {
+        Self { rest: changes.map(|changes| (changes.range(range.clone()), 0)).collect() }
+    }
+
+    /// The next change, if its key is one that is wanted.
+    pub(super) fn next_if(&mut self, is_wanted: impl Fn(&[u8]) -> bool) -> Option<Change> {
+        let heads = self.rest.iter().filter_map(|(rows, at)| rows.get(*at));
+        // Of equal keys `min_by` gives the first: the newest.
+        let next = heads.min_by(|a, b| a.key.cmp(&b.key)).filter(|next| is_wanted(&next.key))?.clone();
+        for (rows, at) in &mut self.rest {
+            if rows.get(*at).is_some_and(|row| row.key == next.key) {
+                *at += 1;
+            }
+        }
+        Some(next)
     }
 }
 
@@ -146,7 +174,7 @@ mod tests {
                 for key in 0_u8..20 {
                     prop_assert_eq!(older.get(hasher.hash(&[key]), &[key]), model.get(&[key][..]));
                 }
-                let found: BTreeMap<_, _> = older.range(&[5]..&[15]).map(|row| (row.key.clone(), row.value.clone())).collect();
+                let found: BTreeMap<_, _> = older.range(&[5]..&[15]).iter().map(|row| (row.key.clone(), row.value.clone())).collect();
                 let expected: BTreeMap<_, _> = model.range(Bytes::from_static(&[5])..Bytes::from_static(&[15])).map(|(key, value)| (key.clone(), value.clone())).collect();
                 prop_assert_eq!(found, expected);
             }

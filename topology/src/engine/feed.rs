@@ -9,7 +9,7 @@ use leadline_schemas::avro;
 use leadline_schemas::command::Command;
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
 use leadline_schemas::frame::Output;
-use leadline_schemas::inbound::{Inbound, Origin};
+use leadline_schemas::inbound::{self, Inbound};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{JobFailed, Reply, ReplyOutcome};
 use leadline_schemas::request::{Request, RequestStatus};
@@ -17,7 +17,7 @@ use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{Bucket, CommitNumber, EventId, KeyGroup, Millis, Offset, Partition, TenantId, Topic};
 
 use super::effects::Epoch;
-use super::graph::{Inputs, Item, Signal, SignalKind};
+use super::graph::{Inputs, Item, Origin, Signal, SignalKind};
 use super::keys;
 use super::limits::{DEAD_LETTER_INPUT_BYTES_MAX, READ_BYTES_MAX};
 
@@ -113,7 +113,7 @@ impl Fed {
 
     /// A record of `inbound`; commands that concern the engine are taken apart here.
     pub(super) fn record(offset: Offset, bytes: Bytes, inbound: Inbound) -> Self {
-        let what = if inbound.origin == Origin::Command { replay(&inbound) } else { None };
+        let what = if inbound.origin == inbound::Origin::Command { replay(&inbound) } else { None };
         match what {
             Some(what) => Self { offset: signed(offset), bytes, what },
             // Its bytes are let go: an epoch's worth of them for each partition would be most of the memory.
@@ -165,8 +165,7 @@ impl Fed {
                         if let Some(answer) = answer_of(&reply.outcome) {
                             inputs.signals.send(Rc::new(Signal {
                                 operator,
-                                key: Rc::new(key),
-                                cause: Rc::new(Cause::Job(reply.job_id)),
+                                origin: Rc::new(Origin { key, cause: Cause::Job(reply.job_id) }),
                                 event_time: epoch.now,
                                 what: SignalKind::Reply(reply.job_id, answer),
                             }));
@@ -341,8 +340,7 @@ fn send_reply(
     if let Some(answer) = answer_of(&reply.outcome) {
         inputs.signals.send(Rc::new(Signal {
             operator,
-            key: Rc::new(key),
-            cause: Rc::new(Cause::Job(reply.job_id)),
+            origin: Rc::new(Origin { key, cause: Cause::Job(reply.job_id) }),
             event_time: job.event_time,
             what: SignalKind::Reply(reply.job_id, answer),
         }));
@@ -367,8 +365,7 @@ fn send_timer(
     let cause = Cause::Timer(EventId::of(&[row_key, &at.0.to_be_bytes(), &number.0.to_be_bytes()]));
     inputs.signals.send(Rc::new(Signal {
         operator,
-        key: Rc::new(key),
-        cause: Rc::new(cause),
+        origin: Rc::new(Origin { key, cause }),
         event_time: if kind == TimerKind::Event { at } else { now },
         what: SignalKind::Timer(kind, parsed.key.to_vec(), at),
     }));

@@ -32,11 +32,17 @@ use super::topology::{Edge, Node, Topology};
 /// The timely timestamp: one per batch that is fed.
 pub(super) type Tick = u64;
 
-/// A record on its way, with what its state is filed under.
+/// What an input's state is filed under, and what caused it: the same for all that comes of it.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) key: Key,
+    pub(super) cause: Cause,
+}
+
+/// A record on its way.
 #[derive(Clone)]
 pub(super) struct Item<T> {
-    key: Rc<Key>,
-    cause: Rc<Cause>,
+    origin: Rc<Origin>,
     event_time: Millis,
     body: T,
 }
@@ -44,9 +50,8 @@ pub(super) struct Item<T> {
 impl Item<Inbound> {
     /// An accepted event. Its event time is its receipt's, as far as the envelope knows; decode knows better.
     pub(super) fn accepted(inbound: Inbound) -> Rc<Self> {
-        let key = Rc::new(inbound.key());
-        let cause = Rc::new(Cause::Event(inbound.event_id));
-        Rc::new(Self { key, cause, event_time: inbound.received_at, body: inbound })
+        let origin = Origin { key: inbound.key(), cause: Cause::Event(inbound.event_id) };
+        Rc::new(Self { origin: Rc::new(origin), event_time: inbound.received_at, body: inbound })
     }
 }
 
@@ -54,8 +59,7 @@ impl Item<Inbound> {
 #[derive(Clone)]
 pub(super) struct Signal {
     pub(super) operator: &'static str,
-    pub(super) key: Rc<Key>,
-    pub(super) cause: Rc<Cause>,
+    pub(super) origin: Rc<Origin>,
     pub(super) event_time: Millis,
     pub(super) what: SignalKind,
 }
@@ -153,16 +157,15 @@ impl<'s, T: Clone + 'static> Flow<'s, T> {
     pub fn pick<U: Clone + 'static>(&self, choose: impl Fn(&T) -> Option<U> + 'static) -> Flow<'s, U> {
         self.derive(move |item| {
             let body = choose(&item.body)?;
-            let (key, cause) = (Rc::clone(&item.key), Rc::clone(&item.cause));
-            Some(Rc::new(Item { key, cause, event_time: item.event_time, body }))
+            Some(Rc::new(Item { origin: Rc::clone(&item.origin), event_time: item.event_time, body }))
         })
     }
 
     /// As `pick`, by value: the last consumer of a flow is given the records themselves, without a copy.
     pub fn take<U: Clone + 'static>(self, choose: impl Fn(T) -> Option<U> + 'static) -> Flow<'s, U> {
         self.derive(move |item| {
-            let Item { key, cause, event_time, body } = Rc::unwrap_or_clone(item);
-            choose(body).map(|body| Rc::new(Item { key, cause, event_time, body }))
+            let Item { origin, event_time, body } = Rc::unwrap_or_clone(item);
+            choose(body).map(|body| Rc::new(Item { origin, event_time, body }))
         })
     }
 
@@ -238,15 +241,13 @@ where
     O::In: Clone,
 {
     fn on_item(&mut self, item: Rc<Item<O::In>>) -> impl Iterator<Item = Rc<Item<O::Out>>> + '_ {
-        let (key, cause, event_time) = (Rc::clone(&item.key), Rc::clone(&item.cause), item.event_time);
-        let body = Rc::try_unwrap(item).map_or_else(|shared| shared.body.clone(), |owned| owned.body);
-        self.call(key, cause, event_time, |operator, cx| operator.on_record(cx, body))
+        let Item { origin, event_time, body } = Rc::unwrap_or_clone(item);
+        self.call(origin, event_time, |operator, cx| operator.on_record(cx, body))
     }
 
     fn on_signal(&mut self, signal: &Signal) -> impl Iterator<Item = Rc<Item<O::Out>>> + '_ {
         let what = signal.what.clone();
-        let (key, cause) = (Rc::clone(&signal.key), Rc::clone(&signal.cause));
-        self.call(key, cause, signal.event_time, |operator, cx| match what {
+        self.call(Rc::clone(&signal.origin), signal.event_time, |operator, cx| match what {
             SignalKind::Reply(job_id, answer) => operator.on_reply(cx, job_id, answer),
             SignalKind::Timer(kind, name, at) => operator.on_timer(cx, kind, &name, at),
         })
@@ -255,16 +256,16 @@ where
     /// One call. After a fault nothing more is run in this tick: its effects will be dropped anyhow.
     fn call(
         &mut self,
-        key: Rc<Key>,
-        cause: Rc<Cause>,
+        origin: Rc<Origin>,
         received_at: Millis,
         call: impl FnOnce(&mut O, &mut Context<'_, O::Out>) -> OperatorResult,
     ) -> impl Iterator<Item = Rc<Item<O::Out>>> + '_ {
         let mut epoch = self.epoch.borrow_mut();
+        let Origin { key, cause } = &*origin;
         let mut event_time = received_at;
         if epoch.fault.is_none() {
-            let slot = if O::SCOPE == Scope::Slot { epoch.slot(&key) } else { 0 };
-            keys::row_prefix(&mut self.buffer, &key, O::SCOPE, slot);
+            let slot = if O::SCOPE == Scope::Slot { epoch.slot(key) } else { 0 };
+            keys::row_prefix(&mut self.buffer, key, O::SCOPE, slot);
             self.buffer.push(O::ID.number);
             let prefix_bytes = self.buffer.len();
             let (now, settings) = (epoch.now, std::sync::Arc::clone(&epoch.settings));
@@ -272,15 +273,15 @@ where
                 epoch: &mut epoch,
                 operator: O::ID,
                 scope: O::SCOPE,
-                key: &key,
-                cause: &cause,
+                key,
+                cause,
                 event_time,
                 buffer: &mut self.buffer,
                 prefix_bytes,
             };
             let (operator, out) = (&mut self.operator, &mut self.out);
             let result = catch_unwind(AssertUnwindSafe(|| {
-                let mut cx = Context::new(&key, &cause, (now, received_at), &settings, &mut effects, out);
+                let mut cx = Context::new(key, cause, (now, received_at), &settings, &mut effects, out);
                 call(operator, &mut cx).map(|()| cx.event_time)
             }));
             match result.unwrap_or_else(|panic| Err(Fault::Poison(panic_text(&*panic)))) {
@@ -293,9 +294,7 @@ where
             }
         }
         drop(epoch);
-        self.out.drain(..).map(move |body| {
-            Rc::new(Item { key: Rc::clone(&key), cause: Rc::clone(&cause), event_time, body })
-        })
+        self.out.drain(..).map(move |body| Rc::new(Item { origin: Rc::clone(&origin), event_time, body }))
     }
 }
 

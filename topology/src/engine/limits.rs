@@ -8,17 +8,18 @@ pub(crate) const EPOCH_BYTES_MAX: usize = 4 << 20;
 pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
 /// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
 pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
-/// What a partition takes in before the worker turns to the next: some 5 ms of work.
-pub(crate) const TURN_BYTES_MAX: usize = 1 << 20;
+/// What a partition takes in before the worker turns to the next: some 10 ms of work.
+pub(crate) const TURN_BYTES_MAX: usize = 2 << 20;
 /// One read from the log. What is made of it goes through the graph together, and should fit a core's cache.
-pub(crate) const READ_BYTES_MAX: usize = 128 << 10;
+pub(crate) const READ_BYTES_MAX: usize = 256 << 10;
 /// Timers fired by one epoch; the rest are due again in the next.
 pub(crate) const EPOCH_TIMERS_MAX: usize = 2_000;
 /// Committed bytes that wait for the state store before the partition stops reading: the store stalls at times
 /// (fjall: 197 ms in long loads), and 16 partitions of this are 512 MiB at worst.
 pub(crate) const UNAPPLIED_BYTES_MAX: usize = 32 << 20;
-/// Decoded rows kept per partition across epochs, so that hot windows and leads are not read again.
-pub(crate) const CACHED_ROWS_MAX: usize = 16_384;
+/// Decoded rows kept per partition across epochs, so that hot windows and leads are not read again: those of two full
+/// epochs.
+pub(crate) const CACHED_ROWS_MAX: usize = 8_192;
 /// Expired rows swept by one epoch.
 pub(crate) const SWEEP_ROWS_MAX: usize = 500;
 /// How often a partition sweeps.

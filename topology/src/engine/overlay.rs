@@ -4,18 +4,18 @@
 //! are in commit or committed but not applied, and in the store. So a crash never leaves uncommitted rows behind,
 //! and an aborted epoch is undone by dropping its part of the overlay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leadline_connectors::contract::state::PartitionState;
+use leadline_connectors::contract::state::{Change, PartitionState};
 use leadline_operators::contract::{AnyRow, DecodeRow, Fault, FreshRow, OperatorResult, TableSpec};
 use leadline_schemas::CommitNumber;
 use leadline_schemas::sabotage::{self, Bug};
 
 use super::cells::{Cells, Place, Stored};
-use super::changes::{Changes, KeyHash, KeyHasher};
+use super::changes::{Changes, KeyHash, KeyHasher, Newer};
 
 /// Bytes in front of a stored row: expiry in ms (0 = never) and the version of its schema.
 const HEADER_BYTES: usize = 9;
@@ -174,30 +174,33 @@ impl Overlay {
 
     /// The first `limit` keys from `from` to `to` as of now, over store, layers and open epoch.
     pub(super) fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> OperatorResult<Vec<(Bytes, Bytes)>> {
-        let mut newer: BTreeMap<&[u8], &Option<Bytes>> = BTreeMap::new();
-        let layers = self.layers.iter().map(|layer| &*layer.changes);
-        for changes in layers.chain([&self.accepted, &self.open]) {
-            newer.extend(changes.range(from..to).map(|change| (&*change.key, &change.value)));
-        }
-        let mut found = BTreeMap::new();
+        let layers = self.layers.iter().rev().map(|layer| &*layer.changes);
+        let mut newer = Newer::of([&self.open, &self.accepted].into_iter().chain(layers), from..to);
+        let mut found = Vec::new();
+        let take = |found: &mut Vec<(Bytes, Bytes)>, change: Change| {
+            found.extend(change.value.map(|value| (change.key, value)));
+        };
         self.store
             .scan(from, Some(to), &mut |key, value| {
-                if !newer.contains_key(key) {
-                    found.insert(Bytes::copy_from_slice(key), Bytes::copy_from_slice(value));
+                while let Some(change) = newer.next_if(|next| next < key)
+                    && found.len() < limit
+                {
+                    take(&mut found, change);
+                }
+                match newer.next_if(|next| next == key) {
+                    Some(change) => take(&mut found, change),
+                    None => found.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value))),
                 }
                 if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .map_err(|error| Fault::Engine(error.to_string()))?;
-        // What the store shows behind the limit is unknown, so newer keys behind its last one must not be shown.
-        let last = if found.len() >= limit { found.keys().next_back().cloned() } else { None };
-        for (key, change) in newer {
-            if let Some(value) = change
-                && last.as_ref().is_none_or(|last| key <= &**last)
-            {
-                found.insert(Bytes::copy_from_slice(key), value.clone());
-            }
+        while let Some(change) = newer.next_if(|_| true)
+            && found.len() < limit
+        {
+            take(&mut found, change);
         }
-        Ok(found.into_iter().take(limit).collect())
+        found.truncate(limit);
+        Ok(found)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine's promises, driven through a small pipeline of toy operators.
 
 mod doubles;
+mod overlay;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
