@@ -74,7 +74,12 @@ fn open() -> (EmbeddedLog, LogSteps) {
 }
 
 fn group(value: &Bytes) -> Vec<Append> {
-    let record = |n| Append { topic: Topic::Inbound, partition: Partition(n % 16), value: value.clone() };
+    let record = |n| Append {
+        topic: Topic::Inbound,
+        partition: Partition(n % 16),
+        key: Bytes::new(),
+        value: value.clone(),
+    };
     (0..GROUP).map(record).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -37,6 +38,11 @@ impl TenantId {
         } else {
             Err(InvalidTenantId { value: value.chars().take(80).collect() })
         }
+    }
+
+    /// The key of its records in the log.
+    pub fn to_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.0.as_bytes())
     }
 
     /// The id as text.

@@ -201,13 +201,19 @@ impl World {
         let partition = Layout { generation: 1, partitions: PARTITIONS }.partition(inbound.key_group);
         let value = Bytes::from(avro::encode(&inbound).unwrap());
         let Some(life) = &self.life else { return };
-        let appended = life.log.append(vec![Append { topic: Topic::Inbound, partition, value }]);
+        let appended =
+            life.log.append(vec![Append { topic: Topic::Inbound, partition, key: Bytes::new(), value }]);
         let acknowledged = Arc::clone(&self.acknowledged);
         life.runtime.spawn(async move {
             match appended.await {
                 Ok(_) => acknowledged.lock().unwrap().push(event_id),
                 // 503: nobody was promised anything.
-                Err(AppendError::Full | AppendError::Busy { .. } | AppendError::Failed(_)) => {}
+                Err(
+                    AppendError::Full
+                    | AppendError::Busy { .. }
+                    | AppendError::Unavailable(_)
+                    | AppendError::Failed(_),
+                ) => {}
                 Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
             }
         });
@@ -377,7 +383,8 @@ impl World {
             });
         }
         let value = Bytes::from(avro::encode(&reply).unwrap());
-        let appended = life.log.append(vec![Append { topic: Topic::Replies, partition, value }]);
+        let appended =
+            life.log.append(vec![Append { topic: Topic::Replies, partition, key: Bytes::new(), value }]);
         life.runtime.spawn(async move {
             let _ = appended.await;
         });

@@ -51,14 +51,19 @@ impl Appends {
     }
 
     /// Makes a record durable. Dropping the future does not take it back.
-    pub(crate) async fn append(&self, partition: Partition, value: Bytes) -> Result<Offset, AppendError> {
+    pub(crate) async fn append(
+        &self,
+        partition: Partition,
+        key: Bytes,
+        value: Bytes,
+    ) -> Result<Offset, AppendError> {
         // It is refused here, or the log would refuse the others with it.
         let bytes = value.len();
         if bytes > RECORD_BYTES_MAX {
             return Err(AppendError::TooLarge { bytes });
         }
         let (answer, answered) = oneshot::channel();
-        let must_start = self.shared.join(Append { topic: Topic::Inbound, partition, value }, answer);
+        let must_start = self.shared.join(Append { topic: Topic::Inbound, partition, key, value }, answer);
         if must_start {
             tokio::spawn(run(Running(Arc::clone(&self.shared)), Arc::clone(&self.log)));
         }
@@ -225,7 +230,7 @@ mod tests {
         runtime.block_on(async {
             let task = |value: Vec<u8>| {
                 let appends = Arc::clone(&appends);
-                tokio::spawn(async move { appends.append(Partition(0), value.into()).await })
+                tokio::spawn(async move { appends.append(Partition(0), Bytes::new(), value.into()).await })
             };
             let mut answers = Vec::new();
             for running in values.into_iter().map(task).collect::<Vec<_>>() {
@@ -264,7 +269,8 @@ mod tests {
         let appends = Appends::new(log.clone());
         for expected in 0..2 {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let answer = runtime.block_on(appends.append(Partition(0), Bytes::from_static(b"event")));
+            let answer =
+                runtime.block_on(appends.append(Partition(0), Bytes::new(), Bytes::from_static(b"event")));
             assert_eq!(answer, Ok(Offset(expected)));
         }
         drop(appends);

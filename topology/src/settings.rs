@@ -134,7 +134,7 @@ impl SettingsService {
         let (_, end) = self.log.range(Topic::Settings, SETTINGS)?;
         let mut settings = self.current();
         while settings.version < end.0 {
-            let chunk = self.log.read(Topic::Settings, SETTINGS, Offset(settings.version), READ_BYTES)?;
+            let chunk = self.log.fetch(Topic::Settings, SETTINGS, Offset(settings.version), READ_BYTES)?;
             let mut next = (*settings).clone();
             let mut rows = Vec::new();
             for record in &chunk.records {
@@ -166,7 +166,8 @@ impl SettingsService {
     /// Makes a tenant's record durable and effective: it resolves when webhooks are judged by it.
     pub async fn put(&self, tenant: &Tenant) -> Result<u64, SettingsError> {
         let value = Bytes::from(avro::encode(tenant)?);
-        self.log.append(vec![Append { topic: Topic::Settings, partition: SETTINGS, value }]).await?;
+        let key = tenant.tenant.to_bytes();
+        self.log.append(vec![Append { topic: Topic::Settings, partition: SETTINGS, key, value }]).await?;
         Ok(self.refresh()?.version)
     }
 }
@@ -222,11 +223,12 @@ impl Intake for SettingsService {
 
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
         let partition = self.layout.partition(event.key_group);
+        let key = event.tenant.to_bytes();
         let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
         let encoded = avro::append(&event, &mut value);
         Box::pin(async move {
             encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
-            self.appends.append(partition, Bytes::from(value)).await
+            self.appends.append(partition, key, Bytes::from(value)).await
         })
     }
 }

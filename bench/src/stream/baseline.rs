@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use leadline_connectors::contract::log::Log as _;
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::{Offset, Partition, Topic, avro, callrail};
+use leadline_schemas::{Offset, Partition, Topic, callrail};
 
 use super::PARTITIONS;
 use super::child::cpu_s_of_thread;

@@ -127,7 +127,12 @@ fn record(events: &Events, number: u64, tenants: &[TenantId]) -> Result<Append> 
         body: body.clone(),
         body_ref: None,
     };
-    Ok(Append { topic: Topic::Inbound, partition, value: Bytes::from(avro::encode(&inbound)?) })
+    Ok(Append {
+        topic: Topic::Inbound,
+        partition,
+        key: Bytes::new(),
+        value: Bytes::from(avro::encode(&inbound)?),
+    })
 }
 
 fn key(event: &Event, caller: &str, tenants: &[TenantId]) -> Result<Key> {

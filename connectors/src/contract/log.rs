@@ -19,7 +19,8 @@ pub trait Log: Send + Sync + 'static {
     fn partitions(&self) -> u16;
 
     /// Appends records, in order within each topic and partition. Resolves when all of them are durable; then
-    /// they are readable too. Dropping the future does not take the records back.
+    /// `fetch` shows them, and `read` as soon as the listener was called. Dropping the future does not take the
+    /// records back.
     ///
     /// Never waits for room: when its queue is full it answers `Busy` at once.
     fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>>;
@@ -30,7 +31,9 @@ pub trait Log: Send + Sync + 'static {
     fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>);
 
     /// Reads records from `from` on, whole ones, at least one if there is any, up to `limit_bytes`.
-    /// Never waits: an empty chunk says that the reader is at the end, or beyond it.
+    /// Never waits: an empty chunk says that the reader is at the end, or beyond it. A log on other machines knows
+    /// only what it has received: its `end` is behind that, and what lies at `from` is sent for; the listener tells
+    /// when it is there.
     fn read(
         &self,
         topic: Topic,
@@ -39,7 +42,21 @@ pub trait Log: Send + Sync + 'static {
         limit_bytes: usize,
     ) -> Result<Chunk, ReadError>;
 
-    /// The first offset that is still kept and the first that is not written (durably) yet.
+    /// As [`Log::read`], but waits for what lies between `from` and the end that `range` names: for whoever reads
+    /// history. A log on other machines asks them, so this is never called on a worker thread.
+    fn fetch(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.read(topic, partition, from, limit_bytes)
+    }
+
+    /// The first offset that is still kept and the first that is not written (durably) yet. Of topic `state` the
+    /// end is behind the newest commit, and no later one can come from an earlier owner of the partition. A log on
+    /// other machines asks them and waits for the answer, a bounded time.
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError>;
 
     /// Registers who is called, from a thread of the log and without blocking, whenever the end of this topic and
@@ -62,6 +79,9 @@ pub struct Append {
     pub topic: Topic,
     /// The partition, as `Layout::partition` computes it.
     pub partition: Partition,
+    /// What it is about: the tenant. For compaction of `settings` and for foreign readers; the embedded log does
+    /// not keep it.
+    pub key: Bytes,
     /// The record; at most [`RECORD_BYTES_MAX`].
     pub value: Bytes,
 }
@@ -69,7 +89,8 @@ pub struct Append {
 /// The largest record: a larger body goes to the blob store first, by reference (design section 3).
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 
-/// Why records were not appended. In all cases but `Failed` nothing of them was written.
+/// Why records were not appended. In all cases but `Failed` and `Unavailable` nothing of them was
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
     /// The disk has no room for another segment. The caller answers 503; commits go on in reserved room.
@@ -81,6 +102,11 @@ pub enum AppendError {
         /// The queue's bound.
         queue_bytes_max: usize,
     },
+    /// The log is on other machines and cannot be reached, or did not answer in time; in the second case nobody
+    /// knows whether the records were written. The caller answers 503, or appends the same again later: a record
+    /// that is there twice takes effect once.
+    #[error("the log cannot be reached: {0}")]
+    Unavailable(String),
     /// A record is larger than a record may be.
     #[error("a record of {bytes} bytes is larger than the log takes ({RECORD_BYTES_MAX})")]
     TooLarge {
@@ -119,7 +145,8 @@ pub enum CommitAnswer {
     Aborted(String),
     /// Another owner has the partition; drop it and everything uncommitted.
     Fenced(String),
-    /// Nobody knows. Read topic `state` to find out; never commit the same number again blindly.
+    /// Nobody knows. `range` of topic `state` tells; never commit the same number again blindly. A log that has to
+    /// wait for that answer finds it out by itself and does not say this.
     Unknown(String),
 }
 
@@ -173,6 +200,8 @@ pub struct LogHealth {
     pub full: bool,
     /// Why the log no longer works, if so.
     pub failed: Option<String>,
+    /// Why it cannot be reached at the moment, if so: it goes on by itself when it can.
+    pub unavailable: Option<String>,
     /// Bytes on disk.
     pub disk_bytes: u64,
     /// Bytes waiting for a write.

@@ -1,5 +1,6 @@
 //! The contracts between the engine and the outside: when the engine calls what, and what each error means.
 
+pub mod assignment;
 pub mod blob;
 pub mod clock;
 pub mod disk;

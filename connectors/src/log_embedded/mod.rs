@@ -168,7 +168,7 @@ impl Log for EmbeddedLog {
         let bytes = append_bytes(&records);
         let (done, answered) = oneshot::channel();
         let work = Work::Append { records, bytes, done };
-        if let Err((_, error)) = self.queue.push_append(work, self.config.append_queue_bytes_max) {
+        if let Err(error) = self.queue.push_append(work, self.config.append_queue_bytes_max) {
             return Box::pin(std::future::ready(Err(error)));
         }
         Box::pin(async move {
@@ -221,6 +221,7 @@ impl Log for EmbeddedLog {
             full: self.shared.full.load(Relaxed),
             failed: self.shared.read_state().failed.clone(),
             disk_bytes: self.shared.segments_bytes.load(Relaxed).saturating_add(self.spares.bytes()),
+            unavailable: None,
             queued_bytes: self.queue.queued_bytes() as u64,
         }
     }

@@ -64,14 +64,14 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes appends in, if there is room; hands the work back with the reason if there is none.
-    pub(crate) fn push_append(&self, work: Work, bytes_max: usize) -> Result<(), (Work, AppendError)> {
+    /// Takes appends in, if there is room.
+    pub(crate) fn push_append(&self, work: Work, bytes_max: usize) -> Result<(), AppendError> {
         let mut waiting = self.waiting();
         if waiting.closed {
-            return Err((work, AppendError::Failed("the log is closed".to_owned())));
+            return Err(AppendError::Failed("the log is closed".to_owned()));
         }
         if waiting.append_bytes + work.bytes() > bytes_max {
-            return Err((work, AppendError::Busy { queue_bytes_max: bytes_max }));
+            return Err(AppendError::Busy { queue_bytes_max: bytes_max });
         }
         waiting.append_bytes += work.bytes();
         self.push(waiting, work);

@@ -323,6 +323,7 @@ impl Log for MemoryLog {
             full: shared.full,
             failed: shared.failed.clone(),
             disk_bytes: shared.records.bytes() as u64,
+            unavailable: None,
             queued_bytes: shared.waiting.iter().map(Work::bytes).sum::<usize>() as u64,
         }
     }

@@ -50,7 +50,8 @@ const P: Partition = Partition(0);
 
 fn append(log: &MemoryLog, text: &'static str) -> Poll<Result<Vec<Offset>, AppendError>> {
     let value = Bytes::from_static(text.as_bytes());
-    let mut appending = log.append(vec![Append { topic: Topic::Inbound, partition: P, value }]);
+    let mut appending =
+        log.append(vec![Append { topic: Topic::Inbound, partition: P, key: Bytes::new(), value }]);
     appending.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 

@@ -87,7 +87,7 @@ fn resolved<T>(future: BoxFuture<'static, T>, steps: &mut LogSteps) -> T {
 }
 
 fn append(log: &EmbeddedLog, steps: &mut LogSteps, partition: Partition, value: Bytes) -> Result<(), String> {
-    let record = Append { topic: Topic::Inbound, partition, value };
+    let record = Append { topic: Topic::Inbound, partition, key: Bytes::new(), value };
     resolved(log.append(vec![record]), steps).map(drop).map_err(|error| error.to_string())
 }
 

@@ -107,7 +107,7 @@ pub(super) fn catch_up(
     let mut from = Offset(applied.0.saturating_sub(1).max(first.0));
     let mut position = NOTHING;
     while from < end {
-        let chunk = log.read(Topic::State, partition, from, RESTORE_READ_BYTES)?;
+        let chunk = log.fetch(Topic::State, partition, from, RESTORE_READ_BYTES)?;
         for record in &chunk.records {
             let frame = decode_frame(partition, record.offset, &record.value)?;
             if frame.number > applied {

@@ -255,7 +255,7 @@ impl StoreWriter {
         }
         let chunk = self
             .log
-            .read(Topic::State, partition, Offset(at.0), CATCH_UP_BYTES)
+            .fetch(Topic::State, partition, Offset(at.0), CATCH_UP_BYTES)
             .map_err(|error| error.to_string())?;
         let mut commits = Vec::with_capacity(chunk.records.len());
         for record in &chunk.records {

@@ -57,7 +57,12 @@ pub(super) fn a_future_dropped_before_its_answer_takes_nothing_back(bench: &mut 
 }
 
 pub(super) fn a_record_too_large_is_refused_with_all_of_its_call(bench: &mut Bench<'_>) {
-    let sized = |bytes| Append { topic: Topic::Inbound, partition: P0, value: Bytes::from(vec![7; bytes]) };
+    let sized = |bytes| Append {
+        topic: Topic::Inbound,
+        partition: P0,
+        key: Bytes::new(),
+        value: Bytes::from(vec![7; bytes]),
+    };
     let refused = bench.append(vec![record(Topic::Inbound, P0, "small"), sized(RECORD_BYTES_MAX + 1)]);
     assert_eq!(refused, Err(AppendError::TooLarge { bytes: RECORD_BYTES_MAX + 1 }));
     assert_eq!(bench.range(Topic::Inbound, P0), (0, 0), "nothing of the call was written");
@@ -82,7 +87,14 @@ pub(super) fn a_full_queue_answers_busy_and_nothing_of_it_is_written(bench: &mut
     if !bench.test.holds_still() {
         return; // A log that is drained while it is filled has no moment at which its queue is surely full.
     }
-    let mebibyte = || vec![Append { topic: Topic::Inbound, partition: P0, value: vec![1; 1 << 20].into() }];
+    let mebibyte = || {
+        vec![Append {
+            topic: Topic::Inbound,
+            partition: P0,
+            key: Bytes::new(),
+            value: vec![1; 1 << 20].into(),
+        }]
+    };
     let (mut accepted, mut refused) = (Vec::new(), 0);
     for _ in 0..600 {
         let mut appending = bench.log().append(mebibyte());

@@ -35,7 +35,7 @@ impl Wake for Unpark {
 
 /// A record of this text.
 pub(super) fn record(topic: Topic, partition: Partition, text: impl Into<String>) -> Append {
-    Append { topic, partition, value: Bytes::from(text.into()) }
+    Append { topic, partition, key: Bytes::new(), value: Bytes::from(text.into()) }
 }
 
 pub(super) fn epoch(partition: Partition, number: u64, frame: Bytes) -> Commit {

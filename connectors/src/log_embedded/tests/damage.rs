@@ -156,7 +156,7 @@ fn the_last_group_of_a_full_segment_has_a_witness_too() {
             EmbeddedLog::open_stepped(life::config(), Arc::new(disk.clone()), clock.clone(), incarnations(1));
         let (log, mut steps) = opened.unwrap();
         let value = Bytes::from(vec![7; room - frame::FRAME_HEADER_BYTES - left]);
-        let record = Append { topic: Topic::Inbound, partition: Partition(0), value };
+        let record = Append { topic: Topic::Inbound, partition: Partition(0), key: Bytes::new(), value };
         let mut answer = polled(log.append(vec![record]));
         while steps.turn() {}
         assert_eq!(answer(), Some(Ok(vec![Offset(0)])));

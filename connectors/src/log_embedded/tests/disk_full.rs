@@ -51,7 +51,7 @@ impl Filled {
 
     fn append(&mut self) -> Result<Vec<Offset>, AppendError> {
         let value = Bytes::from(vec![1; 1_000]);
-        let record = Append { topic: Topic::Inbound, partition: Partition(0), value };
+        let record = Append { topic: Topic::Inbound, partition: Partition(0), key: Bytes::new(), value };
         let mut answer = polled(self.log().append(vec![record]));
         loop {
             if let Some(answer) = answer() {
@@ -223,7 +223,12 @@ fn a_log_without_spares_makes_what_a_burst_needs() {
     let config = EmbeddedLogConfig { max_bytes: 16 << 20, ..life::config() };
     let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
     let (log, mut steps) = EmbeddedLog::open_stepped(config, Arc::new(disk), clock, incarnations(1)).unwrap();
-    let record = || Append { topic: Topic::Inbound, partition: Partition(0), value: vec![1; 1_000].into() };
+    let record = || Append {
+        topic: Topic::Inbound,
+        partition: Partition(0),
+        key: Bytes::new(),
+        value: vec![1; 1_000].into(),
+    };
     let mut answers: Vec<_> = (0..100).map(|_| polled(log.append(vec![record()]))).collect();
     assert!(steps.turn(), "one group over many segments, before anybody has made a spare");
     for (n, answer) in answers.iter_mut().enumerate() {

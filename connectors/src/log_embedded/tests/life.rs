@@ -191,7 +191,7 @@ impl<'r> Life<'r> {
 fn random_record(call: u64, n: u64, chance: &mut Seeded) -> Append {
     let (topic, partition) = PLACES[chance.below(PLACES.len() as u64) as usize];
     let bytes = if chance.below(12) == 0 { chance.below(30_000) } else { chance.below(900) };
-    Append { topic, partition, value: random_bytes(call, n, bytes) }
+    Append { topic, partition, key: Bytes::new(), value: random_bytes(call, n, bytes) }
 }
 
 /// Bytes that no other record has, so that a wrong one is noticed.

@@ -48,7 +48,7 @@ fn incarnations(life: u64) -> impl FnMut() -> u64 + Send + 'static {
 }
 
 fn record(topic: Topic, partition: u16, text: String) -> Append {
-    Append { topic, partition: Partition(partition), value: Bytes::from(text) }
+    Append { topic, partition: Partition(partition), key: Bytes::new(), value: Bytes::from(text) }
 }
 
 fn append(log: &EmbeddedLog, records: Vec<Append>) -> Result<Vec<Offset>, AppendError> {

@@ -167,10 +167,13 @@ impl Attempt {
             }
         };
         loop {
-            let record = Append { topic: Topic::Replies, partition: self.partition, value: value.clone() };
+            let (key, value) = (job.tenant.to_bytes(), value.clone());
+            let record = Append { topic: Topic::Replies, partition: self.partition, key, value };
             match self.log.append(vec![record]).await {
                 Ok(_) => return true,
-                Err(AppendError::Busy { .. } | AppendError::Full) => tokio::time::sleep(APPEND_RETRY).await,
+                Err(AppendError::Busy { .. } | AppendError::Full | AppendError::Unavailable(_)) => {
+                    tokio::time::sleep(APPEND_RETRY).await;
+                }
                 Err(error) => {
                     // Too large or a broken log: the job stays pending and is started again after a restart.
                     tracing::error!(job = %job.job_id, %error, "a reply could not be appended");
