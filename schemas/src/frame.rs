@@ -31,9 +31,11 @@ pub struct CommitFrame {
     pub rows: Vec<RowChange>,
     /// Records for the output topics, in the order in which they came about.
     pub outputs: Vec<Output>,
+    /// Whether its owner let the partition go with it: nothing of that owner runs any more.
+    pub released: bool,
 }
 
-avro_record!(CommitFrame, "commit_frame", ["v1"]);
+avro_record!(CommitFrame, "commit_frame", ["v1", "v2"]);
 
 /// A frame that is being made: what is large in it is borrowed. Fields as in [`CommitFrame`].
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -50,6 +52,7 @@ pub struct FrameParts<'a> {
     pub watermark: Millis,
     pub rows: &'a [RowChange],
     pub outputs: &'a [Output],
+    pub released: bool,
 }
 
 impl FrameParts<'_> {
@@ -94,11 +97,11 @@ mod tests {
         #[test]
         fn a_frame_in_parts_is_the_same_frame(value in any_value::<CommitFrame>()) {
             let datum = write(&newest_schema::<CommitFrame>(), value);
-            let frame: CommitFrame = avro::decode_datum(1, &datum).unwrap();
-            let CommitFrame { generation, partition, number, inbound_next, replies_next, .. } = frame;
+            let frame: CommitFrame = avro::decode_datum(2, &datum).unwrap();
+            let CommitFrame { generation, partition, number, inbound_next, replies_next, released, .. } = frame;
             let CommitFrame { now, settings_version, watermark, rows, outputs, .. } = &frame;
             let (now, settings_version, watermark) = (*now, *settings_version, *watermark);
-            let parts = FrameParts { generation, partition, number, inbound_next, replies_next, now, settings_version, watermark, rows, outputs };
+            let parts = FrameParts { generation, partition, number, inbound_next, replies_next, now, settings_version, watermark, rows, outputs, released };
             prop_assert_eq!(parts.encode().unwrap(), avro::encode(&frame).unwrap());
         }
     }

@@ -38,11 +38,13 @@ pub enum Bug {
     UnknownIsCommitted,
     /// Half a snapshot is restored as if it were whole (promise 4).
     HalfSnapshot,
+    /// Deliveries start without a lease, and a new owner does not wait for that of the old one (promise 2).
+    LeaseIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 17] = [
         Bug::AckBeforeSync,
         Bug::TailCutTooFar,
         Bug::OffsetsBeforeState,
@@ -59,6 +61,7 @@ impl Bug {
         Bug::ClockGoesBack,
         Bug::UnknownIsCommitted,
         Bug::HalfSnapshot,
+        Bug::LeaseIgnored,
     ];
 }
 

@@ -21,6 +21,12 @@ pub enum Fault {
     SettingsChange,
     Commands,
     Stop,
+    /// A partition goes from one member to another in peace.
+    Rebalance,
+    /// A partition is another member's before its owner knows, perhaps because that one is frozen.
+    PartitionTaken,
+    /// A member ends at once; another takes over, and it comes back.
+    MemberCrashes,
 }
 
 pub const FAULTS: [Fault; 18] = [
@@ -43,3 +49,6 @@ pub const FAULTS: [Fault; 18] = [
     Fault::Commands,
     Fault::Stop,
 ];
+
+/// What happens among two members, whatever else does.
+pub const MEMBERSHIP: [Fault; 3] = [Fault::Rebalance, Fault::PartitionTaken, Fault::MemberCrashes];

@@ -60,11 +60,46 @@ impl Accepted {
     }
 }
 
-/// The log as the engine sees it.
+type Listener = Arc<dyn Fn() + Send + Sync>;
+
+/// What the members of a group share: who owns what, and who listens.
+#[derive(Default)]
+pub struct Group {
+    pub owners: Mutex<BTreeMap<Partition, usize>>,
+    listeners: Mutex<BTreeMap<(Topic, Partition), BTreeMap<usize, Listener>>>,
+    /// Commits that are out, by partition and member.
+    out: Mutex<BTreeMap<(Partition, usize), u32>>,
+}
+
+impl Group {
+    pub fn owner(&self, partition: Partition) -> Option<usize> {
+        self.owners.lock().unwrap().get(&partition).copied()
+    }
+
+    /// The log starts anew: what was out was written or is gone.
+    pub fn forget_commits(&self) {
+        self.out.lock().unwrap().clear();
+    }
+
+    /// Whether a commit of another member may still be written: then nobody knows yet where the partition ends.
+    fn is_open(&self, partition: Partition, member: usize) -> bool {
+        let out = self.out.lock().unwrap();
+        out.iter().any(|((of, by), count)| *of == partition && *by != member && *count > 0)
+    }
+
+    fn tell(&self, topic: Topic, partition: Partition) {
+        let listeners = self.listeners.lock().unwrap().get(&(topic, partition)).cloned().unwrap_or_default();
+        listeners.values().for_each(|listener| listener());
+    }
+}
+
+/// The log as a member's engine sees it.
 pub struct WatchedLog {
     pub inner: Arc<EmbeddedLog>,
     pub accepted: Arc<Accepted>,
     pub fault: Mutex<Option<CommitFault>>,
+    pub member: usize,
+    pub group: Arc<Group>,
 }
 
 impl Log for WatchedLog {
@@ -75,6 +110,20 @@ impl Log for WatchedLog {
         self.inner.append(records)
     }
     fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
+        if self.group.owner(commit.partition) != Some(self.member) {
+            return done(CommitAnswer::Fenced("another member owns the partition".to_owned()));
+        }
+        let (group, place) = (Arc::clone(&self.group), (commit.partition, self.member));
+        let is_out = move |change: i32| {
+            let mut out = group.out.lock().unwrap();
+            let count = out.entry(place).or_default();
+            *count = count.saturating_add_signed(change);
+        };
+        is_out(1);
+        let done: Box<dyn FnOnce(CommitAnswer) + Send> = Box::new(move |answer| {
+            is_out(-1);
+            done(answer);
+        });
         let unknown = || CommitAnswer::Unknown("the simulator lost the answer".to_owned());
         match self.fault.lock().unwrap().take() {
             None => self.inner.commit(commit, done),
@@ -95,15 +144,21 @@ impl Log for WatchedLog {
         self.inner.read(topic, partition, from, limit_bytes)
     }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        if topic == Topic::State && self.group.is_open(partition, self.member) {
+            return Err(ReadError::Unavailable("a commit of the owner before is still out".to_owned()));
+        }
         self.inner.range(topic, partition)
     }
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
+        let all = &mut *self.group.listeners.lock().unwrap();
+        all.entry((topic, partition)).or_default().insert(self.member, listener);
         let (log, accepted) = (Arc::downgrade(&self.inner), Arc::clone(&self.accepted));
+        let group = Arc::clone(&self.group);
         let noted = move || {
             if let (Topic::Inbound, Some(log)) = (topic, log.upgrade()) {
                 accepted.follow(&log, partition);
             }
-            listener();
+            group.tell(topic, partition);
         };
         self.inner.listen(topic, partition, Arc::new(noted));
     }
@@ -112,12 +167,5 @@ impl Log for WatchedLog {
     }
     fn health(&self) -> LogHealth {
         self.inner.health()
-    }
-}
-
-impl WatchedLog {
-    /// Why the log no longer works, if so: `run` watches the same and ends the process.
-    pub fn inner_failed(&self) -> Option<String> {
-        self.inner.health().failed
     }
 }

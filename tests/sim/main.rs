@@ -17,11 +17,13 @@
 #![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod blob;
+mod callers;
 mod chance;
 mod check;
 mod clock;
 mod faults;
 mod log;
+mod members;
 mod oracle;
 mod outside;
 mod published;

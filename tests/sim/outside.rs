@@ -70,6 +70,8 @@ pub struct Outside {
 
 /// How one attempt goes.
 struct Course {
+    /// Until it takes effect, if it does, and then until the answer.
+    way: Duration,
     delay: Duration,
     takes_effect: bool,
     answer: Result<(), CallError>,
@@ -109,7 +111,15 @@ impl Outside {
             true => CallError::Unclear { why: "cut off after the first byte".to_owned() },
             false => retry("cut off after the first byte"),
         };
-        let course = |delay, takes_effect, answer| Course { delay, takes_effect, answer };
+        let way = if chance.happens(300) {
+            Duration::from_millis(chance.between(0, 25_000))
+        } else {
+            Duration::ZERO
+        };
+        let course = |delay: Duration, takes_effect, answer| {
+            let way = way.min(delay);
+            Course { way, delay: delay - way, takes_effect, answer }
+        };
         match shared.weather {
             Weather::Calm => course(quick, true, Ok(())),
             Weather::Hanging => course(Duration::from_secs(86_400), chance.happens(300), Ok(())),
@@ -132,6 +142,9 @@ impl Outside {
 }
 
 async fn run(course: Course, effect: impl FnOnce()) -> Result<(), CallError> {
+    if !course.way.is_zero() {
+        tokio::time::sleep(course.way).await;
+    }
     if course.takes_effect {
         effect();
     }

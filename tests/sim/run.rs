@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use leadline::engine::{Part, SteppedEngine};
 use leadline_connectors::contract::clock::Clock;
-use leadline_connectors::contract::state::{State, StateError};
+use leadline_connectors::contract::log::Log;
+use leadline_connectors::contract::state::StateError;
 use leadline_connectors::contract::store::StoreError;
 use leadline_connectors::disk_simulated::DiskFault;
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
-use leadline_schemas::Partition;
 use leadline_schemas::delivery::DeliveryStatus;
 use leadline_schemas::request::RequestStatus;
 
 use crate::chance::Chance;
 use crate::check::{UNSETTLED, check};
-use crate::faults::{FAULTS, Fault};
+use crate::faults::{FAULTS, Fault, MEMBERSHIP};
 use crate::log::CommitFault;
 use crate::outside::Weather;
 use crate::script::{Planned, script};
@@ -88,13 +89,15 @@ impl Run {
                 self.world.send(planned);
             }
             for _ in 0..self.world.chance.between(1, 40) {
-                let which = self.world.chance.below(7);
+                let turns = self.world.turns();
+                let which = self.world.chance.below(turns);
                 self.world.turn(which);
             }
             if self.world.chance.happens(rate) {
                 self.fault()?;
             }
             self.mind_the_process()?;
+            self.world.tell_losses(|_, _| false);
             let step = match self.world.chance.below(10) {
                 0..=5 => self.world.chance.between(1, 50),
                 6..=8 => self.world.chance.between(50, 3_000),
@@ -106,10 +109,12 @@ impl Run {
     }
 
     fn fault(&mut self) -> Result<(), String> {
-        if self.active.is_empty() {
-            return Ok(());
-        }
-        let fault = *self.world.chance.pick(&self.active);
+        let shared = self.world.states.len() > 1 && self.world.chance.happens(400);
+        let fault = match shared {
+            true => *self.world.chance.pick(&MEMBERSHIP),
+            false if self.active.is_empty() => return Ok(()),
+            false => *self.world.chance.pick(&self.active),
+        };
         match fault {
             Fault::CrashProcess => self.crash(false)?,
             Fault::CrashMachine => self.crash(true)?,
@@ -134,14 +139,16 @@ impl Run {
                 let kinds = [CommitFault::Aborted, CommitFault::UnknownLost, CommitFault::UnknownWritten];
                 let kind = *self.world.chance.pick(&kinds);
                 self.world.note(format!("the next commit: {kind:?}"));
-                if let Some(life) = &self.world.life {
-                    *life.log.fault.lock().unwrap() = Some(kind);
+                let member = self.world.chance.below(self.world.states.len() as u64) as usize;
+                if let Some(member) = self.world.member(member) {
+                    *member.log.fault.lock().unwrap() = Some(kind);
                 }
             }
             Fault::StateRefuses => {
                 let after = self.world.chance.below(4);
                 self.world.note("the state store will refuse a commit");
-                self.world.state.fail_apply_after(after, StateError::Full("simulated".to_owned()));
+                let member = self.world.chance.below(self.world.states.len() as u64) as usize;
+                self.world.states[member].fail_apply_after(after, StateError::Full("simulated".to_owned()));
             }
             Fault::StoreRefuses => {
                 let (refused, lost) = (self.world.chance.below(4) as u32, self.world.chance.below(3) as u32);
@@ -179,6 +186,9 @@ impl Run {
                 self.world.store = MemoryStore::new();
             }
             Fault::Stop => self.stop()?,
+            Fault::Rebalance => self.world.rebalance()?,
+            Fault::PartitionTaken => self.world.take_partition(),
+            Fault::MemberCrashes => self.world.crash_a_member()?,
         }
         Ok(())
     }
@@ -206,7 +216,7 @@ impl Run {
     }
 
     fn lose_state(&mut self) {
-        self.world.state = MemoryState::new();
+        self.world.states.iter_mut().for_each(|state| *state = MemoryState::new());
     }
 
     /// Within nine minutes of the true time: calls are told of later than that.
@@ -233,15 +243,20 @@ impl Run {
     /// SIGTERM: the open epochs are finished, the rest comes again.
     fn stop(&mut self) -> Result<(), String> {
         self.world.note("SIGTERM");
-        if let Some(life) = &self.world.life {
-            life.engine.stop();
-        }
+        let members = |world: &World, is: fn(&SteppedEngine) -> bool| {
+            let life = world.life.as_ref();
+            life.is_none_or(|life| life.members.iter().flatten().all(|member| is(&member.engine)))
+        };
+        members(&self.world, |engine| {
+            engine.stop();
+            true
+        });
         for _ in 0..200 {
-            if self.world.life.as_ref().is_none_or(|life| life.engine.has_ended()) {
+            if members(&self.world, SteppedEngine::has_ended) {
                 break;
             }
-            for which in [0, 5, 1] {
-                self.world.turn(which);
+            for part in [Part::Worker, Part::Applier] {
+                self.world.turn_all(part);
             }
             self.world.advance(5);
             if self.world.fatal.lock().unwrap().is_some() {
@@ -254,7 +269,7 @@ impl Run {
 
     /// Starts a process where there is none, and where it has ended by itself.
     fn mind_the_process(&mut self) -> Result<(), String> {
-        let failed = self.world.life.as_ref().and_then(|life| life.log.inner_failed());
+        let failed = self.world.life.as_ref().and_then(|life| life.log.health().failed);
         let fatal = self.world.fatal.lock().unwrap().clone().or(failed);
         if let Some(why) = fatal {
             // A process may end because its machine does.
@@ -299,6 +314,7 @@ impl Run {
         self.world.store.fail_writes(0, StoreError::Unavailable(String::new()));
         self.world.store.lose_answers(0);
         self.world.outside.set_weather(Weather::Calm);
+        self.world.tell_losses(|_, _| true);
         if self.world.disk.is_gone() {
             self.world.crash(false);
         }
@@ -362,23 +378,3 @@ impl Run {
 fn is_of_the_simulator(why: &str) -> bool {
     ["simulat", "no room", "No space", "os error", "os code"].iter().any(|mark| why.contains(mark))
 }
-
-impl World {
-    /// All rows of all partitions.
-    fn rows(&self) -> Result<Rows, String> {
-        let mut all = Rows::new();
-        for partition in (0..3).map(Partition) {
-            let store = self.state.open(partition).map_err(|error| error.to_string())?;
-            let rows = all.entry(partition).or_default();
-            store
-                .scan(&[], None, &mut |key, value| {
-                    rows.insert(key.to_vec(), value.to_vec());
-                    std::ops::ControlFlow::Continue(())
-                })
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(all)
-    }
-}
-
-type Rows = std::collections::BTreeMap<Partition, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>;

@@ -4,34 +4,30 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use leadline::engine::{EngineParts, Part, SteppedEngine};
 use leadline::pipeline;
 use leadline_connectors::conformance::Seeded;
 use leadline_connectors::contract::clock::Clock;
-use leadline_connectors::contract::log::{Append, AppendError, Log};
+use leadline_connectors::contract::log::Log;
 use leadline_connectors::disk_simulated::SimulatedDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, LogSteps, Retention};
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
-use leadline_schemas::command::Command;
-use leadline_schemas::inbound::{EventKind, Inbound, Origin};
-use leadline_schemas::partitioning::{Key, Layout};
-use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
-use leadline_schemas::settings::{Settings, Tenant};
-use leadline_schemas::{EventId, Offset, Partition, TenantId, Topic, avro};
+use leadline_schemas::inbound::Inbound;
+use leadline_schemas::settings::Settings;
+use leadline_schemas::{EventId, Partition, Topic};
 
 use crate::blob::SimBlob;
 use crate::chance::Chance;
 use crate::clock::SimClock;
-use crate::log::{Accepted, WatchedLog};
+use crate::log::{Accepted, Group, WatchedLog};
 use crate::outside::Outside;
 use crate::published::Published;
-use crate::script::{Planned, TENANTS, Told};
+use crate::script::{Planned, TENANTS};
 use crate::tenants::{responders, tenant};
 
 /// Few partitions, so that tenants share them.
-const PARTITIONS: u16 = 3;
+pub const PARTITIONS: u16 = 3;
 /// Small segments, so that the log rolls and drops them all the time.
 const SEGMENT_BYTES: u64 = 128 << 10;
 /// Snapshots are taken often, so that restores have something to choose from.
@@ -40,12 +36,24 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(90);
 /// Rounds of turns at one instant; a run needs some dozens.
 const ROUNDS_MAX: u32 = 5_000;
 
-/// What lives from the start of a process to its end.
+/// What lives from a start to an end: the log, and who works on it.
 pub struct Life {
-    pub log: Arc<WatchedLog>,
+    pub log: Arc<EmbeddedLog>,
     pub steps: LogSteps,
+    /// Where sources wait for their appends.
+    pub runtime: tokio::runtime::Runtime,
+    pub members: Vec<Option<Member>>,
+}
+
+/// One process. A single one owns all partitions; two share them, as on a log on other machines.
+pub struct Member {
+    pub log: Arc<WatchedLog>,
     pub engine: SteppedEngine,
     pub runtime: tokio::runtime::Runtime,
+    /// It gets no turns before (SIGSTOP).
+    pub frozen_until_ms: u64,
+    /// Time that its calls have not seen pass yet.
+    pub missed_ms: u64,
 }
 
 /// What was sent, and whether it was acknowledged.
@@ -60,7 +68,11 @@ pub struct World {
     pub chance: Seeded,
     pub clock: Arc<SimClock>,
     pub disk: SimulatedDisk,
-    pub state: MemoryState,
+    /// The state store of each member: it survives the member.
+    pub states: Vec<MemoryState>,
+    pub group: Arc<Group>,
+    /// Losses of partitions that the member will hear of at that time.
+    pub untold: Vec<(u64, usize, Partition)>,
     pub store: MemoryStore,
     pub blob: SimBlob,
     pub outside: Outside,
@@ -79,16 +91,20 @@ pub struct World {
 impl World {
     pub fn new(seed: u64) -> Self {
         let clock = Arc::new(SimClock::new());
+        let mut chance = Seeded::new(seed);
+        let members = if chance.happens(400) { 2 } else { 1 };
         let mut settings = Settings::default();
         for (version, name) in TENANTS.into_iter().enumerate() {
             settings = settings.with(tenant(name), version as u64 + 1);
         }
         Self {
-            chance: Seeded::new(seed),
+            chance,
             outside: Outside::new(seed, Arc::clone(&clock)),
             clock,
             disk: SimulatedDisk::new(),
-            state: MemoryState::new(),
+            states: (0..members).map(|_| MemoryState::new()).collect(),
+            group: Arc::default(),
+            untold: Vec::new(),
             store: MemoryStore::new(),
             blob: SimBlob::default(),
             settings: Arc::new(Mutex::new(Arc::new(settings))),
@@ -128,19 +144,41 @@ impl World {
             EmbeddedLog::open_stepped(config, Arc::new(self.disk.clone()), clock.clone(), random)
                 .map_err(|error| error.to_string())?;
         self.accepted.check_kept(&log)?;
+        let log = Arc::new(log);
+        for partition in (0..PARTITIONS).map(Partition) {
+            self.accepted.follow(&log, partition);
+            let count = self.states.len();
+            self.group.owners.lock().unwrap().entry(partition).or_insert(usize::from(partition.0) % count);
+        }
+        self.untold.clear();
+        self.group.forget_commits();
+        let members = self.states.iter().map(|_| None).collect();
+        self.life = Some(Life { log, steps, runtime: runtime()?, members });
+        for member in 0..self.states.len() {
+            self.start_member(member)?;
+            let owned = (0..PARTITIONS).map(Partition);
+            let owned: Vec<_> = owned.filter(|p| self.group.owner(*p) == Some(member)).collect();
+            let Some(member) = self.member(member) else { continue };
+            member.engine.own(&owned).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    pub fn member(&mut self, member: usize) -> Option<&mut Member> {
+        self.life.as_mut()?.members.get_mut(member)?.as_mut()
+    }
+
+    /// Starts a process that owns nothing yet, in the place of one that has ended or as a further one.
+    pub fn start_member(&mut self, member: usize) -> Result<(), String> {
+        let Some(life) = &mut self.life else { return Ok(()) };
         let log = Arc::new(WatchedLog {
-            inner: Arc::new(log),
+            inner: Arc::clone(&life.log),
             accepted: Arc::clone(&self.accepted),
             fault: Mutex::new(None),
+            member,
+            group: Arc::clone(&self.group),
         });
-        for partition in 0..PARTITIONS {
-            self.accepted.follow(&log.inner, Partition(partition));
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .map_err(|error| error.to_string())?;
+        let runtime = runtime()?;
         let (settings, fatal) = (Arc::clone(&self.settings), Arc::clone(&self.fatal));
         let published = Arc::clone(&self.published);
         let engine = SteppedEngine::start(EngineParts {
@@ -148,10 +186,11 @@ impl World {
             pipeline_name: pipeline::NAME,
             generation: 1,
             workers: 1,
+            shared: self.states.len() > 1,
             log: log.clone(),
-            state: Arc::new(self.state.clone()),
+            state: Arc::new(self.states[member].clone()),
             blob: Arc::new(self.blob.clone()),
-            clock,
+            clock: self.clock.clone(),
             settings: Arc::new(move || Arc::clone(&settings.lock().unwrap())),
             responders: responders(&self.outside),
             writer: Some(Box::new(self.store.clone())),
@@ -160,138 +199,48 @@ impl World {
             suspects: None,
             snapshot_interval: SNAPSHOT_INTERVAL,
             fatal: Arc::new(move |why| *fatal.lock().unwrap() = Some(why)),
-        })
-        .map_err(|error| error.to_string())?;
-        self.life = Some(Life { log, steps, engine, runtime });
+        });
+        life.members[member] = Some(Member { log, engine, runtime, frozen_until_ms: 0, missed_ms: 0 });
         Ok(())
     }
 
-    /// The source accepts an event, as far as the log lets it.
-    pub fn send(&mut self, planned: Planned) {
-        let settings = Arc::clone(&self.settings.lock().unwrap());
-        let tenant = TenantId::new(planned.tenant).unwrap();
-        let Some(known) = settings.tenant(&tenant).cloned() else { return };
-        if self.life.is_none() {
-            return;
-        }
-        let number = self.sent.len() as u64;
-        let event_id = EventId::of(&[b"sent", &number.to_be_bytes()]);
-        let key = Key::new(tenant, &planned.caller, known.policy.spread);
-        let inbound = Inbound {
-            event_id,
-            key_group: key.key_group,
-            bucket: key.bucket,
-            tenant: key.tenant,
-            caller: planned.caller.clone(),
-            origin: planned.origin,
-            kind: planned.kind,
-            received_at: self.clock.wall(),
-            settings_version: settings.version,
-            attempt: 0,
-            key_id: None,
-            trace: None,
-            content_type: match planned.origin {
-                Origin::Form => format!("{}; form={}-form", planned.content_type, planned.tenant),
-                _ => planned.content_type.to_owned(),
-            },
-            body: planned.body.clone(),
-            body_ref: None,
-        };
-        let inbound = self.perhaps_by_reference(inbound);
-        let partition = Layout { generation: 1, partitions: PARTITIONS }.partition(inbound.key_group);
-        let value = Bytes::from(avro::encode(&inbound).unwrap());
-        let Some(life) = &self.life else { return };
-        let appended =
-            life.log.append(vec![Append { topic: Topic::Inbound, partition, key: Bytes::new(), value }]);
-        let acknowledged = Arc::clone(&self.acknowledged);
-        life.runtime.spawn(async move {
-            match appended.await {
-                Ok(_) => acknowledged.lock().unwrap().push(event_id),
-                // 503: nobody was promised anything.
-                Err(
-                    AppendError::Full
-                    | AppendError::Busy { .. }
-                    | AppendError::Unavailable(_)
-                    | AppendError::Failed(_),
-                ) => {}
-                Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
-            }
-        });
-        self.note(format!("send {} {} of {}", inbound.kind.name(), number, planned.tenant));
-        self.sent.insert(event_id, Sent { inbound, planned });
+    /// How many there are to give a turn: the log, the sources, and each member's parts and calls.
+    pub fn turns(&self) -> u64 {
+        2 + self.states.len() as u64 * (Part::ALL.len() as u64 + 1)
     }
 
-    /// Some bodies go to the blob store first, as those of over 4 MiB do.
-    fn perhaps_by_reference(&mut self, mut inbound: Inbound) -> Inbound {
-        if self.chance.happens(60) {
-            let name = format!("bodies/{}/{}", inbound.tenant, inbound.event_id);
-            self.blob.hold(&name, std::mem::take(&mut inbound.body));
-            inbound.body_ref = Some(name);
-        }
-        inbound
-    }
-
-    /// A person's word, on its way through `inbound` like everything else.
-    pub fn command(&mut self, like: &Inbound, command: &Command) {
-        let planned = Planned {
-            at: self.clock.wall(),
-            tenant: TENANTS.into_iter().find(|name| *name == like.tenant.as_str()).unwrap(),
-            caller: like.caller.clone(),
-            subject: None,
-            origin: Origin::Command,
-            kind: EventKind::Command,
-            content_type: "application/json",
-            body: Bytes::from(serde_json::to_vec(command).unwrap()),
-            told: Told::Command,
-            happened_at: None,
-        };
-        self.send(planned);
-    }
-
-    /// Replays a dead letter, or speaks about a delivery.
-    pub fn speak(&mut self) {
-        let contents = self.store.contents();
-        if self.chance.happens(500) && !contents.dead_letters.is_empty() {
-            let letter = self.chance.pick(&contents.dead_letters).clone();
-            let input = letter.input.unwrap();
-            let origin: Inbound = avro::decode(&input).unwrap();
-            let (dead_letter, operator) = (letter.id.to_string(), letter.operator);
-            let command = Command::Replay { dead_letter, operator, input_kind: letter.input_kind, input };
-            self.note(format!("dead letter {} is replayed", letter.id));
-            self.command(&origin, &command);
-        } else if !contents.deliveries.is_empty() {
-            let line = self.chance.pick(&contents.deliveries).clone();
-            let Some(lead) = contents.leads.iter().find(|lead| Some(lead.lead_id) == line.lead_id) else {
-                return;
-            };
-            let Some(like) = self
-                .sent
-                .values()
-                .find(|sent| sent.inbound.tenant == line.tenant && sent.inbound.caller == lead.caller)
-            else {
-                return;
-            };
-            let like = like.inbound.clone();
-            self.note(format!("delivery {} to {} is sent again", line.subject, line.integration));
-            let command = Command::RetryDelivery { integration: line.integration, subject: line.subject };
-            self.command(&like, &command);
-        }
-    }
-
-    /// Gives one of the process's parts a turn; 5 is the log, 6 the calls outside.
+    /// Gives one of them a turn.
     pub fn turn(&mut self, which: u64) -> bool {
+        let now_ms = self.clock.boot_ms();
         let Some(life) = &mut self.life else { return false };
         match which {
-            part @ 0..=4 => life.engine.turn(Part::ALL[part as usize]),
-            5 => life.steps.turn(),
-            _ => {
-                life.runtime.block_on(async {
-                    for _ in 0..3 {
-                        tokio::task::yield_now().await;
-                    }
-                });
+            0 => return life.steps.turn(),
+            1 => {
+                life.runtime.block_on(yield_some());
+                return false;
+            }
+            _ => {}
+        }
+        let (member, part) =
+            ((which - 2) as usize / (Part::ALL.len() + 1), (which - 2) as usize % (Part::ALL.len() + 1));
+        let member = life.members.get_mut(member).and_then(Option::as_mut);
+        let Some(member) = member.filter(|member| member.frozen_until_ms <= now_ms) else { return false };
+        match Part::ALL.get(part) {
+            Some(part) => member.engine.turn(*part),
+            None => {
+                member.runtime.block_on(yield_some());
                 false
             }
+        }
+    }
+
+    /// Gives a part of all members and the log a turn.
+    pub fn turn_all(&mut self, part: Part) {
+        self.turn(0);
+        let now_ms = self.clock.boot_ms();
+        let members = self.life.iter_mut().flat_map(|life| life.members.iter_mut().flatten());
+        for member in members.filter(|member| member.frozen_until_ms <= now_ms) {
+            member.engine.turn(part);
         }
     }
 
@@ -299,7 +248,7 @@ impl World {
     pub fn settle(&mut self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
             let mut progressed = false;
-            for which in 0..7 {
+            for which in 0..self.turns() {
                 progressed |= self.turn(which);
             }
             if let Some(why) = self.fatal.lock().unwrap().clone() {
@@ -315,23 +264,30 @@ impl World {
     /// Lets time pass, for the machine and for the calls that run.
     pub fn advance(&mut self, ms: u64) {
         self.clock.advance(ms);
-        if let Some(life) = &self.life {
-            life.runtime.block_on(tokio::time::advance(Duration::from_millis(ms)));
+        let now_ms = self.clock.boot_ms();
+        let Some(life) = &mut self.life else { return };
+        life.runtime.block_on(tokio::time::advance(Duration::from_millis(ms)));
+        for member in life.members.iter_mut().flatten() {
+            member.missed_ms += ms;
+            if member.frozen_until_ms <= now_ms {
+                let missed = Duration::from_millis(std::mem::take(&mut member.missed_ms));
+                member.runtime.block_on(tokio::time::advance(missed));
+            }
         }
     }
 
     /// Ends the process at once; a crash of the machine also forgets what was not synced.
     pub fn crash(&mut self, machine: bool) {
         // Steps first: without them dropping the log writes nothing more.
-        if let Some(Life { log, steps, engine, runtime }) = self.life.take() {
+        if let Some(Life { log, steps, runtime, members }) = self.life.take() {
             drop(steps);
-            drop(engine);
+            drop(members);
             drop(runtime);
             drop(log);
         }
-        let lost = self.state.unsynced() as u64;
-        let kept = self.chance.below(lost + 1) as usize;
-        self.state = self.state.crash(kept);
+        for member in 0..self.states.len() {
+            self.crash_state(member);
+        }
         if machine {
             self.disk = self.disk.crash_machine(&mut self.chance);
             let kept = self.chance.below(self.store.unsynced() as u64 + 1) as usize;
@@ -341,16 +297,17 @@ impl World {
             self.store = self.store.crash(usize::MAX);
         }
     }
+}
 
-    /// Changes a tenant's settings.
-    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut Tenant)) {
-        let mut settings = self.settings.lock().unwrap();
-        let id = TenantId::new(name).unwrap();
-        let Some(mut tenant) = settings.tenant(&id).map(|tenant| (**tenant).clone()) else { return };
-        change(&mut tenant);
-        let version = settings.version + 1;
-        *settings = Arc::new(settings.with(tenant, version));
+async fn yield_some() {
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())
 }
 
 impl World {
@@ -360,38 +317,5 @@ impl World {
         let ends =
             (0..PARTITIONS).map(|p| life.log.range(Topic::State, Partition(p)).map_or(0, |(_, end)| end.0));
         ends.sum()
-    }
-
-    /// Appends a reply that the log has already once more: as it was, or saying something else.
-    pub fn repeat_reply(&mut self) {
-        let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
-        let Some(life) = &self.life else { return };
-        let Ok((first, end)) = life.log.range(Topic::Replies, partition) else { return };
-        if first == end {
-            return;
-        }
-        let at = Offset(first.0 + self.chance.below(end.0 - first.0));
-        let Ok(chunk) = life.log.read(Topic::Replies, partition, at, 1) else { return };
-        let Some(record) = chunk.records.first() else { return };
-        let mut reply: Reply = avro::decode(&record.value).unwrap();
-        let contradicts = self.chance.happens(500) && !matches!(reply.outcome, ReplyOutcome::Started(_));
-        if contradicts {
-            reply.outcome = ReplyOutcome::JobFailed(JobFailed {
-                kind: FailureKind::Rejected,
-                why: "the simulator contradicts".to_owned(),
-                attempts: 1,
-            });
-        }
-        let value = Bytes::from(avro::encode(&reply).unwrap());
-        let appended =
-            life.log.append(vec![Append { topic: Topic::Replies, partition, key: Bytes::new(), value }]);
-        life.runtime.spawn(async move {
-            let _ = appended.await;
-        });
-        self.note(format!(
-            "the reply to job {} comes again{}",
-            reply.job_id,
-            if contradicts { ", changed" } else { "" }
-        ));
     }
 }

@@ -21,6 +21,7 @@ use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use leadline_schemas::Partition;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
@@ -113,8 +114,9 @@ fn run_on(
     follow_settings(&parts, engine.as_ref());
     let told = stop.clone();
     let stopping: Stopping = Arc::new(move || Box::pin(wait_for_stop(told.clone())));
-    let works = engine.is_some();
-    let router = router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, works);
+    let dataflow = engine.as_ref().map(|engine| Box::new(engine.trouble()) as Trouble);
+    let router =
+        router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, dataflow);
     let control = control::serve(runtime, config.control_socket(), &parts)?;
 
     let http_stop = wait_for_stop(stop.clone());
@@ -200,6 +202,7 @@ fn start_engine(
         pipeline_name: pipeline::NAME,
         generation: GENERATION,
         workers: config.workers,
+        shared: false,
         log: parts.log.clone(),
         state: parts.state.clone(),
         blob: parts.blob.clone(),
@@ -212,7 +215,8 @@ fn start_engine(
         suspects: Some((config.data.clone(), after_abort)),
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
         fatal: Arc::clone(fatal),
-    })?;
+    });
+    engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?;
     Ok(engine)
 }
 
@@ -254,6 +258,9 @@ fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
     }
 }
 
+/// Why a part does not get on; none when it does.
+type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
 fn router(
     parts: &Parts,
     config: &Config,
@@ -261,11 +268,11 @@ fn router(
     metrics: PrometheusHandle,
     ready: Arc<AtomicBool>,
     stopping: Stopping,
-    works: bool,
+    dataflow: Option<Trouble>,
 ) -> Router {
     let intake: Arc<dyn Intake> = parts.settings.clone();
     let probes = Probes {
-        health: health(parts, reader.clone(), works),
+        health: health(parts, reader.clone(), dataflow),
         ready: Arc::new(move || ready.load(Ordering::Acquire)),
         metrics: Arc::new(move || metrics.render()),
         clock: Arc::clone(&parts.clock),
@@ -293,19 +300,19 @@ fn router(
 fn health(
     parts: &Parts,
     reader: Option<Arc<dyn RecordReader>>,
-    works: bool,
+    dataflow: Option<Trouble>,
 ) -> Arc<dyn Fn() -> Health + Send + Sync> {
     let log = parts.log.clone();
     Arc::new(move || {
         let mut health = Health::default();
         let state = log.health();
         let full = state.full.then(|| "no room for another segment: free disk space".to_owned());
-        health.dependencies.insert("log", state.failed.or(full));
+        health.dependencies.insert("log", state.failed.or(state.unavailable).or(full));
         if let Some(reader) = &reader {
             health.dependencies.insert("records", reader.ping().err().map(|error| error.to_string()));
         }
-        if works {
-            health.dependencies.insert("dataflow", None);
+        if let Some(dataflow) = &dataflow {
+            health.dependencies.insert("dataflow", dataflow());
         }
         health
     })

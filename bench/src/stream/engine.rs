@@ -180,6 +180,7 @@ pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
         pipeline_name: "stream",
         generation: 1,
         workers: 1,
+        shared: false,
         log: log.clone(),
         state: Arc::new(FjallState::open(&config)?),
         blob: Arc::new(FolderBlob::open(folder.join("blobs"))?),
@@ -195,7 +196,8 @@ pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
             eprintln!("the engine cannot go on: {why}");
             std::process::exit(70);
         }),
-    })?;
+    });
+    engine.own(&(0..log.partitions()).map(Partition).collect::<Vec<_>>())?;
     Ok(Started { engine, commits, log, _runtime: runtime })
 }
 

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::state::{PartitionState, State};
+use leadline_connectors::contract::state::State;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
 use super::limits::{APPLY_RETRY_MS, SYNC_BYTES, SYNC_INTERVAL_MS};
 use super::partition::{Committed, Position, lock};
+use super::rows::Rows;
 
 /// How often an idle applier looks whether a sync is due.
 const SYNC_LOOK_MS: u64 = 1_000;
@@ -24,6 +25,16 @@ pub(super) trait AfterApply: Send + Sync {
     fn applied(&self, partition: Partition, position: &Position);
     /// A job row has come (`true`) or gone.
     fn job(&self, partition: Partition, ready_key: &[u8], there: bool);
+    /// The store will see nothing more of a partition that its worker has let go.
+    fn left(&self, partition: Partition);
+}
+
+/// What the applier is told, in this order.
+pub(super) enum ToApply {
+    /// Rows to bring in.
+    Committed(Committed),
+    /// The partition has left: what still waits of it comes from the log when it comes again.
+    Left(Partition),
 }
 
 /// What must stay in the log, per partition.
@@ -65,6 +76,11 @@ impl Retention {
         lock(&self.marks).entry(partition).or_default().snapshot = number;
     }
 
+    /// The partition has left this process.
+    pub(super) fn forget(&self, partition: Partition) {
+        lock(&self.marks).remove(&partition);
+    }
+
     /// Tells the log what nobody will read again.
     pub(super) fn publish(&self, log: &dyn Log) {
         for (partition, marks) in lock(&self.marks).iter() {
@@ -83,7 +99,7 @@ impl Retention {
 /// Applies commits one by one, in order.
 pub(super) struct Applier {
     pub(super) state: Arc<dyn State>,
-    pub(super) partitions: BTreeMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) rows: Arc<Rows>,
     pub(super) log: Arc<dyn Log>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) retention: Arc<Retention>,
@@ -104,11 +120,11 @@ pub(super) struct ApplyProgress {
 
 impl Applier {
     /// Applies what comes until the channel closes, then syncs.
-    pub(super) fn run(mut self, commits: &Receiver<Committed>) {
+    pub(super) fn run(mut self, commits: &Receiver<ToApply>) {
         let mut open = true;
         while open || !self.progress.waiting.is_empty() {
             match commits.recv_timeout(self.wait()) {
-                Ok(committed) => self.take(committed),
+                Ok(what) => self.take(what),
                 Err(RecvTimeoutError::Timeout) => {}
                 // What the store still refuses is waited for; the stop's deadline bounds that.
                 Err(RecvTimeoutError::Disconnected) if open => open = false,
@@ -119,9 +135,16 @@ impl Applier {
         self.sync();
     }
 
-    /// Queues a commit.
-    pub(super) fn take(&mut self, committed: Committed) {
-        self.progress.waiting.push_back(committed);
+    /// Queues a commit, or forgets a partition.
+    pub(super) fn take(&mut self, what: ToApply) {
+        match what {
+            ToApply::Committed(committed) => self.progress.waiting.push_back(committed),
+            ToApply::Left(partition) => {
+                self.progress.waiting.retain(|committed| committed.partition != partition);
+                self.progress.unsynced.remove(&partition);
+                self.after.left(partition);
+            }
+        }
     }
 
     /// Applies the next commit, or syncs when that is due. Answers whether it did either.
@@ -155,7 +178,7 @@ impl Applier {
 
     /// Applies one commit; a store that stalls or is full is tried again, for the log has the commit already.
     fn apply(&self, committed: &Committed) -> bool {
-        let Some(store) = self.partitions.get(&committed.partition) else { return true };
+        let Some(store) = self.rows.of(committed.partition) else { return true };
         let started = Instant::now();
         if let Err(error) = store.apply(committed.changes.rows(), committed.position.number) {
             tracing::error!(partition = committed.partition.0, %error, "the state store refused a commit; trying again");

@@ -8,6 +8,12 @@ pub(crate) const EPOCH_BYTES_MAX: usize = 4 << 20;
 pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
 /// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
 pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
+/// How often whoever waits for partitions to come or go looks by itself.
+pub(crate) const OWNERSHIP_LOOK: Duration = Duration::from_millis(200);
+/// A worker that takes longer to drop a partition hangs: it never waits for anything, so this is a turn of it.
+pub(crate) const DROP_MAX: Duration = Duration::from_secs(30);
+/// Pause before a partition is restored again that could not be, or was fenced.
+pub(crate) const RESTORE_RETRY_MS: u64 = 1_000;
 /// What a partition takes in before the worker turns to the next: some 10 ms of work.
 pub(crate) const TURN_BYTES_MAX: usize = 2 << 20;
 /// One read from the log. What is made of it goes through the graph together, and should fit a core's cache.
@@ -56,6 +62,10 @@ pub(crate) const JOBS_RUNNING_MAX: usize = 256;
 pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
 /// One attempt of a job.
 pub(crate) const JOB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For how long after a commit nobody else starts deliveries of the partition: an attempt, and time to renew it.
+pub(crate) const LEASE_MS: u64 = 45_000;
+/// How often a delivery looks whether its partition's lease was renewed.
+pub(crate) const LEASE_LOOK: Duration = Duration::from_millis(50);
 /// First pause between attempts; doubles, with jitter.
 pub(crate) const JOB_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between attempts; a longer Retry-After is cut to it.

@@ -84,6 +84,7 @@ pub(super) const NOTHING: Position = Position {
     now: Millis(0),
     settings_version: 0,
     watermark: Millis(0),
+    released: false,
 };
 
 /// Applies the frames that the store lacks and answers where the partition stands.
@@ -142,6 +143,7 @@ fn position_of(frame: &CommitFrame) -> Position {
         now: frame.now,
         settings_version: frame.settings_version,
         watermark: frame.watermark,
+        released: frame.released,
     }
 }
 

@@ -8,16 +8,17 @@ use std::time::Duration;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::state::{PartitionState, State};
+use leadline_connectors::contract::state::State;
 use leadline_schemas::{CommitNumber, Partition};
 
 use super::applier::Retention;
 use super::restore::RestoreError;
+use super::rows::Rows;
 use super::snapshot::{self, Manifest};
 
 /// Takes snapshots, one partition a turn.
 pub(super) struct Snapshots {
-    pub(super) states: BTreeMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) rows: Arc<Rows>,
     pub(super) state: Arc<dyn State>,
     pub(super) blob: Arc<dyn Blob>,
     pub(super) log: Arc<dyn Log>,
@@ -32,7 +33,7 @@ pub(super) struct Snapshots {
 /// How far the current round is.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// The last commit in each partition's newest snapshot; empty until the manifests were read.
+    /// The last commit in the newest snapshot of each owned partition, once its manifest was read.
     newest: BTreeMap<Partition, CommitNumber>,
     /// Partitions that this round still has to look at.
     left: Vec<Partition>,
@@ -59,8 +60,10 @@ impl Snapshots {
     /// Takes the next snapshot, if it is time. Answers whether it did something.
     pub(super) fn turn(&mut self) -> bool {
         let boot_ms = self.clock.boot_ms();
+        if self.read_manifest() {
+            return true;
+        }
         let Some(next_boot_ms) = self.round.next_boot_ms else {
-            self.read_manifests();
             self.round.next_boot_ms = Some(boot_ms + self.interval_ms());
             return true;
         };
@@ -68,7 +71,8 @@ impl Snapshots {
             if boot_ms < next_boot_ms {
                 return false;
             }
-            self.round.left = self.states.keys().rev().copied().collect();
+            self.round.left = self.rows.partitions();
+            self.round.left.reverse();
             self.round.next_boot_ms = Some(boot_ms + self.interval_ms());
         }
         if let Some(partition) = self.round.left.pop() {
@@ -92,20 +96,31 @@ impl Snapshots {
         Duration::from_millis(next.saturating_sub(self.clock.boot_ms()).max(1))
     }
 
-    fn read_manifests(&mut self) {
-        for partition in self.states.keys() {
-            match self.runtime.block_on(snapshot::read_manifest(&*self.blob, *partition)) {
-                Ok(Some(manifest)) => self.note(*partition, &manifest),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(partition = partition.0, %error, "the manifest of snapshots cannot be read");
-                }
+    /// Reads the manifest of a partition that has come since the last turn. Answers whether there was one.
+    fn read_manifest(&mut self) -> bool {
+        let owned = self.rows.partitions();
+        self.round.newest.retain(|partition, _| owned.contains(partition));
+        let Some(partition) = owned.into_iter().find(|partition| !self.round.newest.contains_key(partition))
+        else {
+            return false;
+        };
+        let mut newest = CommitNumber(0);
+        match self.runtime.block_on(snapshot::read_manifest(&*self.blob, partition)) {
+            Ok(Some(manifest)) => {
+                newest = manifest.snapshots.first().map_or(newest, |entry| entry.number);
+                self.note(partition, &manifest);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(partition = partition.0, %error, "the manifest of snapshots cannot be read");
             }
         }
+        self.round.newest.insert(partition, newest);
+        true
     }
 
     fn take(&mut self, partition: Partition) {
-        let Some(store) = self.states.get(&partition) else { return };
+        let Some(store) = self.rows.of(partition) else { return };
         let applied = store.applied().unwrap_or_default();
         self.round.seen.insert(partition, applied);
         if self.round.newest.get(&partition) == Some(&applied) || applied == CommitNumber(0) {

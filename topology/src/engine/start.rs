@@ -1,8 +1,12 @@
 //! Starting and stopping an engine: a thread for each part, and the order in which they end.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use leadline_connectors::contract::assignment::Owner;
+use leadline_schemas::Partition;
 
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
 use super::jobs::Notice;
@@ -20,22 +24,39 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Restores every partition and starts the threads.
-    pub fn start(parts: EngineParts) -> Result<Self, RestoreError> {
-        let Assembly { hands, applier, commits, executor, store, snapshots, handles } = assemble(parts)?;
+    /// Starts the threads; it owns no partition yet.
+    pub fn start(parts: EngineParts) -> Self {
+        let Assembly { hands, applier, commits, executor, store, snapshots, handles } = assemble(parts);
         let (stop_snapshots, stop) = channel();
+        let ownership = Arc::clone(&handles.ownership);
         let mut others = vec![
             spawn("applier", move || applier.run(&commits)),
+            spawn("ownership", move || ownership.run()),
             spawn("executor", move || executor.run()),
             spawn("snapshots", move || snapshots.run(&stop)),
         ];
-        let queue = std::sync::Arc::clone(&handles.queue);
+        let queue = Arc::clone(&handles.queue);
         others.extend(store.map(|store| spawn("store", move || store.run(&queue))));
-        let workers = hands.into_iter().enumerate().map(|(index, hand)| {
-            let run = move || worker::run(&hand.mailbox, hand.restored, &hand.around);
-            spawn(&format!("worker-{index}"), run)
+        let workers = hands.into_iter().enumerate().map(|(index, (mailbox, around))| {
+            spawn(&format!("worker-{index}"), move || worker::run(&mailbox, around))
         });
-        Ok(Self { workers: workers.collect(), others, stop_snapshots, handles })
+        Self { workers: workers.collect(), others, stop_snapshots, handles }
+    }
+
+    /// Restores partitions and runs them; returns when they run.
+    pub fn own(&self, partitions: &[Partition]) -> Result<(), RestoreError> {
+        self.handles.ownership.own(partitions)
+    }
+
+    /// Who is told of partitions that come and go while it runs.
+    pub fn owner(&self) -> Arc<dyn Owner> {
+        self.handles.ownership.clone()
+    }
+
+    /// Why a partition does not get on; none when all do.
+    pub fn trouble(&self) -> impl Fn() -> Option<String> + Send + Sync + 'static {
+        let ownership = Arc::clone(&self.handles.ownership);
+        move || ownership.trouble()
     }
 
     /// A handle that tells the workers that something they look at has changed (settings).
@@ -51,11 +72,12 @@ impl Engine {
         // Both may have ended by themselves.
         let _ = self.handles.notices.send(Notice::Stop);
         let _ = self.stop_snapshots.send(());
+        self.handles.ownership.close();
         for mailbox in &self.handles.mailboxes {
             mailbox.stop();
         }
         let workers = join_all(self.workers, deadline);
-        lock(&self.handles.committer).take(); // The applier ends when nobody can commit any more.
+        lock(&self.handles.to_apply).take(); // The applier ends when nobody can commit any more.
         self.handles.queue.close();
         let others = join_all(self.others, deadline);
         workers && others

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use leadline_schemas::Millis;
+use leadline_connectors::contract::assignment::Owner;
+use leadline_schemas::{Millis, Partition};
 
-use super::applier::Applier;
+use super::applier::{Applier, ToApply};
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
 use super::jobs::{Executor, Notice};
-use super::partition::{Committed, lock};
+use super::partition::lock;
 use super::restore::RestoreError;
 use super::snapshots::Snapshots;
 use super::store_writer::StoreWriter;
@@ -27,18 +28,21 @@ pub enum Part {
     Store,
     /// Takes snapshots.
     Snapshots,
+    /// Restores partitions that have come.
+    Ownership,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 5] = [Part::Worker, Part::Applier, Part::Executor, Part::Store, Part::Snapshots];
+    pub const ALL: [Part; 6] =
+        [Part::Worker, Part::Applier, Part::Executor, Part::Store, Part::Snapshots, Part::Ownership];
 }
 
 /// An engine in steps. Dropping it is a crash: whatever has not had its turn does not happen.
 pub struct SteppedEngine {
     workers: Vec<PartitionWorker>,
     applier: Applier,
-    commits: Receiver<Committed>,
+    commits: Receiver<ToApply>,
     executor: Executor,
     store: Option<StoreWriter>,
     snapshots: Snapshots,
@@ -48,12 +52,11 @@ pub struct SteppedEngine {
 }
 
 impl SteppedEngine {
-    /// Restores every partition; nothing runs until it is given a turn.
-    pub fn start(parts: EngineParts) -> Result<Self, RestoreError> {
-        let Assembly { hands, applier, commits, executor, store, snapshots, handles } = assemble(parts)?;
-        let workers =
-            hands.into_iter().map(|hand| PartitionWorker::new(hand.mailbox, hand.restored, &hand.around));
-        Ok(Self {
+    /// It owns no partition yet, and nothing runs until it is given a turn.
+    pub fn start(parts: EngineParts) -> Self {
+        let Assembly { hands, applier, commits, executor, store, snapshots, handles } = assemble(parts);
+        let workers = hands.into_iter().map(|(mailbox, around)| PartitionWorker::new(mailbox, around));
+        Self {
             workers: workers.collect(),
             applier,
             commits,
@@ -63,7 +66,27 @@ impl SteppedEngine {
             handles,
             wake_at: None,
             ended: false,
-        })
+        }
+    }
+
+    /// Restores partitions now.
+    pub fn own(&self, partitions: &[Partition]) -> Result<(), RestoreError> {
+        self.handles.ownership.own(partitions)
+    }
+
+    /// They come, when [`Part::Ownership`] has its turns.
+    pub fn assigned(&self, partitions: &[Partition]) {
+        self.handles.ownership.assigned(partitions);
+    }
+
+    /// They are to go, when [`Part::Worker`] has its turns; `now` drops what is open.
+    pub fn release(&self, partitions: &[Partition], now: bool) {
+        self.handles.ownership.release(partitions, now);
+    }
+
+    /// Whether none of them runs here any more.
+    pub fn have_left(&self, partitions: &[Partition]) -> bool {
+        self.handles.ownership.have_left(partitions)
     }
 
     /// Gives a part one turn. Answers whether it had something to do.
@@ -71,8 +94,8 @@ impl SteppedEngine {
         match part {
             Part::Worker => self.turn_workers(),
             Part::Applier => {
-                while let Ok(committed) = self.commits.try_recv() {
-                    self.applier.take(committed);
+                while let Ok(what) = self.commits.try_recv() {
+                    self.applier.take(what);
                 }
                 self.applier.turn()
             }
@@ -82,6 +105,7 @@ impl SteppedEngine {
                 self.store.as_mut().is_some_and(|store| store.turn(&queue))
             }
             Part::Snapshots => self.snapshots.turn(),
+            Part::Ownership => self.handles.ownership.turn(),
         }
     }
 
@@ -96,7 +120,7 @@ impl SteppedEngine {
         self.wake_at = wake_at;
         if ended {
             self.ended = true;
-            lock(&self.handles.committer).take();
+            lock(&self.handles.to_apply).take();
         }
         progressed
     }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::state::PartitionState;
 use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
 use leadline_schemas::frame::Output;
 use leadline_schemas::sabotage::{self, Bug};
@@ -20,6 +19,7 @@ use super::keys;
 use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_QUEUE_BYTES_MAX, STORE_RETRY_MS};
 use super::partition::{Committed, lock};
 use super::restore::decode_frame;
+use super::rows::Rows;
 
 /// How long an idle writer waits before it looks again.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -115,7 +115,7 @@ pub(super) struct StoreWriter {
     pub(super) writer: Box<dyn RecordWriter>,
     pub(super) log: Arc<dyn Log>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) states: BTreeMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) rows: Arc<Rows>,
     pub(super) generation: u32,
     pub(super) retention: Arc<Retention>,
     pub(super) stored: Stored,
@@ -220,6 +220,9 @@ impl StoreWriter {
     /// Reads one batch of what is missing up to `number`: from the log, or what the log has dropped from the state
     /// store.
     fn catch_up(&mut self, partition: Partition, number: CommitNumber) {
+        if self.rows.of(partition).is_none() {
+            return; // Its new owner writes what is missing.
+        }
         let Some(at) = self.at(partition) else { return self.miss(partition, number) };
         if at >= number {
             return;
@@ -269,7 +272,7 @@ impl StoreWriter {
 
     /// All records of the compacted topics as the state store has them: what dropped frames came to.
     fn whole_state(&self, partition: Partition, at: CommitNumber) -> Result<Batch, String> {
-        let state = self.states.get(&partition).ok_or("the partition has no state store")?;
+        let state = self.rows.of(partition).ok_or("the partition has left")?;
         let view = state.view().map_err(|error| error.to_string())?;
         let applied = view.applied().map_err(|error| error.to_string())?;
         let (from, to) = ([keys::OUTPUTS], keys::behind(&[keys::OUTPUTS]));

@@ -21,12 +21,27 @@ use super::topology::Topology;
 const PARK_MAX: Duration = Duration::from_secs(1);
 
 /// What other threads hand to a worker.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Mailbox {
     thread: OnceLock<Thread>,
     signalled: AtomicBool,
     stopping: AtomicBool,
     applied: Mutex<Vec<(PartitionId, CommitNumber)>>,
+    orders: Mutex<Vec<Order>>,
+}
+
+/// What a worker is told about a partition.
+pub(super) enum Order {
+    /// Run it.
+    Install(Restored),
+    /// Finish what is open and let it go, once it is quiet.
+    Release(PartitionId),
+    /// Nothing that it has started runs any more.
+    Quiet(PartitionId),
+    /// Commit, if only to show that it is still owned.
+    Renew(PartitionId),
+    /// Let it go at once, with all that is uncommitted.
+    Drop(PartitionId),
 }
 
 impl Mailbox {
@@ -42,6 +57,12 @@ impl Mailbox {
     /// The state store holds a partition's rows up to here.
     pub(super) fn applied(&self, partition: PartitionId, number: CommitNumber) {
         lock(&self.applied).push((partition, number));
+        self.wake();
+    }
+
+    /// Orders are followed in their order.
+    pub(super) fn order(&self, order: Order) {
+        lock(&self.orders).push(order);
         self.wake();
     }
 
@@ -73,28 +94,28 @@ pub(super) struct Pass {
 /// A worker with its partitions; stays on the thread that made it.
 pub(super) struct PartitionWorker {
     mailbox: Arc<Mailbox>,
+    around: Surroundings,
     worker: Worker,
     partitions: Vec<Partition>,
 }
 
 impl PartitionWorker {
-    pub(super) fn new(mailbox: Arc<Mailbox>, restored: Vec<Restored>, around: &Surroundings) -> Self {
+    pub(super) fn new(mailbox: Arc<Mailbox>, around: Surroundings) -> Self {
         let thread = timely::communication::allocator::Thread::default();
-        let mut worker = Worker::new(WorkerConfig::default(), Allocator::Thread(thread), None);
-        let partitions = restored
-            .into_iter()
-            .map(|r| Partition::install(&mut worker, r.id, r.position, r.store, around.clone()))
-            .collect();
-        Self { mailbox, worker, partitions }
+        let worker = Worker::new(WorkerConfig::default(), Allocator::Thread(thread), None);
+        Self { mailbox, around, worker, partitions: Vec::new() }
     }
 
     /// Gives every partition a turn. Never waits.
     pub(super) fn pass(&mut self) -> Pass {
         self.mailbox.signalled.store(false, Ordering::Release);
-        for (id, number) in std::mem::take(&mut *lock(&self.mailbox.applied)) {
-            if let Some(partition) = self.partitions.iter_mut().find(|partition| partition.id() == id) {
-                partition.applied(number);
-            }
+        let orders = std::mem::take(&mut *lock(&self.mailbox.orders));
+        for order in orders {
+            self.follow(order);
+        }
+        let applied = std::mem::take(&mut *lock(&self.mailbox.applied));
+        for (id, number) in applied {
+            self.of(id).for_each(|partition| partition.applied(number));
         }
         let stopping = self.mailbox.stopping.load(Ordering::Acquire);
         let mut pass = Pass::default();
@@ -103,15 +124,43 @@ impl PartitionWorker {
             pass.progressed |= turn.progressed;
             pass.wake_at = [pass.wake_at, turn.wake_at].into_iter().flatten().min();
         }
+        self.let_go(Partition::may_go);
         pass.ended = stopping && self.partitions.iter().all(Partition::is_settled);
         pass
+    }
+
+    fn follow(&mut self, order: Order) {
+        match order {
+            Order::Install(Restored { id, position, store }) => {
+                let around = self.around.clone();
+                self.partitions.push(Partition::install(&mut self.worker, id, position, store, around));
+            }
+            Order::Release(id) => self.of(id).for_each(Partition::leave),
+            Order::Quiet(id) => self.of(id).for_each(Partition::is_quiet),
+            Order::Renew(id) => self.of(id).for_each(Partition::renew),
+            Order::Drop(id) => self.let_go(|partition| partition.id() == id),
+        }
+    }
+
+    fn of(&mut self, id: PartitionId) -> impl Iterator<Item = &mut Partition> {
+        self.partitions.iter_mut().filter(move |partition| partition.id() == id)
+    }
+
+    /// Uninstalls the partitions that may go, and says so.
+    fn let_go(&mut self, may_go: impl Fn(&Partition) -> bool) {
+        for partition in self.partitions.extract_if(.., |partition| may_go(partition)) {
+            let id = partition.id();
+            partition.uninstall(&mut self.worker);
+            self.around.ownership.let_go(id);
+        }
     }
 }
 
 /// Runs the partitions until asked to stop and nothing is open.
-pub(super) fn run(mailbox: &Arc<Mailbox>, restored: Vec<Restored>, around: &Surroundings) {
+pub(super) fn run(mailbox: &Arc<Mailbox>, around: Surroundings) {
     let _ = mailbox.thread.set(std::thread::current());
-    let mut worker = PartitionWorker::new(Arc::clone(mailbox), restored, around);
+    let clock = Arc::clone(&around.clock);
+    let mut worker = PartitionWorker::new(Arc::clone(mailbox), around);
     loop {
         let pass = worker.pass();
         if pass.ended {
@@ -119,7 +168,7 @@ pub(super) fn run(mailbox: &Arc<Mailbox>, restored: Vec<Restored>, around: &Surr
         }
         if !pass.progressed {
             let until_timer = pass.wake_at.map_or(PARK_MAX, |at| {
-                let wait_ms = at.since(around.clock.wall()).max(1);
+                let wait_ms = at.since(clock.wall()).max(1);
                 Duration::from_millis(u64::try_from(wait_ms).unwrap_or(1)).min(PARK_MAX)
             });
             std::thread::park_timeout(until_timer);

@@ -10,11 +10,17 @@ use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswe
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkRequest};
 use leadline_operators::deliveries::DeliverJob;
 use leadline_schemas::avro;
+use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed, PendingJob, Reply, ReplyOutcome, Started};
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{Partition, Topic};
 
+use super::super::effects::decode_job;
+use super::super::keys;
 use super::super::limits::*;
+use super::super::ownership::Ownership;
+use super::super::rows::Stay;
 use super::Responders;
 
 /// How an attempt ended.
@@ -25,7 +31,8 @@ pub(in super::super) enum Outcome {
         /// For the circuit.
         reached: bool,
     },
-    /// The log took no reply: the job stays pending, and the next process starts it again.
+    /// The log took no reply, the partition has left, or the job has its answer: who owns it next starts it again, if
+    /// it is pending.
     Abandoned,
     /// Another attempt is worth it.
     Retry {
@@ -37,6 +44,8 @@ pub(in super::super) enum Outcome {
 /// What an attempt needs.
 pub(super) struct Attempt {
     pub(super) partition: Partition,
+    pub(super) stay: Stay,
+    pub(super) ownership: Arc<Ownership>,
     pub(super) responders: Responders,
     pub(super) settings: Arc<Settings>,
     pub(super) log: Arc<dyn Log>,
@@ -73,7 +82,7 @@ impl Attempt {
             Err(Failure::Call(CallError::Unclear { why })) => {
                 (failed(FailureKind::Unclear, why, attempt), false)
             }
-            Err(Failure::LogGone) => return Outcome::Abandoned,
+            Err(Failure::Gone) => return Outcome::Abandoned,
             Err(Failure::NotConfigured(why)) => (failed(FailureKind::NotConfigured, why, attempt - 1), true),
         };
         let label = if matches!(outcome, ReplyOutcome::Answered(_)) { "answered" } else { "failed" };
@@ -118,15 +127,17 @@ impl Attempt {
         let sink: Arc<dyn Sink> = self.responders.sinks.get(&integration.kind).cloned().ok_or_else(|| {
             Failure::NotConfigured(format!("this leadline has no sink of kind {:?}", integration.kind))
         })?;
+        let started_attempt = self.hold_lease(job).await?;
         if sink.guarantee() == Guarantee::AtLeastOnce {
-            if job.started_attempt > 0 && attempt == 1 {
+            if started_attempt > 0 && attempt == 1 {
                 let why = "an attempt was under way when leadline stopped, and this sink has no idempotency";
                 return Err(Failure::Call(CallError::Unclear { why: why.to_owned() }));
             }
             // What is not known to have started must not be sent: nobody could tell later.
             if !self.reply(job, ReplyOutcome::Started(Started { attempt })).await {
-                return Err(Failure::LogGone);
+                return Err(Failure::Gone);
             }
+            self.hold_lease(job).await?;
         }
         let request = SinkRequest {
             key: work.key(&job.tenant, &job.request.target),
@@ -145,6 +156,27 @@ impl Attempt {
                 why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}"),
             })),
             Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Waits until the partition's lease outlives the call. Answers the attempt that the job's row notes as started
+    /// then: an owner before this one may have noted it, or even answered the job.
+    async fn hold_lease(&self, job: &PendingJob) -> Result<i32, Failure> {
+        let ownership = &self.ownership;
+        if !ownership.shared || sabotage::on(Bug::LeaseIgnored) {
+            return Ok(job.started_attempt);
+        }
+        let key = Key { key_group: job.key_group, tenant: job.tenant.clone(), bucket: job.bucket };
+        let row_key = keys::job(&key, job.job_id);
+        loop {
+            // The lease of a later stay of the partition is not for what an earlier one has started.
+            let rows = ownership.rows.of_stay(self.partition, self.stay).ok_or(Failure::Gone)?;
+            if ownership.leases.covers_call(self.partition, self.clock.boot_ms()) {
+                let row = rows.get(&row_key).ok().flatten().ok_or(Failure::Gone)?;
+                return decode_job(&row).map(|job| job.started_attempt).map_err(|_| Failure::Gone);
+            }
+            ownership.ask_renewal(self.partition);
+            tokio::time::sleep(LEASE_LOOK).await;
         }
     }
 
@@ -188,7 +220,8 @@ impl Attempt {
 enum Failure {
     Call(CallError),
     NotConfigured(String),
-    LogGone,
+    /// The log takes nothing more, the partition has left, or somebody else has answered the job.
+    Gone,
 }
 
 fn timed_out() -> Failure {

@@ -21,13 +21,14 @@ pub(in super::super) struct LaneKey {
 }
 
 impl LaneKey {
+    /// Whether its jobs are deliveries: of one key one at a time, whoever owns the partition.
+    pub(super) fn is_delivery(&self) -> bool {
+        self.lane.starts_with("deliver:")
+    }
+
     /// What is called: a provider is shared by all tenants, an integration is the tenant's own.
     pub(super) fn target(&self) -> String {
-        if self.lane.starts_with("deliver:") {
-            format!("{}/{}", self.tenant, self.lane)
-        } else {
-            self.lane.clone()
-        }
+        if self.is_delivery() { format!("{}/{}", self.tenant, self.lane) } else { self.lane.clone() }
     }
 }
 

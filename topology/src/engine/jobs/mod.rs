@@ -5,10 +5,11 @@
 
 mod attempt;
 mod lane;
+mod retry;
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use leadline_connectors::contract::clock::Clock;
@@ -24,8 +25,11 @@ use leadline_schemas::{JobId, Partition};
 use self::attempt::{Attempt, Outcome};
 use self::lane::Lane;
 pub(super) use self::lane::{LaneKey, job_id_of};
+use self::retry::Retry;
 use super::keys;
 use super::limits::*;
+use super::ownership::Ownership;
+use super::rows::Stay;
 
 /// Who answers jobs.
 #[derive(Clone, Default)]
@@ -38,24 +42,37 @@ pub struct Responders {
 
 /// What the executor is told.
 pub(super) enum Notice {
-    /// A job row has come.
-    Came(LaneKey),
-    /// A job row has gone: its reply is committed.
-    Gone(LaneKey, JobId),
-    /// All replies that a partition had at the start are applied.
+    /// A partition has come. While it is behind with the replies of before, a job that looks pending may have its
+    /// answer in the log, or note of an attempt that must not be repeated.
+    Came {
+        /// Which.
+        partition: Partition,
+        /// Tells this stay from earlier ones: their attempts end, but count for nothing.
+        stay: Stay,
+        /// Whether none of its jobs may start before `CaughtUp`.
+        is_behind: bool,
+        /// When its deliveries may start: until then an owner before this one may be sending.
+        deliveries_from_boot_ms: u64,
+    },
+    /// A partition is leaving: none of its deliveries starts any more.
+    Leaving(Partition),
+    /// All replies that a partition had when it came are applied.
     CaughtUp(Partition),
+    /// A partition has left: its jobs are its next owner's.
+    Left(Partition),
+    /// A job row has come.
+    JobCame(LaneKey),
+    /// A job row has gone: its reply is committed.
+    JobGone(LaneKey, JobId),
     /// An attempt has ended.
-    Ended(LaneKey, Box<PendingJob>, i32, Outcome),
+    Ended(Ended),
     /// Start nothing more.
     Stop,
 }
 
 /// What the executor needs of the process.
 pub(super) struct ExecutorParts {
-    /// Partitions whose replies of before the start are not all applied: a job that looks pending there may have
-    /// its answer in the log, or note of an attempt that must not be repeated.
-    pub(super) behind: BTreeSet<Partition>,
-    pub(super) partitions: BTreeMap<Partition, Arc<dyn PartitionState>>,
+    pub(super) ownership: Arc<Ownership>,
     pub(super) log: Arc<dyn Log>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
@@ -63,11 +80,39 @@ pub(super) struct ExecutorParts {
     pub(super) runtime: tokio::runtime::Handle,
 }
 
+/// An attempt that has ended.
+pub(super) struct Ended {
+    lane: LaneKey,
+    job: Box<PendingJob>,
+    attempt: i32,
+    stay: Stay,
+    outcome: Outcome,
+}
+
+/// What the executor knows of a partition that is here.
+struct Guest {
+    stay: Stay,
+    is_behind: bool,
+    is_leaving: bool,
+    deliveries_from_boot_ms: u64,
+}
+
+impl Guest {
+    /// Whether a job of a lane may start.
+    fn lets_start(&self, lane: &LaneKey, boot_ms: u64) -> bool {
+        let may_deliver = !self.is_leaving && self.deliveries_from_boot_ms <= boot_ms;
+        !self.is_behind && (!lane.is_delivery() || may_deliver)
+    }
+}
+
 /// The executor's thread and what it knows.
 pub(super) struct Executor {
     parts: ExecutorParts,
     notices: Receiver<Notice>,
     sender: Sender<Notice>,
+    guests: BTreeMap<Partition, Guest>,
+    /// Deliveries that run, also of earlier stays of their partitions.
+    delivering: BTreeMap<Partition, usize>,
     lanes: HashMap<LaneKey, Lane>,
     /// Lanes that may have something to start, in turn.
     rota: VecDeque<LaneKey>,
@@ -75,51 +120,24 @@ pub(super) struct Executor {
     /// Running jobs per kind and target, over all tenants.
     running_by_target: HashMap<String, usize>,
     running: usize,
-    started: bool,
     stopping: bool,
 }
 
-/// A job that waits for its next attempt; the heap's top is the one due first.
-struct Retry {
-    at_boot_ms: u64,
-    lane: LaneKey,
-    job: Box<PendingJob>,
-    attempt: i32,
-}
-
-impl PartialEq for Retry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at_boot_ms == other.at_boot_ms
-    }
-}
-impl Eq for Retry {}
-impl PartialOrd for Retry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Retry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.at_boot_ms.cmp(&self.at_boot_ms)
-    }
-}
-
 impl Executor {
-    pub(super) fn new(parts: ExecutorParts) -> (Self, Sender<Notice>) {
-        let (sender, notices) = channel();
-        let executor = Self {
+    pub(super) fn new(parts: ExecutorParts, sender: Sender<Notice>, notices: Receiver<Notice>) -> Self {
+        Self {
             parts,
             notices,
-            sender: sender.clone(),
+            sender,
+            guests: BTreeMap::new(),
+            delivering: BTreeMap::new(),
             lanes: HashMap::new(),
             rota: VecDeque::new(),
             retries: BinaryHeap::new(),
             running_by_target: HashMap::new(),
             running: 0,
-            started: false,
             stopping: false,
-        };
-        (executor, sender)
+        }
     }
 
     /// Runs until told to stop; running calls are left to the runtime, their replies come again after a restart.
@@ -137,10 +155,6 @@ impl Executor {
     /// Takes in what it was told and starts what may start. Answers whether it was told anything or has started
     /// something.
     pub(super) fn turn(&mut self) -> bool {
-        if !self.started {
-            self.started = true;
-            self.find_lanes();
-        }
         let mut told = false;
         while let Ok(notice) = self.notices.try_recv() {
             self.take(notice);
@@ -156,38 +170,74 @@ impl Executor {
         told || self.running != running
     }
 
-    /// The lanes that the store has jobs of from before the start.
-    fn find_lanes(&mut self) {
+    /// The lanes that a partition that has come has jobs of.
+    fn find_lanes(&mut self, partition: Partition) {
+        let Some(store) = self.rows_of(partition) else { return };
         if sabotage::on(Bug::PendingJobsForgotten) {
             return;
         }
-        for (partition, store) in self.parts.partitions.clone() {
-            let mut from = vec![keys::READY];
-            let end = keys::behind(&from);
-            loop {
-                let mut found = None;
-                let scanned = store.scan(&from, Some(&end), &mut |key, _| {
-                    found =
-                        keys::parse_ready(key).map(|ready| (ready.tenant.to_owned(), ready.lane.to_owned()));
-                    std::ops::ControlFlow::Break(())
-                });
-                if let Err(error) = scanned {
-                    tracing::error!(partition = partition.0, %error, "pending jobs could not be listed");
-                }
-                let Some((tenant, lane)) = found else { break };
-                from = keys::behind(&keys::ready_prefix(&tenant, &lane));
-                self.wake_lane(LaneKey { partition, tenant, lane });
+        let mut from = vec![keys::READY];
+        let end = keys::behind(&from);
+        loop {
+            let mut found = None;
+            let scanned = store.scan(&from, Some(&end), &mut |key, _| {
+                found = keys::parse_ready(key).map(|ready| (ready.tenant.to_owned(), ready.lane.to_owned()));
+                std::ops::ControlFlow::Break(())
+            });
+            if let Err(error) = scanned {
+                tracing::error!(partition = partition.0, %error, "pending jobs could not be listed");
             }
+            let Some((tenant, lane)) = found else { break };
+            from = keys::behind(&keys::ready_prefix(&tenant, &lane));
+            self.wake_lane(LaneKey { partition, tenant, lane });
         }
+    }
+
+    fn rows_of(&self, partition: Partition) -> Option<Arc<dyn PartitionState>> {
+        let guest = self.guests.get(&partition)?;
+        self.parts.ownership.rows.of_stay(partition, guest.stay)
+    }
+
+    /// No delivery of it starts any more; when the last one has ended, its worker is told.
+    fn hush(&mut self, partition: Partition) {
+        let Some(guest) = self.guests.get_mut(&partition) else { return };
+        guest.is_leaving = true;
+        self.retries.retain(|retry| retry.lane.partition != partition || !retry.lane.is_delivery());
+        self.tell_quiet(partition);
+    }
+
+    /// Tells the worker of a leaving partition when none of its deliveries runs any more.
+    fn tell_quiet(&self, partition: Partition) {
+        let is_leaving = self.guests.get(&partition).is_some_and(|guest| guest.is_leaving);
+        if is_leaving && !self.delivering.contains_key(&partition) {
+            self.parts.ownership.is_quiet(partition);
+        }
+    }
+
+    /// Its waiting jobs are its next owner's; what runs ends, and its replies are as good as any.
+    fn forget(&mut self, partition: Partition) {
+        self.guests.remove(&partition);
+        self.lanes.retain(|key, _| key.partition != partition);
+        self.rota.retain(|key| key.partition != partition);
+        self.retries.retain(|retry| retry.lane.partition != partition);
     }
 
     fn take(&mut self, notice: Notice) {
         match notice {
-            Notice::Came(key) => self.wake_lane(key),
-            Notice::CaughtUp(partition) => {
-                self.parts.behind.remove(&partition);
+            Notice::Came { partition, stay, is_behind, deliveries_from_boot_ms } => {
+                let guest = Guest { stay, is_behind, is_leaving: false, deliveries_from_boot_ms };
+                self.guests.insert(partition, guest);
+                self.find_lanes(partition);
             }
-            Notice::Gone(key, job_id) => {
+            Notice::CaughtUp(partition) => {
+                if let Some(guest) = self.guests.get_mut(&partition) {
+                    guest.is_behind = false;
+                }
+            }
+            Notice::Leaving(partition) => self.hush(partition),
+            Notice::Left(partition) => self.forget(partition),
+            Notice::JobCame(key) => self.wake_lane(key),
+            Notice::JobGone(key, job_id) => {
                 if let Some(lane) = self.lanes.get_mut(&key) {
                     lane.forget(job_id);
                     if lane.is_idle() {
@@ -195,12 +245,15 @@ impl Executor {
                     }
                 }
             }
-            Notice::Ended(key, job, attempt, outcome) => self.ended(key, job, attempt, outcome),
+            Notice::Ended(ended) => self.ended(ended),
             Notice::Stop => self.stopping = true,
         }
     }
 
     fn wake_lane(&mut self, key: LaneKey) {
+        if !self.guests.contains_key(&key.partition) {
+            return;
+        }
         let lane = self.lanes.entry(key.clone()).or_default();
         lane.more = true;
         if !lane.in_turn {
@@ -216,10 +269,11 @@ impl Executor {
             let Some(key) = self.rota.pop_front() else { return };
             let target_running = self.running_by_target.get(&key.target()).copied().unwrap_or(0);
             let now = (self.parts.clock.wall(), self.parts.clock.boot_ms());
-            let store = self.parts.partitions.get(&key.partition).cloned();
+            let lets_start =
+                self.guests.get(&key.partition).is_some_and(|guest| guest.lets_start(&key, now.1));
+            let store = self.rows_of(key.partition).filter(|_| lets_start);
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let next = match store {
-                Some(_) if self.parts.behind.contains(&key.partition) => None,
                 Some(store) if target_running < TARGET_JOBS_RUNNING_MAX => lane.next(&key, &*store, now),
                 _ => None,
             };
@@ -237,10 +291,16 @@ impl Executor {
     }
 
     fn start(&mut self, key: LaneKey, job: Box<PendingJob>, attempt: i32) {
+        let Some(stay) = self.guests.get(&key.partition).map(|guest| guest.stay) else { return };
+        if key.is_delivery() {
+            *self.delivering.entry(key.partition).or_default() += 1;
+        }
         self.running += 1;
         *self.running_by_target.entry(key.target()).or_default() += 1;
         let attempt_parts = Attempt {
             partition: key.partition,
+            stay,
+            ownership: Arc::clone(&self.parts.ownership),
             responders: self.parts.responders.clone(),
             settings: (self.parts.settings)(),
             log: Arc::clone(&self.parts.log),
@@ -250,16 +310,24 @@ impl Executor {
         self.parts.runtime.spawn(async move {
             let outcome = attempt_parts.run(&job, attempt).await;
             // The executor may be gone at shutdown: the job is started again after it.
-            let _ = sender.send(Notice::Ended(key, job, attempt, outcome));
+            let _ = sender.send(Notice::Ended(Ended { lane: key, job, attempt, stay, outcome }));
         });
     }
 
-    fn ended(&mut self, key: LaneKey, job: Box<PendingJob>, attempt: i32, outcome: Outcome) {
+    fn ended(&mut self, ended: Ended) {
+        let Ended { lane: key, job, attempt, stay, outcome } = ended;
         self.running = self.running.saturating_sub(1);
         if let Some(running) = self.running_by_target.get_mut(&key.target()) {
             *running = running.saturating_sub(1);
         }
         let boot_ms = self.parts.clock.boot_ms();
+        if key.is_delivery() {
+            self.delivered(key.partition);
+        }
+        let Some(guest) = self.guests.get(&key.partition).filter(|guest| guest.stay == stay) else { return };
+        if guest.is_leaving && key.is_delivery() && matches!(outcome, Outcome::Retry { .. }) {
+            return; // The next owner tries again.
+        }
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match outcome {
             Outcome::Replied { reached } => {
@@ -280,6 +348,17 @@ impl Executor {
             }
         }
         self.wake_lane(key);
+    }
+
+    /// A delivery of a partition has ended.
+    fn delivered(&mut self, partition: Partition) {
+        if let Some(running) = self.delivering.get_mut(&partition) {
+            *running -= 1;
+            if *running == 0 {
+                self.delivering.remove(&partition);
+                self.tell_quiet(partition);
+            }
+        }
     }
 
     fn start_retries(&mut self) {

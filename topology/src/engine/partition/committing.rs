@@ -17,8 +17,17 @@ use crate::engine::keys;
 use crate::engine::limits::*;
 
 impl Partition {
-    /// Closes the open epoch and sends it to the log.
-    pub(super) fn close(&mut self) {
+    /// Commits an epoch without inputs. Answers whether it could be opened.
+    pub(super) fn close_empty(&mut self) -> bool {
+        let opens = self.open();
+        if opens {
+            self.close(self.leaving && self.quiet);
+        }
+        opens
+    }
+
+    /// Closes the open epoch and sends it to the log; `released` lets the partition go with it.
+    pub(super) fn close(&mut self, released: bool) {
         let mut epoch = self.epoch.borrow_mut();
         if let Err(fault) = epoch.overlay.settle() {
             drop(epoch);
@@ -39,7 +48,9 @@ impl Partition {
             now,
             settings_version: epoch.settings.version,
             watermark,
+            released,
         };
+        self.renew = false;
         let changes = epoch.overlay.close(number);
         epoch.finish();
         drop(epoch);
@@ -71,6 +82,7 @@ impl Partition {
             watermark: position.watermark,
             rows: rows.get(..count).unwrap_or_default(),
             outputs,
+            released: position.released,
         };
         Ok(Bytes::from(frame.encode()?))
     }
@@ -122,6 +134,8 @@ impl Partition {
                 metrics::histogram!("leadline_commit_ms").record(took_ms as f64);
                 metrics::counter!("leadline_commits_total").increment(1);
                 self.committed = out.position;
+                self.around.ownership.leases.renew(self.id, out.asked_boot_ms);
+                self.gets_on();
                 (self.around.committed)(out.committed);
             }
             CommitAnswer::Aborted(why) => {
@@ -136,7 +150,7 @@ impl Partition {
             }
             CommitAnswer::Fenced(why) | CommitAnswer::Unknown(why) => {
                 self.lost = true;
-                (self.around.fatal)(format!("partition {}: {why}", self.id));
+                self.around.ownership.fenced(self.id, &why);
             }
         }
         true
@@ -157,6 +171,20 @@ impl Partition {
         tracing::error!(partition = self.id.0, %fault, "the partition goes back to its last commit");
         metrics::counter!("leadline_partition_faults_total").increment(1);
         self.stumbled = true;
+        self.waits(&fault.to_string());
+    }
+
+    /// Lets health say why it does not get on.
+    pub(super) fn waits(&mut self, why: &str) {
+        self.troubled = true;
+        self.around.ownership.note_trouble(self.id, Some(why));
+    }
+
+    /// It gets on (again).
+    pub(super) fn gets_on(&mut self) {
+        if std::mem::take(&mut self.troubled) {
+            self.around.ownership.note_trouble(self.id, None);
+        }
     }
 
     /// Goes back once nothing is out: what is in commit may have happened, and that must be known before anything
@@ -192,7 +220,6 @@ impl Partition {
         self.fed.clear();
         self.fed_bytes = 0;
         self.opened_boot_ms = None;
-        self.fetching = None;
-        *lock(&self.fetched) = None;
+        self.bodies.clear();
     }
 }

@@ -1,16 +1,14 @@
 //! What an epoch is fed: replies, records and timers, and a sweep of rows past their time.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use leadline_connectors::contract::log::ReadError;
 use leadline_operators::contract::{Fault, TimerKind};
 use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::reply::Reply;
-use leadline_schemas::{Millis, Offset, Topic};
+use leadline_schemas::{Millis, Topic};
 
-use super::{Partition, lock};
+use super::Partition;
 use crate::engine::feed::{Fed, What, timer_bytes};
 use crate::engine::limits::*;
 use crate::engine::{keys, overlay};
@@ -20,13 +18,8 @@ impl Partition {
     pub(super) fn feed(&mut self, boot_ms: u64) -> Result<usize, Fault> {
         let from = self.fed.len();
         let opening = self.opened_boot_ms.is_none();
-        if opening {
-            let mut epoch = self.epoch.borrow_mut();
-            epoch.now = self.clock.now(&*self.around.clock);
-            epoch.settings = (self.around.settings)();
-            if epoch.settings.version < self.base.settings_version {
-                return Ok(from); // A new owner never runs below the settings of the last commit.
-            }
+        if opening && !self.open() {
+            return Ok(from);
         }
         self.behind = false;
         self.feed_replies()?;
@@ -39,6 +32,20 @@ impl Partition {
             self.opened_boot_ms = Some(boot_ms);
         }
         Ok(from)
+    }
+
+    /// Opens an epoch: its clock and its settings. Answers whether it may run: never below the settings of the last
+    /// commit.
+    pub(super) fn open(&mut self) -> bool {
+        let mut epoch = self.epoch.borrow_mut();
+        epoch.now = self.clock.now(&*self.around.clock);
+        epoch.settings = (self.around.settings)();
+        let (have, needed) = (epoch.settings.version, self.base.settings_version);
+        drop(epoch);
+        if have < needed {
+            self.waits(&format!("has settings version {have} and waits for {needed}"));
+        }
+        have >= needed
     }
 
     fn room(&self) -> usize {
@@ -92,12 +99,12 @@ impl Partition {
                     if inbound.settings_version > settings_version {
                         return Ok(()); // The next epoch takes it, with newer settings.
                     }
-                    if !self.body_is_here(record.offset, &mut inbound)? {
+                    if !self.body_is_here(&mut inbound)? {
                         return Ok(());
                     }
                     let mut fed = Fed::record(record.offset, record.value, inbound);
                     if let Some(replayed) = fed.replayed()
-                        && !self.body_is_here(record.offset, replayed)?
+                        && !self.body_is_here(replayed)?
                     {
                         return Ok(());
                     }
@@ -111,6 +118,7 @@ impl Partition {
                 Err(unknown) => return self.wait_for_newer_binary(&unknown),
             };
             self.inbound_next = record.offset.next();
+            self.bodies.clear();
             self.push(fed);
         }
         self.behind |= chunk.next < chunk.end;
@@ -123,27 +131,11 @@ impl Partition {
     }
 
     /// Whether the record's body is here; a body by reference is fetched without holding the worker.
-    fn body_is_here(&mut self, offset: Offset, inbound: &mut Inbound) -> Result<bool, Fault> {
-        let Some(name) = inbound.body_ref.clone() else { return Ok(true) };
-        if self.fetching == Some(offset) {
-            let Some((_, result)) = lock(&self.fetched).take() else { return Ok(false) };
-            self.fetching = None;
-            inbound.body = result.map_err(|why| Fault::Engine(format!("body {name}: {why}")))?;
-            return Ok(true);
-        }
-        self.fetching = Some(offset);
-        let (blob, slot, wake) =
-            (Arc::clone(&self.around.blob), Arc::clone(&self.fetched), Arc::clone(&self.around.wake));
-        self.around.runtime.spawn(async move {
-            let result = match blob.read(&name).await {
-                Ok(Some(body)) => Ok(body),
-                Ok(None) => Err("there is no such blob".to_owned()),
-                Err(error) => Err(error.to_string()),
-            };
-            *lock(&slot) = Some((offset, result));
-            wake();
-        });
-        Ok(false)
+    fn body_is_here(&mut self, inbound: &mut Inbound) -> Result<bool, Fault> {
+        let Some(name) = &inbound.body_ref else { return Ok(true) };
+        let Some(found) = self.bodies.take(name, &self.around) else { return Ok(false) };
+        inbound.body = found.map_err(|why| Fault::Engine(format!("body {name}: {why}")))?;
+        Ok(true)
     }
 
     fn feed_timers(&mut self) -> Result<(), Fault> {

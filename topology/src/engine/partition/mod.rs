@@ -4,6 +4,7 @@
 //! one before is committed and it has an input, so that an idle partition answers within one commit and a busy one
 //! commits in batches.
 
+mod bodies;
 mod committing;
 mod feeding;
 mod running;
@@ -21,6 +22,7 @@ use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId, Topic};
 use timely::worker::Worker;
 
+use self::bodies::Bodies;
 use super::changes::Changes;
 use super::clock::{EpochClock, Watermark};
 use super::effects::Epoch;
@@ -29,6 +31,7 @@ use super::graph::{self, BuildPipeline, Inputs, Tick};
 use super::keys;
 use super::limits::*;
 use super::overlay::Overlay;
+use super::ownership::Ownership;
 use super::suspects::Suspects;
 use super::topology::Topology;
 
@@ -47,6 +50,8 @@ pub struct Position {
     pub settings_version: u64,
     /// Up to where event time is complete.
     pub watermark: Millis,
+    /// Whether its owner let the partition go with this commit.
+    pub released: bool,
 }
 
 /// What is told of every commit: the applier, the record store and the job executor live on it.
@@ -69,6 +74,7 @@ pub(super) struct Surroundings {
     pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
     pub(super) committed: Arc<dyn Fn(Committed) + Send + Sync>,
     pub(super) fatal: Arc<dyn Fn(String) + Send + Sync>,
+    pub(super) ownership: Arc<Ownership>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
     pub(super) suspects: Suspects,
     pub(super) pipeline: BuildPipeline,
@@ -105,9 +111,6 @@ impl Operators for Names {
     }
 }
 
-/// What a fetch has brought: the record's offset, and the body or why there is none.
-type Fetched = Arc<Mutex<Option<(Offset, Result<Bytes, String>)>>>;
-
 /// A partition that this worker owns.
 pub(super) struct Partition {
     id: PartitionId,
@@ -129,9 +132,7 @@ pub(super) struct Partition {
     /// Whether the last read has left something that can be read at once.
     behind: bool,
     opened_boot_ms: Option<u64>,
-    /// A large body that is being fetched, by the offset of its record.
-    fetched: Fetched,
-    fetching: Option<Offset>,
+    bodies: Bodies,
     sweep_from: Bytes,
     swept_boot_ms: u64,
     /// After an unclean stop the first epoch runs one input at a time, each noted on disk before.
@@ -139,8 +140,15 @@ pub(super) struct Partition {
     retry_boot_ms: Option<u64>,
     /// An engine fault has happened; what is open is lost.
     stumbled: bool,
-    /// Another owner has it, or nobody knows what was committed: it does nothing more in this process.
+    /// Another owner has it, or nobody knows what was committed: it does nothing more.
     lost: bool,
+    /// It goes as soon as nothing is open, nothing that it has started runs, and that is committed.
+    leaving: bool,
+    quiet: bool,
+    /// A commit is asked for, even of nothing.
+    renew: bool,
+    /// It is known not to get on.
+    troubled: bool,
 }
 
 impl Partition {
@@ -177,15 +185,44 @@ impl Partition {
             fed_bytes: 0,
             behind: false,
             opened_boot_ms: None,
-            fetched: Arc::default(),
-            fetching: None,
+            bodies: Bodies::default(),
             sweep_from: Bytes::from_static(&[keys::ROWS]),
             swept_boot_ms,
             careful,
             retry_boot_ms: None,
             stumbled: false,
             lost: false,
+            leaving: false,
+            quiet: false,
+            renew: false,
+            troubled: false,
         }
+    }
+
+    /// Takes the dataflow down; what is uncommitted is gone.
+    pub(super) fn uninstall(self, worker: &mut Worker) {
+        drop(self.inputs);
+        worker.drop_dataflow(self.dataflow);
+    }
+
+    /// Reads no more, and goes when what is open is committed.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
+    /// Nothing that it has started runs any more.
+    pub(super) fn is_quiet(&mut self) {
+        self.quiet = true;
+    }
+
+    /// Commits soon, even nothing.
+    pub(super) fn renew(&mut self) {
+        self.renew = true;
+    }
+
+    /// Whether it was told to leave and has said in its last commit that it did.
+    pub(super) fn may_go(&self) -> bool {
+        self.leaving && self.is_settled() && (self.committed.released || self.lost)
     }
 
     pub(super) fn id(&self) -> PartitionId {
@@ -204,6 +241,7 @@ impl Partition {
 
     /// Does what there is to do. With `stopping` it reads no more and only finishes what is open.
     pub(super) fn turn(&mut self, worker: &mut Worker, stopping: bool) -> Turn {
+        let stopping = stopping || self.leaving;
         let mut turn = Turn { progressed: self.poll_commit(worker), wake_at: None };
         if self.lost {
             return Turn::default();
@@ -225,11 +263,18 @@ impl Partition {
             turn.progressed |= self.fill(worker, boot_ms);
         }
         if !self.fed.is_empty() && !self.stumbled && self.may_close(boot_ms, stopping) {
-            self.close();
+            self.close(false);
             turn.progressed = true;
+        } else if self.is_settled() && self.must_show() {
+            turn.progressed |= self.close_empty();
         }
         turn.wake_at = earlier(turn.wake_at, self.next_timer());
         turn
+    }
+
+    /// Whether a commit is due although there is nothing to commit.
+    fn must_show(&self) -> bool {
+        self.renew || (self.leaving && self.quiet && !self.committed.released)
     }
 
     /// The one gate: what is open and what waits for the store are bounded.

@@ -2,6 +2,7 @@
 
 mod doubles;
 mod overlay;
+mod ownership;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -148,6 +149,8 @@ struct Bench {
     blob: Arc<TestBlob>,
     runtime: Arc<tokio::runtime::Runtime>,
     fatal: Arc<Mutex<Vec<String>>>,
+    is_shared: bool,
+    suspects: Option<(std::path::PathBuf, bool)>,
 }
 
 impl Bench {
@@ -161,24 +164,26 @@ impl Bench {
             blob: Arc::default(),
             runtime: Arc::new(tokio::runtime::Runtime::new().unwrap()),
             fatal: Arc::default(),
+            is_shared: false,
+            suspects: None,
         }
     }
 
     fn start(&self) -> Engine {
-        self.start_after(None)
+        self.start_owning(&[Partition(0), Partition(1)])
     }
 
-    /// Starts it with the folder of suspects, and whether the process before was aborted.
-    fn start_after(&self, suspects: Option<(std::path::PathBuf, bool)>) -> Engine {
+    fn start_owning(&self, partitions: &[Partition]) -> Engine {
         let mut responders = Responders::default();
         let oracle: Arc<dyn Provider> = Arc::new(Oracle);
         responders.providers.entry("ask".to_owned()).or_default().insert("oracle".to_owned(), oracle);
         let fatal = Arc::clone(&self.fatal);
-        Engine::start(EngineParts {
+        let engine = Engine::start(EngineParts {
             pipeline: toy_pipeline,
             pipeline_name: "toy",
             generation: 1,
             workers: 1,
+            shared: self.is_shared,
             log: self.log.clone(),
             state: self.state.clone(),
             blob: self.blob.clone(),
@@ -188,11 +193,12 @@ impl Bench {
             writer: None,
             stored: Arc::new(|_| {}),
             runtime: self.runtime.handle().clone(),
-            suspects,
+            suspects: self.suspects.clone(),
             snapshot_interval: Duration::from_secs(3_600),
             fatal: Arc::new(move |why| fatal.lock().unwrap().push(why)),
-        })
-        .unwrap()
+        });
+        engine.own(partitions).unwrap();
+        engine
     }
 
     fn send(&self, n: usize, caller: &str, body: &str) {
@@ -355,11 +361,13 @@ fn inputs_that_ran_alone_do_not_run_on_top_of_themselves_when_the_epoch_is_fed_m
     // A backlog of several reads, with poison in each of them: one epoch, whose inputs run alone again and again.
     let filler = "x".repeat(40_000);
     for after_abort in [false, true] {
-        let (bench, folder) = (Bench::new(), tempfile::tempdir().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let suspects = Some((folder.path().to_owned(), after_abort));
+        let bench = Bench { suspects, ..Bench::new() };
         for n in 0..100 {
             bench.send(n, "a", &if n % 9 == 4 { format!("poison {filler}") } else { filler.clone() });
         }
-        let engine = bench.start_after(Some((folder.path().to_owned(), after_abort)));
+        let engine = bench.start();
         bench.until("the last is done", |b| {
             b.frames().last().is_some_and(|frame| frame.inbound_next.0 == 100)
         });

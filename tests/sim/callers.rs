@@ -1,0 +1,174 @@
+//! What comes to the machine from outside: events, a person's commands, replies that come again, changed settings.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::{Append, AppendError, Log};
+use leadline_schemas::command::Command;
+use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::partitioning::{Key, Layout};
+use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
+use leadline_schemas::settings::Tenant;
+use leadline_schemas::{EventId, Offset, Partition, TenantId, Topic, avro};
+
+use crate::chance::Chance;
+use crate::script::{Planned, TENANTS, Told};
+use crate::world::{PARTITIONS, Sent, World};
+
+impl World {
+    /// The source accepts an event, as far as the log lets it.
+    pub fn send(&mut self, planned: Planned) {
+        let settings = Arc::clone(&self.settings.lock().unwrap());
+        let tenant = TenantId::new(planned.tenant).unwrap();
+        let Some(known) = settings.tenant(&tenant).cloned() else { return };
+        if self.life.is_none() {
+            return;
+        }
+        let number = self.sent.len() as u64;
+        let event_id = EventId::of(&[b"sent", &number.to_be_bytes()]);
+        let key = Key::new(tenant, &planned.caller, known.policy.spread);
+        let inbound = Inbound {
+            event_id,
+            key_group: key.key_group,
+            bucket: key.bucket,
+            tenant: key.tenant,
+            caller: planned.caller.clone(),
+            origin: planned.origin,
+            kind: planned.kind,
+            received_at: self.clock.wall(),
+            settings_version: settings.version,
+            attempt: 0,
+            key_id: None,
+            trace: None,
+            content_type: match planned.origin {
+                Origin::Form => format!("{}; form={}-form", planned.content_type, planned.tenant),
+                _ => planned.content_type.to_owned(),
+            },
+            body: planned.body.clone(),
+            body_ref: None,
+        };
+        let inbound = self.perhaps_by_reference(inbound);
+        let partition = Layout { generation: 1, partitions: PARTITIONS }.partition(inbound.key_group);
+        let value = Bytes::from(avro::encode(&inbound).unwrap());
+        let Some(life) = &self.life else { return };
+        let appended =
+            life.log.append(vec![Append { topic: Topic::Inbound, partition, key: Bytes::new(), value }]);
+        let acknowledged = Arc::clone(&self.acknowledged);
+        life.runtime.spawn(async move {
+            match appended.await {
+                Ok(_) => acknowledged.lock().unwrap().push(event_id),
+                // 503: nobody was promised anything.
+                Err(
+                    AppendError::Full
+                    | AppendError::Busy { .. }
+                    | AppendError::Unavailable(_)
+                    | AppendError::Failed(_),
+                ) => {}
+                Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),
+            }
+        });
+        self.note(format!("send {} {} of {}", inbound.kind.name(), number, planned.tenant));
+        self.sent.insert(event_id, Sent { inbound, planned });
+    }
+
+    /// Some bodies go to the blob store first, as those of over 4 MiB do.
+    fn perhaps_by_reference(&mut self, mut inbound: Inbound) -> Inbound {
+        if self.chance.happens(60) {
+            let name = format!("bodies/{}/{}", inbound.tenant, inbound.event_id);
+            self.blob.hold(&name, std::mem::take(&mut inbound.body));
+            inbound.body_ref = Some(name);
+        }
+        inbound
+    }
+
+    /// A person's word, on its way through `inbound` like everything else.
+    pub fn command(&mut self, like: &Inbound, command: &Command) {
+        let planned = Planned {
+            at: self.clock.wall(),
+            tenant: TENANTS.into_iter().find(|name| *name == like.tenant.as_str()).unwrap(),
+            caller: like.caller.clone(),
+            subject: None,
+            origin: Origin::Command,
+            kind: EventKind::Command,
+            content_type: "application/json",
+            body: Bytes::from(serde_json::to_vec(command).unwrap()),
+            told: Told::Command,
+            happened_at: None,
+        };
+        self.send(planned);
+    }
+
+    /// Replays a dead letter, or speaks about a delivery.
+    pub fn speak(&mut self) {
+        let contents = self.store.contents();
+        if self.chance.happens(500) && !contents.dead_letters.is_empty() {
+            let letter = self.chance.pick(&contents.dead_letters).clone();
+            let input = letter.input.unwrap();
+            let origin: Inbound = avro::decode(&input).unwrap();
+            let (dead_letter, operator) = (letter.id.to_string(), letter.operator);
+            let command = Command::Replay { dead_letter, operator, input_kind: letter.input_kind, input };
+            self.note(format!("dead letter {} is replayed", letter.id));
+            self.command(&origin, &command);
+        } else if !contents.deliveries.is_empty() {
+            let line = self.chance.pick(&contents.deliveries).clone();
+            let Some(lead) = contents.leads.iter().find(|lead| Some(lead.lead_id) == line.lead_id) else {
+                return;
+            };
+            let Some(like) = self
+                .sent
+                .values()
+                .find(|sent| sent.inbound.tenant == line.tenant && sent.inbound.caller == lead.caller)
+            else {
+                return;
+            };
+            let like = like.inbound.clone();
+            self.note(format!("delivery {} to {} is sent again", line.subject, line.integration));
+            let command = Command::RetryDelivery { integration: line.integration, subject: line.subject };
+            self.command(&like, &command);
+        }
+    }
+
+    /// Appends a reply that the log has already once more: as it was, or saying something else.
+    pub fn repeat_reply(&mut self) {
+        let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
+        let Some(life) = &self.life else { return };
+        let Ok((first, end)) = life.log.range(Topic::Replies, partition) else { return };
+        if first == end {
+            return;
+        }
+        let at = Offset(first.0 + self.chance.below(end.0 - first.0));
+        let Ok(chunk) = life.log.read(Topic::Replies, partition, at, 1) else { return };
+        let Some(record) = chunk.records.first() else { return };
+        let mut reply: Reply = avro::decode(&record.value).unwrap();
+        let contradicts = self.chance.happens(500) && !matches!(reply.outcome, ReplyOutcome::Started(_));
+        if contradicts {
+            reply.outcome = ReplyOutcome::JobFailed(JobFailed {
+                kind: FailureKind::Rejected,
+                why: "the simulator contradicts".to_owned(),
+                attempts: 1,
+            });
+        }
+        let value = Bytes::from(avro::encode(&reply).unwrap());
+        let appended =
+            life.log.append(vec![Append { topic: Topic::Replies, partition, key: Bytes::new(), value }]);
+        life.runtime.spawn(async move {
+            let _ = appended.await;
+        });
+        self.note(format!(
+            "the reply to job {} comes again{}",
+            reply.job_id,
+            if contradicts { ", changed" } else { "" }
+        ));
+    }
+
+    /// Changes a tenant's settings.
+    pub fn change(&mut self, name: &str, change: impl FnOnce(&mut Tenant)) {
+        let mut settings = self.settings.lock().unwrap();
+        let id = TenantId::new(name).unwrap();
+        let Some(mut tenant) = settings.tenant(&id).map(|tenant| (**tenant).clone()) else { return };
+        change(&mut tenant);
+        let version = settings.version + 1;
+        *settings = Arc::new(settings.with(tenant, version));
+    }
+}

@@ -1,0 +1,147 @@
+//! Members of a group: partitions that go from one to another, in peace and not.
+
+use leadline::engine::Part;
+use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::state::State;
+use leadline_schemas::Partition;
+
+use crate::chance::Chance;
+use crate::world::{PARTITIONS, World};
+
+/// Turns that a member has to let a partition go in peace.
+const PATIENCE_TURNS: u64 = 400;
+
+/// Rows of all partitions, as their owners have them.
+pub type Rows = std::collections::BTreeMap<Partition, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>;
+
+impl World {
+    /// A partition and its owner, where there is somebody else to have it.
+    fn partition_and_owner(&mut self) -> Option<(Partition, usize)> {
+        let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
+        let owner = self.group.owner(partition)?;
+        (self.states.len() > 1 && self.member(1 - owner).is_some()).then_some((partition, owner))
+    }
+
+    /// In peace: the owner finishes what is open, or has its patience run out; then another one gets it.
+    pub fn rebalance(&mut self) -> Result<(), String> {
+        let Some((partition, owner)) = self.partition_and_owner() else { return Ok(()) };
+        self.note(format!("partition {partition} goes from member {owner} to {}", 1 - owner));
+        self.tell_losses(|_, _| true);
+        if let Some(member) = self.member(owner) {
+            member.engine.release(&[partition], false);
+        }
+        let turns = self.chance.below(PATIENCE_TURNS);
+        for _ in 0..turns {
+            if self.has_left(owner, partition) {
+                break;
+            }
+            let which = self.chance.below(self.turns());
+            self.turn(which);
+            if which == 0 {
+                self.advance(1);
+            }
+        }
+        if !self.has_left(owner, partition) {
+            self.note("it does not let go in time");
+        }
+        self.take_from(owner, partition);
+        self.hand(partition, 1 - owner);
+        Ok(())
+    }
+
+    /// Another member has it before the owner knows.
+    pub fn take_partition(&mut self) {
+        let Some((partition, owner)) = self.partition_and_owner() else { return };
+        let now_ms = self.clock.boot_ms();
+        let untold_ms = self.chance.between(0, 90_000);
+        self.note(format!(
+            "partition {partition} of member {owner} is taken; it will hear of it in {untold_ms} ms"
+        ));
+        if self.chance.happens(500) {
+            let frozen_until_ms = now_ms + self.chance.between(0, untold_ms);
+            self.note(format!("member {owner} is frozen until {frozen_until_ms} ms"));
+            if let Some(member) = self.member(owner) {
+                member.frozen_until_ms = frozen_until_ms;
+            }
+        }
+        self.untold.push((now_ms + untold_ms, owner, partition));
+        self.hand(partition, 1 - owner);
+    }
+
+    /// A member ends at once, the other one takes over, and a new process comes in its place with the state it left.
+    pub fn crash_a_member(&mut self) -> Result<(), String> {
+        let Some((_, owner)) = self.partition_and_owner() else { return Ok(()) };
+        self.note(format!("member {owner} ends: kill -9"));
+        if let Some(life) = &mut self.life {
+            life.members[owner] = None;
+        }
+        self.untold.retain(|(_, member, _)| *member != owner);
+        self.crash_state(owner);
+        for partition in (0..PARTITIONS).map(Partition) {
+            if self.group.owner(partition) == Some(owner) {
+                self.hand(partition, 1 - owner);
+            }
+        }
+        self.start_member(owner)
+    }
+
+    /// The state store of a member that has ended: its newest rows may be lost.
+    pub fn crash_state(&mut self, member: usize) {
+        let lost = self.states[member].unsynced() as u64;
+        let kept = self.chance.below(lost + 1) as usize;
+        self.states[member] = self.states[member].crash(kept);
+    }
+
+    fn has_left(&mut self, member: usize, partition: Partition) -> bool {
+        self.member(member).is_none_or(|member| member.engine.have_left(&[partition]))
+    }
+
+    /// Whatever the member has open is dropped.
+    fn take_from(&mut self, member: usize, partition: Partition) {
+        if let Some(member) = self.member(member) {
+            member.engine.release(&[partition], true);
+            member.engine.turn(Part::Worker);
+        }
+    }
+
+    fn hand(&mut self, partition: Partition, to: usize) {
+        // A member hears that a partition is gone before it hears that it has come again.
+        self.tell_losses(|member, lost| (member, lost) == (to, partition));
+        self.group.owners.lock().unwrap().insert(partition, to);
+        if let Some(member) = self.member(to) {
+            member.engine.assigned(&[partition]);
+        }
+    }
+
+    /// Members hear of losses whose time has come, and of those that are chosen.
+    pub fn tell_losses(&mut self, chosen: impl Fn(usize, Partition) -> bool) {
+        let now_ms = self.clock.boot_ms();
+        let untold = std::mem::take(&mut self.untold);
+        for (at_ms, member, partition) in untold {
+            if at_ms <= now_ms || chosen(member, partition) {
+                if let Some(member) = self.member(member) {
+                    member.frozen_until_ms = member.frozen_until_ms.min(now_ms);
+                }
+                self.take_from(member, partition);
+            } else {
+                self.untold.push((at_ms, member, partition));
+            }
+        }
+    }
+
+    /// All rows of all partitions, as their owners have them.
+    pub fn rows(&self) -> Result<Rows, String> {
+        let mut all = Rows::new();
+        for partition in (0..PARTITIONS).map(Partition) {
+            let owner = self.group.owner(partition).unwrap_or(0);
+            let store = self.states[owner].open(partition).map_err(|error| error.to_string())?;
+            let rows = all.entry(partition).or_default();
+            let mut take = |key: &[u8], value: &[u8]| {
+                rows.insert(key.to_vec(), value.to_vec());
+                std::ops::ControlFlow::Continue(())
+            };
+            store.scan(&[], None, &mut take).map_err(|error| error.to_string())?;
+        }
+        Ok(all)
+    }
+}
