@@ -7,12 +7,12 @@ LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1000
 SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup run run-webhook run-api dev-db test test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
+.PHONY: help setup run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
-setup: ## Install what is missing: a C compiler and the Rust toolchain (Debian, as root)
+setup: ## Install what is missing: compilers, headers and the Rust toolchain (Debian, as root)
 	@deploy/setup.sh
 
 run: setup ## Start leadline with two sample tenants and real signed webhooks
@@ -35,6 +35,7 @@ lint: setup ## Format check and clippy, warnings are errors
 test: lint ## Everything that CI runs
 	@$(CARGO) build --locked --bin leadline
 	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked
+	@$(MAKE) --no-print-directory test-kafka
 	@$(MAKE) --no-print-directory fuzz-ci
 
 sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
@@ -46,6 +47,10 @@ soak: setup ## Run new seeds of the simulator for SECONDS_OF_SOAK
 test-integration: setup ## Only the whole-system tests, on the real binary
 	@$(CARGO) build --locked --bin leadline
 	@$(CARGO) test --locked -p leadline-tests
+
+test-kafka: setup ## The log on Kafka against real brokers; needs a JDK 17 and Maven
+	@$(CARGO) test --locked -p leadline-connectors --features kafka log_kafka
+	@$(CARGO) test --locked -p leadline-connectors --features kafka --test kafka
 
 fuzz: setup ## Fuzz every target, ten minutes in all: libFuzzer where a nightly toolchain has cargo-fuzz
 	@SECONDS_EACH=200 CARGO=$(CARGO) tests/fuzz/run.sh

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Installs what building leadline needs and is not there: a C compiler (SQLite, ring) and the Rust toolchain.
+# Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
+# OpenSSL and zlib (librdkafka) and the Rust toolchain.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
+command -v c++ >/dev/null || missing+=(g++)
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+[ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
+[ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
 command -v make >/dev/null || missing+=(make)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ ${#missing[@]} -gt 0 ]; then

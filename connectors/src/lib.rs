@@ -15,6 +15,8 @@ pub mod disk_simulated;
 pub mod http_client;
 pub mod http_server;
 pub mod log_embedded;
+#[cfg(feature = "kafka")]
+pub mod log_kafka;
 #[cfg(feature = "simulation")]
 pub mod log_memory;
 pub mod provider_http;

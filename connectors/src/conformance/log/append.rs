@@ -42,7 +42,7 @@ pub(super) fn a_record_is_readable_exactly_when_it_is_acknowledged(bench: &mut B
         }
         bench.answer(appending).unwrap();
         for (topic, partition) in [(Topic::Inbound, P0), (Topic::Replies, P1)] {
-            let chunk = bench.log().read(topic, partition, Offset(n), 100).unwrap();
+            let chunk = bench.log().fetch(topic, partition, Offset(n), 100).unwrap();
             assert_eq!(chunk.records.len(), 1, "at once when it is acknowledged");
             assert_eq!(chunk.end, Offset(n + 1));
         }

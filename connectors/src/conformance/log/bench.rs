@@ -135,7 +135,7 @@ impl<'t> Bench<'t> {
         let (mut from, end) = self.log().range(topic, partition).unwrap();
         let mut found = Vec::new();
         while from < end {
-            let chunk = self.log().read(topic, partition, from, 3_000).unwrap();
+            let chunk = self.log().fetch(topic, partition, from, 3_000).unwrap();
             assert!(!chunk.records.is_empty(), "a reader before the end gets at least one record");
             for record in chunk.records {
                 assert_eq!(record.offset, from, "records have no gaps");

@@ -16,7 +16,7 @@ pub(super) fn frames_lie_at_their_number_minus_one(bench: &mut Bench<'_>) {
         for partition in [P0, P1] {
             let committed = bench.commit(partition, number, frame(format!("{partition}:{number}")));
             assert_eq!(committed, CommitAnswer::Committed);
-            let chunk = bench.log().read(Topic::State, partition, Offset(number - 1), 100).unwrap();
+            let chunk = bench.log().fetch(Topic::State, partition, Offset(number - 1), 100).unwrap();
             assert_eq!(chunk.records[0].value, format!("{partition}:{number}"), "visible when answered");
             assert_eq!(bench.range(Topic::State, partition), (0, number));
         }

@@ -33,7 +33,7 @@ pub(super) fn what_lies_below_all_floors_is_dropped_and_said_so(bench: &mut Benc
     let (first, end) = bench.range(Topic::Inbound, P0);
     assert!(first <= 500 && end == MANY, "{first}..{end}");
     assert!(bench.range(Topic::Replies, P1).0 <= 150);
-    let dropped = bench.log().read(Topic::Inbound, P0, Offset(first - 1), 100).unwrap_err();
+    let dropped = bench.log().fetch(Topic::Inbound, P0, Offset(first - 1), 100).unwrap_err();
     let expected = ReadError::Dropped {
         topic: Topic::Inbound,
         partition: P0,

@@ -1,7 +1,7 @@
 //! Reading and listening.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
@@ -17,7 +17,7 @@ pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut
     }
     for round in 0..2 {
         for (from, limit) in [(0, 0), (0, 1), (3, 100), (17, 2_000), (150, 100_000), (199, 1), (60, 9_999)] {
-            let chunk = bench.log().read(Topic::Inbound, P0, Offset(from), limit).unwrap();
+            let chunk = bench.log().fetch(Topic::Inbound, P0, Offset(from), limit).unwrap();
             let count = chunk.records.len() as u64;
             assert!(count > 0, "at least one record whatever the limit");
             assert_eq!(chunk.next, Offset(from + count));
@@ -36,7 +36,7 @@ pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut
 
 pub(super) fn a_reader_at_the_end_gets_an_empty_chunk(bench: &mut Bench<'_>) {
     let look = |bench: &Bench<'_>, from: u64| {
-        let chunk = bench.log().read(Topic::Replies, P0, Offset(from), 1_000).unwrap();
+        let chunk = bench.log().fetch(Topic::Replies, P0, Offset(from), 1_000).unwrap();
         assert!(chunk.records.is_empty());
         assert_eq!(chunk.next, Offset(from), "it reads on where it stands");
         chunk.end
@@ -60,11 +60,12 @@ pub(super) fn what_is_not_there_is_unavailable(bench: &mut Bench<'_>) {
     }
 }
 
-/// Counts calls, and remembers the end that it saw in the newest one.
+/// Counts calls, and reads on in each; remembers the end that it saw in the newest one.
 struct Ear {
     log: Weak<dyn Log>,
     place: (Topic, Partition),
     calls: AtomicU64,
+    next: Mutex<Offset>,
     end: AtomicU64,
     thread: std::thread::Thread,
 }
@@ -75,6 +76,7 @@ impl Ear {
             log: Arc::downgrade(bench.log.as_ref().unwrap()),
             place: (topic, partition),
             calls: AtomicU64::new(0),
+            next: Mutex::new(Offset(0)),
             end: AtomicU64::new(0),
             thread: std::thread::current(),
         });
@@ -85,9 +87,11 @@ impl Ear {
 
     fn hear(&self) {
         let Some(log) = self.log.upgrade() else { return };
-        let (_, end) = log.range(self.place.0, self.place.1).unwrap();
         self.calls.fetch_add(1, SeqCst); // First: whoever waits for the end then counts the calls.
-        self.end.store(end.0, SeqCst);
+        let mut next = self.next.lock().unwrap();
+        let chunk = log.read(self.place.0, self.place.1, *next, 1 << 20).unwrap();
+        *next = chunk.next;
+        self.end.store(chunk.end.0, SeqCst);
         self.thread.unpark();
     }
 }
@@ -110,4 +114,47 @@ pub(super) fn listeners_hear_every_move_of_their_end(bench: &mut Bench<'_>) {
     bench.append(vec![record(Topic::Inbound, P0, "a"), record(Topic::Inbound, P0, "b")]).unwrap();
     bench.wait("a call of the listener", |_| (second.end.load(SeqCst) == 22).then_some(()));
     assert_eq!(inbound.calls.load(SeqCst), heard, "a new listener replaces the old");
+}
+
+/// Reads as the engine does: never waits in `read`, but for the listener.
+fn follow(bench: &mut Bench<'_>, topic: Topic, partition: Partition, from: u64, to: u64) -> Vec<Bytes> {
+    let log = bench.log.clone().unwrap();
+    let (mut next, mut found) = (Offset(from), Vec::new());
+    while next.0 < to {
+        let chunk = bench.wait("a record for whoever follows", |_| {
+            let chunk = log.read(topic, partition, next, 10_000).unwrap();
+            (!chunk.records.is_empty()).then_some(chunk)
+        });
+        for record in chunk.records {
+            assert_eq!(record.offset, next, "in order, without gaps, each once");
+            next.0 += 1;
+            found.push(record.value);
+        }
+        assert!(chunk.next == next && chunk.end >= next);
+    }
+    found
+}
+
+pub(super) fn whoever_follows_sees_every_record_and_may_go_back(bench: &mut Bench<'_>) {
+    let value = |n: u64| format!("{n}:{}", "f".repeat(2_000));
+    for place in [(Topic::Inbound, P1), (Topic::Settings, P0), (Topic::State, P1)] {
+        let thread = std::thread::current();
+        bench.log().listen(place.0, place.1, Arc::new(move || thread.unpark()));
+        for round in 0..3 {
+            for n in round * 100..(round + 1) * 100 {
+                if place.0 == Topic::State {
+                    let committed = bench.commit(place.1, n + 1, Bytes::from(value(n)));
+                    assert_eq!(committed, CommitAnswer::Committed);
+                } else {
+                    bench.put(place.0, place.1, value(n));
+                }
+            }
+            // From the start, from the middle, and what is new.
+            for from in [0, round * 50, round * 100] {
+                let end = (round + 1) * 100;
+                let found = follow(bench, place.0, place.1, from, end);
+                assert!((from..end).zip(&found).all(|(n, found)| *found == value(n)));
+            }
+        }
+    }
 }

@@ -1,0 +1,281 @@
+//! Assignment: the consumer group, which deals `inbound`'s partitions out among processes.
+//!
+//! The group's consumer fetches nothing: the partitions it gets are paused at once, and the log reads `inbound`,
+//! `replies` and `state` by hand, so a rebalance that waits for one partition stops no other.
+//!
+//! With the cooperative protocol a partition that moves belongs to nobody else until this process has said, by joining
+//! once more, that it let go. So until `revoked` returns its open commits may go on, under the new generation; and that
+//! is why metadata may be refreshed before it, but the next refresh comes only after every committer has let go.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use leadline_schemas::{Partition, Topic};
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
+
+use super::closing::Closing;
+use super::error::{code_of, describe};
+use super::{Inner, KafkaLog, lock};
+use crate::contract::assignment::{Assignment, AssignmentError, Owner};
+
+/// How often the thread looks whether it is to leave.
+const TURN: Duration = Duration::from_millis(50);
+/// After how many of its heartbeats a process that was fenced by a time-out, and not by a successor, takes its
+/// partitions again: a successor would have fenced its membership by then.
+const HEARTBEATS_TO_BE_SURE: u32 = 2;
+
+/// This process's part in the group.
+pub struct KafkaAssignment {
+    inner: Arc<Inner>,
+    trouble: Arc<Mutex<Option<String>>>,
+    leaving: Arc<Closing>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl KafkaAssignment {
+    /// For the engine that commits to this log. Until it joins, the process is alone in its group.
+    pub fn new(log: &KafkaLog) -> Self {
+        Self {
+            inner: Arc::clone(&log.inner),
+            trouble: Arc::new(Mutex::new(Some("this process has not joined its group".to_owned()))),
+            leaving: Arc::default(),
+            thread: Mutex::default(),
+        }
+    }
+}
+
+impl Assignment for KafkaAssignment {
+    fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
+        let mut thread = lock(&self.thread);
+        if thread.is_some() || self.leaving.is_closed() {
+            return Err(AssignmentError("a process joins once".to_owned()));
+        }
+        let config = &self.inner.config;
+        let heartbeat_ms = (config.session_timeout_ms / 3).clamp(100, 3_000);
+        let mut client = config.consumer("group");
+        client
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", config.session_timeout_ms.to_string())
+            .set("heartbeat.interval.ms", heartbeat_ms.to_string())
+            // The poll thread waits for the owner, at most its patience and that of a transaction.
+            .set("max.poll.interval.ms", poll_interval_ms(&self.inner).to_string())
+            .set("auto.offset.reset", "latest")
+            .set("queued.max.messages.kbytes", "64");
+        if config.static_membership {
+            client.set("group.instance.id", &config.instance_id);
+        }
+        let context = Context { inner: Arc::clone(&self.inner), owner, trouble: Arc::clone(&self.trouble) };
+        self.inner.membership.join();
+        let refused = |error: KafkaError| AssignmentError(describe(&error));
+        let consumer: BaseConsumer<Context> = client.create_with_context(context).map_err(refused)?;
+        consumer.subscribe(&[&config.topic(Topic::Inbound)]).map_err(refused)?;
+        let group = Group {
+            consumer,
+            leaving: Arc::clone(&self.leaving),
+            heartbeat: Duration::from_millis(heartbeat_ms),
+        };
+        let spawned = std::thread::Builder::new().name("kafka-group".to_owned()).spawn(move || group.run());
+        *thread = Some(spawned.map_err(|error| AssignmentError(error.to_string()))?);
+        Ok(())
+    }
+
+    fn leave(&self) {
+        self.leaving.close();
+        if let Some(thread) = lock(&self.thread).take() {
+            let _ = thread.join(); // Its panic has been told already.
+        }
+        *lock(&self.trouble) = Some("this process has left its group".to_owned());
+    }
+
+    fn trouble(&self) -> Option<String> {
+        lock(&self.trouble).clone()
+    }
+}
+
+impl Drop for KafkaAssignment {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn poll_interval_ms(inner: &Inner) -> u64 {
+    let config = &inner.config;
+    let waits = config.patience_ms.saturating_add(config.transaction_timeout_ms.saturating_mul(2));
+    waits.saturating_mul(2).max(config.session_timeout_ms).max(60_000)
+}
+
+/// The thread that polls.
+struct Group {
+    consumer: BaseConsumer<Context>,
+    leaving: Arc<Closing>,
+    heartbeat: Duration,
+}
+
+impl Group {
+    /// Runs until this process leaves; then the consumer's end revokes what it has.
+    fn run(self) {
+        let mut fenced_since = None;
+        while !self.leaving.is_closed() {
+            match self.consumer.poll(TURN) {
+                // What came before the partitions were paused.
+                None | Some(Ok(_)) => {}
+                Some(Err(error)) => self.consumer.context().failed(&error),
+            }
+            self.revive(&mut fenced_since);
+        }
+    }
+
+    /// A producer that was fenced while its partitions are still ours was too slow for its transaction: after a while
+    /// in which no successor has shown up they are lost and assigned again.
+    fn revive(&self, since: &mut Option<Instant>) {
+        let context = self.consumer.context();
+        let fenced = context.inner.membership.fenced();
+        if fenced.is_empty() || self.consumer.assignment_lost() {
+            *since = None;
+            return;
+        }
+        let since_then = since.get_or_insert_with(Instant::now);
+        if since_then.elapsed() < self.heartbeat * HEARTBEATS_TO_BE_SURE {
+            return;
+        }
+        *since = None;
+        tracing::warn!(?fenced, "partitions whose transaction timed out are taken again");
+        context.lost(&fenced);
+        context.assigned(&self.consumer, &fenced);
+    }
+}
+
+/// What is done when partitions come and go; called by the poll thread alone.
+struct Context {
+    inner: Arc<Inner>,
+    owner: Arc<dyn Owner>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Context {
+    fn failed(&self, error: &KafkaError) {
+        use RDKafkaErrorCode as Code;
+        let why = describe(error);
+        // A broker that is away comes back by itself; the log's health tells.
+        if !matches!(code_of(error), Some(Code::AllBrokersDown | Code::BrokerTransportFailure)) {
+            *lock(&self.trouble) = Some(why.clone());
+        }
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+            || matches!(code_of(error), Some(Code::FencedInstanceId | Code::Fatal));
+        if fatal {
+            tracing::warn!(why, "this process is out of its group");
+            self.inner.membership.publish(None);
+            self.lost(&self.inner.membership.owned());
+        }
+    }
+
+    fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
+        self.refresh(consumer);
+        *lock(&self.trouble) = None;
+        if partitions.is_empty() {
+            return;
+        }
+        self.inner.membership.add(partitions);
+        self.each_committer(partitions, |committer, own| committer.assigned(own));
+        self.owner.assigned(partitions);
+    }
+
+    fn revoked(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
+        // The generation in which these partitions move is known already; the open commits need it.
+        self.refresh(consumer);
+        self.owner.revoked(partitions, Duration::from_millis(self.inner.config.patience_ms));
+        self.inner.membership.remove(partitions);
+        self.let_go(partitions);
+    }
+
+    fn lost(&self, partitions: &[Partition]) {
+        if partitions.is_empty() {
+            return;
+        }
+        self.inner.membership.remove(partitions);
+        self.owner.lost(partitions);
+        self.let_go(partitions);
+    }
+
+    /// Returns when no transaction has them any more: one that is too slow is aborted by the broker.
+    fn let_go(&self, partitions: &[Partition]) {
+        let patience = Duration::from_millis(self.inner.config.transaction_timeout_ms.saturating_mul(2));
+        self.each_committer(partitions, |committer, own| committer.let_go(own, patience));
+    }
+
+    fn each_committer(&self, partitions: &[Partition], work: impl Fn(&super::Committer, &[Partition])) {
+        for committer in &self.inner.committers {
+            let own: Vec<Partition> = partitions
+                .iter()
+                .copied()
+                .filter(|partition| partition.0 % self.inner.config.workers == committer.worker)
+                .collect();
+            if !own.is_empty() {
+                work(committer, &own);
+            }
+        }
+    }
+
+    /// Publishes the present generation, unless the group has given this process up meanwhile: then its metadata
+    /// would be that of somebody without a group, which an empty group accepts.
+    fn refresh(&self, consumer: &BaseConsumer<Self>) {
+        let metadata = consumer.group_metadata();
+        self.inner.membership.publish(metadata.filter(|_| !consumer.assignment_lost()));
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        change: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let numbers = list.elements().iter().map(|element| element.partition()).collect::<Vec<_>>();
+        let partitions: Vec<Partition> =
+            numbers.into_iter().filter_map(|number| u16::try_from(number).ok()).map(Partition).collect();
+        let done = if change == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            tracing::info!(?partitions, "partitions are assigned");
+            let done = consumer.incremental_assign(list);
+            if let Err(error) = consumer.pause(list) {
+                tracing::debug!(error = describe(&error), "what the group's consumer fetches is dropped");
+            }
+            self.assigned(consumer, &partitions);
+            done
+        } else if consumer.assignment_lost() {
+            tracing::warn!(?partitions, "partitions are lost");
+            self.inner.membership.publish(None);
+            self.lost(&partitions);
+            consumer.incremental_unassign(list)
+        } else {
+            tracing::info!(?partitions, "partitions are revoked");
+            self.revoked(consumer, &partitions);
+            consumer.incremental_unassign(list)
+        };
+        if let Err(error) = done {
+            *lock(&self.trouble) = Some(describe(&error));
+        }
+    }
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.inner.link.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.inner.link.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.inner.link.generate_oauth_token(config)
+    }
+}

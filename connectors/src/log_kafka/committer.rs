@@ -1,0 +1,340 @@
+//! Committer: the thread that commits what waits, one epoch of each partition in one transaction.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use leadline_schemas::{CommitNumber, Partition, Topic};
+
+use super::buffers::Buffers;
+use super::config::KafkaConfig;
+use super::frames::Frames;
+use super::link::Link;
+use super::lock;
+use super::membership::{Membership, Ticket};
+use super::transaction::{Failure, Transactions};
+use crate::contract::log::{Commit, CommitAnswer};
+
+/// How many commits wait for a committer; the engine has one open for each partition.
+const COMMITS_MAX: usize = 4_096;
+/// How often an idle producer's events are served, and how long between attempts at an unknown outcome.
+const TURN: Duration = Duration::from_millis(500);
+/// How long the assignment's thread may take to hear of a generation that the broker knows already.
+const GENERATION_PATIENCE: Duration = Duration::from_secs(3);
+
+type Done = Box<dyn FnOnce(CommitAnswer) + Send>;
+
+/// One worker's commits.
+pub(super) struct Committer {
+    pub(super) worker: u16,
+    pub(super) config: Arc<KafkaConfig>,
+    pub(super) link: Link,
+    pub(super) membership: Arc<Membership>,
+    pub(super) frames: Arc<Frames>,
+    pub(super) buffers: Arc<Buffers>,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) moved: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// Partitions whose commits are in a transaction now.
+    busy: Vec<Partition>,
+    /// The last commit of each partition under its present assignment.
+    last: BTreeMap<Partition, CommitNumber>,
+    /// Whether a partition was assigned: the producer is made before its first commit comes.
+    prepare: bool,
+    closed: bool,
+}
+
+struct Waiting {
+    commit: Commit,
+    done: Done,
+}
+
+impl Committer {
+    pub(super) fn send(&self, commit: Commit, done: Done) {
+        let mut queue = lock(&self.queue);
+        let refused = match queue.closed {
+            true => Some("the log is closed"),
+            false if queue.waiting.len() >= COMMITS_MAX => Some("too many commits wait"),
+            false => None,
+        };
+        if let Some(why) = refused {
+            drop(queue);
+            return done(CommitAnswer::Aborted(why.to_owned()));
+        }
+        queue.waiting.push_back(Waiting { commit, done });
+        drop(queue);
+        self.moved.notify_all();
+    }
+
+    pub(super) fn queued_bytes(&self) -> usize {
+        lock(&self.queue).waiting.iter().map(|waiting| waiting.commit.frame.len()).sum()
+    }
+
+    /// A partition is this process's from now on.
+    pub(super) fn assigned(&self, partitions: &[Partition]) {
+        let mut queue = lock(&self.queue);
+        for partition in partitions {
+            queue.last.remove(partition);
+        }
+        queue.prepare = true;
+        drop(queue);
+        self.moved.notify_all();
+    }
+
+    /// Partitions are gone: what waits of them is fenced. Returns when no transaction has them, or after `patience`.
+    pub(super) fn let_go(&self, partitions: &[Partition], patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut queue = lock(&self.queue);
+        let waiting = std::mem::take(&mut queue.waiting);
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|waiting| partitions.contains(&waiting.commit.partition));
+        queue.waiting = kept;
+        for partition in partitions {
+            queue.last.remove(partition);
+        }
+        while queue.busy.iter().any(|busy| partitions.contains(busy)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue =
+                self.moved.wait_timeout(queue, left).map_or_else(|e| e.into_inner().0, |(queue, _)| queue);
+        }
+        drop(queue);
+        for waiting in gone {
+            let why = format!("partition {} was taken away", waiting.commit.partition);
+            (waiting.done)(CommitAnswer::Fenced(why));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        lock(&self.queue).closed = true;
+        self.moved.notify_all();
+    }
+
+    /// Runs until the log is closed.
+    pub(super) fn run(&self) {
+        let mut producer = None;
+        loop {
+            let mut queue = lock(&self.queue);
+            if queue.closed {
+                break;
+            }
+            if queue.waiting.is_empty() && !queue.prepare {
+                drop(self.moved.wait_timeout(queue, TURN));
+                if let Some(producer) = &producer {
+                    Transactions::idle(producer);
+                }
+                continue;
+            }
+            let batch = queue.batch();
+            queue.prepare = false;
+            queue.busy = batch.iter().map(|waiting| waiting.commit.partition).collect();
+            drop(queue);
+            if batch.is_empty() && producer.is_none() {
+                producer = Transactions::open(&self.config, self.worker, self.link.clone()).ok();
+            }
+            self.commit(batch, &mut producer);
+            lock(&self.queue).busy.clear();
+            self.moved.notify_all();
+        }
+        let waiting = std::mem::take(&mut lock(&self.queue).waiting);
+        for waiting in waiting {
+            (waiting.done)(CommitAnswer::Aborted("the log is closed".to_owned()));
+        }
+    }
+
+    /// Judges each commit, and runs those that follow in one transaction.
+    fn commit(&self, batch: Vec<Waiting>, producer: &mut Option<Transactions>) {
+        let (mut commits, mut dones) = (Vec::new(), Vec::new());
+        for Waiting { commit, done } in batch {
+            match self.refusal(&commit) {
+                Some(answer) => done(answer),
+                None => {
+                    commits.push(commit);
+                    dones.push(done);
+                }
+            }
+        }
+        if commits.is_empty() {
+            return;
+        }
+        let answers = match self.transact(&commits, producer) {
+            Ok(()) => commits.iter().map(|commit| self.committed(commit)).collect(),
+            Err(failure) => self.failed(&commits, producer, failure),
+        };
+        for ((commit, done), answer) in commits.into_iter().zip(dones).zip(answers) {
+            if answer != CommitAnswer::Committed {
+                self.drop_followers(commit.partition, &answer);
+            }
+            done(answer);
+        }
+    }
+
+    /// Why a commit cannot even be tried.
+    fn refusal(&self, commit: &Commit) -> Option<CommitAnswer> {
+        let partition = commit.partition;
+        if let Some(why) = self.membership.refusal(partition) {
+            return Some(CommitAnswer::Fenced(why));
+        }
+        let known = lock(&self.queue).last.get(&partition).copied();
+        let last = match known {
+            Some(last) => last,
+            None => match self.frames.end(partition) {
+                Ok(number) => CommitNumber(number),
+                Err(error) => return Some(CommitAnswer::Aborted(error.to_string())),
+            },
+        };
+        lock(&self.queue).last.insert(partition, last);
+        (last.0.checked_add(1) != Some(commit.number.0)).then(|| {
+            CommitAnswer::Fenced(format!(
+                "commit {} of {partition} comes behind commit {last}",
+                commit.number
+            ))
+        })
+    }
+
+    fn transact(&self, commits: &[Commit], producer: &mut Option<Transactions>) -> Result<(), Failure> {
+        let ready = match producer.take() {
+            Some(ready) => ready,
+            None => Transactions::open(&self.config, self.worker, self.link.clone())?,
+        };
+        let ready = producer.insert(ready);
+        let Some(ticket) = self.membership.ticket() else {
+            return Err(Failure::Aborted("this process is in no generation of its group".to_owned()));
+        };
+        let answer = ready.run(&self.config, &ticket, commits);
+        if let Err(Failure::Stale(_)) = &answer {
+            self.wait_for_generation(commits, &ticket);
+        }
+        answer
+    }
+
+    /// Between two generations a commit is refused though the partition is still owned.
+    fn wait_for_generation(&self, commits: &[Commit], ticket: &Ticket) {
+        if commits.iter().any(|commit| self.membership.refusal(commit.partition).is_none()) {
+            self.membership.wait_beyond(ticket.version, GENERATION_PATIENCE);
+        }
+    }
+
+    fn committed(&self, commit: &Commit) -> CommitAnswer {
+        let place = (Topic::State, commit.partition);
+        lock(&self.queue).last.insert(commit.partition, commit.number);
+        self.frames.committed(commit.partition, commit.number);
+        self.link.health.back();
+        let offset = commit.number.0.saturating_sub(1);
+        if self.buffers.push_if_next(place, offset, &commit.frame) {
+            self.buffers.tell(place);
+        } else if self.buffers.is_placed(place) {
+            self.buffers.ask_scout(place);
+        }
+        CommitAnswer::Committed
+    }
+
+    fn failed(
+        &self,
+        commits: &[Commit],
+        producer: &mut Option<Transactions>,
+        failure: Failure,
+    ) -> Vec<CommitAnswer> {
+        tracing::debug!(worker = self.worker, ?failure, "a transaction failed");
+        let all = |answer: CommitAnswer| commits.iter().map(|_| answer.clone()).collect();
+        match failure {
+            Failure::Aborted(why) => all(CommitAnswer::Aborted(why)),
+            Failure::Stale(why) => {
+                let answer = |commit: &Commit| match self.membership.refusal(commit.partition) {
+                    Some(refusal) => CommitAnswer::Fenced(refusal),
+                    None if self.membership.is_dealt_out() => CommitAnswer::Aborted(why.clone()),
+                    None => CommitAnswer::Fenced(why.clone()),
+                };
+                commits.iter().map(answer).collect()
+            }
+            Failure::Fenced(why) => {
+                *producer = None;
+                self.membership.fence(self.partitions());
+                all(CommitAnswer::Fenced(why))
+            }
+            Failure::Unknown(why) => self.find_out(commits, producer, &why),
+        }
+    }
+
+    /// All partitions of this committer: they share the producer that was fenced.
+    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+        let (workers, worker) = (self.config.workers, self.worker);
+        (0..self.buffers.partitions()).filter(move |partition| partition % workers == worker).map(Partition)
+    }
+
+    /// Finds out what became of a transaction: whoever takes over its id waits for it or aborts it, and then the
+    /// group's offsets tell.
+    fn find_out(
+        &self,
+        commits: &[Commit],
+        producer: &mut Option<Transactions>,
+        why: &str,
+    ) -> Vec<CommitAnswer> {
+        tracing::warn!(worker = self.worker, why, "the outcome of a transaction is unknown; asking");
+        *producer = None; // Two producers of one id would fence each other.
+        loop {
+            match Transactions::open(&self.config, self.worker, self.link.clone()) {
+                Ok(ready) => *producer = Some(ready),
+                Err(Failure::Fenced(why)) => {
+                    self.membership.fence(self.partitions());
+                    return commits.iter().map(|_| CommitAnswer::Fenced(why.clone())).collect();
+                }
+                Err(_) => {}
+            }
+            let outcome = producer.is_some().then(|| self.outcome(commits)).flatten();
+            if let Some(answers) = outcome {
+                return answers;
+            }
+            let queue = lock(&self.queue);
+            if queue.closed {
+                return commits.iter().map(|_| CommitAnswer::Unknown(why.to_owned())).collect();
+            }
+            drop(self.moved.wait_timeout(queue, TURN));
+            *producer = None;
+        }
+    }
+
+    fn outcome(&self, commits: &[Commit]) -> Option<Vec<CommitAnswer>> {
+        let answer = |commit: &Commit| {
+            let end = self.frames.end(commit.partition).ok()?;
+            if end >= commit.number.0 {
+                return Some(self.committed(commit));
+            }
+            Some(CommitAnswer::Aborted("the transaction was given up".to_owned()))
+        };
+        commits.iter().map(answer).collect()
+    }
+
+    /// What was sent behind a commit that failed cannot follow it any more.
+    fn drop_followers(&self, partition: Partition, answer: &CommitAnswer) {
+        let mut queue = lock(&self.queue);
+        let waiting = std::mem::take(&mut queue.waiting);
+        let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+            waiting.into_iter().partition(|waiting| waiting.commit.partition == partition);
+        queue.waiting = kept;
+        drop(queue);
+        gone.into_iter().for_each(|waiting| (waiting.done)(answer.clone()));
+    }
+}
+
+impl Queue {
+    /// The oldest commit of each partition.
+    fn batch(&mut self) -> Vec<Waiting> {
+        let (mut batch, mut rest) = (Vec::<Waiting>::new(), VecDeque::new());
+        for waiting in self.waiting.drain(..) {
+            if batch.iter().any(|other| other.commit.partition == waiting.commit.partition) {
+                rest.push_back(waiting);
+            } else {
+                batch.push(waiting);
+            }
+        }
+        self.waiting = rest;
+        batch
+    }
+}

@@ -1,0 +1,361 @@
+//! Frames: topic `state` read by commit number.
+//!
+//! Kafka's offsets there have gaps (commit markers, aborted parts) and frames have several records, so a frame is
+//! found by bisection over the headers; where the last ones were found is remembered.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+
+use super::history::History;
+use super::link::Link;
+use super::lock;
+use super::parts::{self, Assembly};
+use super::reader::{Fetched, Next, Reader, unavailable};
+use crate::contract::log::{Chunk, ReadError, Record};
+
+/// Below how many offsets a search reads on instead of halving.
+const LINEAR_OFFSETS: u64 = 128;
+/// How many places are remembered for each partition.
+const HINTS_MAX: usize = 256;
+
+/// The frames of all partitions.
+pub(super) struct Frames {
+    pub(super) history: Arc<History>,
+    link: Link,
+    known: Mutex<BTreeMap<Partition, Known>>,
+}
+
+/// What is known of a partition's frames.
+#[derive(Default)]
+struct Known {
+    /// A number that was committed; later ones may be there.
+    end: u64,
+    /// The low watermark when it was last looked at, and the first whole frame from there.
+    first: Option<(u64, u64)>,
+    /// Frame -> an offset that it does not lie below, while all earlier frames do.
+    hints: BTreeMap<u64, u64>,
+}
+
+impl Frames {
+    pub(super) fn new(history: Arc<History>, link: Link) -> Self {
+        Self { history, link, known: Mutex::default() }
+    }
+
+    /// The topic and partition on the brokers.
+    fn place(&self, partition: Partition) -> (String, i32) {
+        (self.history.config.topic(Topic::State), i32::from(partition.0))
+    }
+
+    fn with_known<T>(&self, partition: Partition, work: impl FnOnce(&mut Known) -> T) -> T {
+        work(lock(&self.known).entry(partition).or_default())
+    }
+
+    /// A commit of this process is there.
+    pub(super) fn committed(&self, partition: Partition, number: CommitNumber) {
+        self.with_known(partition, |known| known.end = known.end.max(number.0));
+    }
+
+    fn hint(&self, partition: Partition, frame: u64, offset: u64) {
+        self.with_known(partition, |known| {
+            known.hints.insert(frame, offset);
+            if known.hints.len() > HINTS_MAX {
+                known.hints.pop_first();
+            }
+        });
+    }
+
+    /// The newest commit of a partition: what the group's offset says, as soon as no transaction can change it.
+    pub(super) fn end(&self, partition: Partition) -> Result<u64, ReadError> {
+        let number = match self.group_number(partition)? {
+            Some(number) => number,
+            None => self.last(partition)?,
+        };
+        self.with_known(partition, |known| known.end = known.end.max(number));
+        Ok(number)
+    }
+
+    /// The commit number beside the group's offset in `inbound`. Stable offsets are asked for, so an open transaction
+    /// is waited for.
+    fn group_number(&self, partition: Partition) -> Result<Option<u64>, ReadError> {
+        let topic = self.history.config.topic(Topic::Inbound);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&topic, i32::from(partition.0));
+        let asked = self.history.asked.committed_offsets(list, self.history.patience());
+        let answered = asked.map_err(|error| unavailable(&error))?;
+        let element = answered.find_partition(&topic, i32::from(partition.0));
+        let element = element.ok_or_else(|| ReadError::Unavailable("the group did not answer".to_owned()))?;
+        element.error().map_err(|error| unavailable(&error))?;
+        Ok(match element.offset() {
+            // An offset without a number was set by hand: the frames are what counts.
+            rdkafka::Offset::Offset(_) => element.metadata().parse().ok(),
+            _ => None,
+        })
+    }
+
+    /// The last frame of a partition whose group has no offset any more: first no transaction may be open.
+    fn last(&self, partition: Partition) -> Result<u64, ReadError> {
+        let (topic, number) = self.place(partition);
+        let deadline = Instant::now() + self.history.patience();
+        let (first, end) = loop {
+            let (first, stable) = self.history.watermarks(Topic::State, partition)?;
+            if stable >= self.high_watermark(&topic, number)? {
+                break (first, stable);
+            }
+            if Instant::now() >= deadline {
+                let why = format!("a transaction in {topic}/{number} is still open");
+                return Err(ReadError::Unavailable(why));
+            }
+        };
+        self.history.with_reader(&topic, number, None, |reader| {
+            let mut back = LINEAR_OFFSETS;
+            loop {
+                let from = end.saturating_sub(back).max(first);
+                if let Some(last) = last_from(reader, &topic, number, from, end, deadline)? {
+                    return Ok(last.0);
+                }
+                if from == first {
+                    return Ok(0);
+                }
+                back = back.saturating_mul(8);
+            }
+        })
+    }
+
+    /// The end of all records, committed or not.
+    fn high_watermark(&self, topic: &str, partition: i32) -> Result<u64, ReadError> {
+        let mut client = self.history.config.consumer("watermark");
+        client.set("isolation.level", "read_uncommitted");
+        let consumer: BaseConsumer<Link> =
+            client.create_with_context(self.link.clone()).map_err(|error| unavailable(&error))?;
+        let asked = consumer.fetch_watermarks(topic, partition, self.history.patience());
+        asked.map(|(_, end)| u64::try_from(end).unwrap_or(0)).map_err(|error| unavailable(&error))
+    }
+
+    /// The range of the contract: frame n lies at offset n - 1.
+    pub(super) fn range(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        let end = self.end(partition)?;
+        let first = self.first(partition)?.map_or(end, |first| first.saturating_sub(1)).min(end);
+        Ok((Offset(first), Offset(end)))
+    }
+
+    /// The first frame that is kept whole.
+    fn first(&self, partition: Partition) -> Result<Option<u64>, ReadError> {
+        let (low, high) = self.history.watermarks(Topic::State, partition)?;
+        let before = self.with_known(partition, |known| known.first);
+        if let Some((_, first)) = before.filter(|(at, _)| *at == low) {
+            return Ok(Some(first));
+        }
+        if low == high {
+            return Ok(None);
+        }
+        let (topic, number) = self.place(partition);
+        let first = self.history.with_reader(&topic, number, None, |reader| {
+            let deadline = Instant::now() + self.history.patience();
+            reader.seek(&topic, number, low)?;
+            loop {
+                match reader.next(deadline)? {
+                    Next::Record(fetched) => {
+                        let place = part_of(&fetched)?;
+                        if place.is_first() {
+                            return Ok(Some(place.number.0));
+                        }
+                    }
+                    Next::End | Next::OutOfRange => return Ok(None),
+                }
+            }
+        })?;
+        if let Some(first) = first {
+            self.with_known(partition, |known| known.first = Some((low, first)));
+        }
+        Ok(first)
+    }
+
+    /// Frames from `from` on, whole ones, at least one before the end, up to the limit.
+    pub(super) fn fetch(
+        &self,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        let known = self.with_known(partition, |known| known.end);
+        let end = if from.0 < known { known } else { self.end(partition)? };
+        if from.0 >= end {
+            return Ok(Chunk { records: Vec::new(), next: from, end: Offset(end) });
+        }
+        let (topic, number) = self.place(partition);
+        let hint = self.with_known(partition, |known| known.hints.get(&(from.0 + 1)).copied());
+        let records = self.history.with_reader(&topic, number, hint, |reader| {
+            let deadline = Instant::now() + self.history.patience();
+            if !self.seek(reader, partition, from.0 + 1, deadline)? {
+                return Ok(None);
+            }
+            self.collect(reader, partition, from, end, limit_bytes, deadline).map(Some)
+        })?;
+        let Some(records) = records else {
+            let (first, _) = self.range(partition)?;
+            return Err(ReadError::Dropped { topic: Topic::State, partition, asked: from, first });
+        };
+        let next = records.last().map_or(from, |last: &Record| Offset(last.offset.0.saturating_add(1)));
+        Ok(Chunk { records, next, end: Offset(end) })
+    }
+
+    /// The Kafka offset of a frame's first part; none if it was dropped.
+    pub(super) fn offset_of(&self, partition: Partition, frame: u64) -> Result<Option<u64>, ReadError> {
+        let (topic, number) = self.place(partition);
+        self.history.with_reader(&topic, number, None, |reader| {
+            let deadline = Instant::now() + self.history.patience();
+            if !self.seek(reader, partition, frame, deadline)? {
+                return Ok(None);
+            }
+            let fetched = reader.next_record(deadline)?;
+            let offset = fetched.offset;
+            reader.give_back(fetched);
+            Ok(Some(offset))
+        })
+    }
+
+    /// Puts a reader before the first part of a frame that is committed; false if it was dropped.
+    fn seek(
+        &self,
+        reader: &mut Reader,
+        partition: Partition,
+        frame: u64,
+        deadline: Instant,
+    ) -> Result<bool, ReadError> {
+        let (topic, number) = self.place(partition);
+        let hint = self.with_known(partition, |known| {
+            known.hints.range(..=frame).next_back().map(|(&frame, &offset)| (frame, offset))
+        });
+        let from = match hint {
+            Some((hinted, offset)) if hinted == frame => offset,
+            _ => {
+                let (low, high) = self.history.watermarks(Topic::State, partition)?;
+                let low = low.max(hint.map_or(0, |(_, offset)| offset));
+                bisect(reader, (&topic, number), frame, (low, high), deadline)?
+            }
+        };
+        if !reader.stands_at(&topic, number, from) {
+            reader.seek(&topic, number, from)?;
+        }
+        loop {
+            match reader.next(deadline)? {
+                Next::OutOfRange => return Ok(false),
+                Next::End => {} // It is committed, so it becomes visible.
+                Next::Record(fetched) => {
+                    let place = part_of(&fetched)?;
+                    if place.number.0 < frame {
+                        continue;
+                    }
+                    let found = place.number.0 == frame && place.is_first();
+                    if found {
+                        self.hint(partition, frame, fetched.offset);
+                    }
+                    reader.give_back(fetched);
+                    return Ok(found);
+                }
+            }
+        }
+    }
+
+    fn collect(
+        &self,
+        reader: &mut Reader,
+        partition: Partition,
+        from: Offset,
+        end: u64,
+        limit_bytes: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Record>, ReadError> {
+        let (mut records, mut bytes) = (Vec::new(), 0_usize);
+        for offset in from.0..end {
+            let (parts, frame) = next_frame(reader, offset + 1, deadline)?;
+            bytes = bytes.saturating_add(frame.len());
+            if !records.is_empty() && bytes > limit_bytes {
+                parts.into_iter().rev().for_each(|part| reader.give_back(part));
+                break;
+            }
+            let behind = parts.last().map_or(0, |part| part.offset.saturating_add(1));
+            self.hint(partition, offset + 2, behind);
+            records.push(Record { offset: Offset(offset), value: frame });
+        }
+        Ok(records)
+    }
+}
+
+/// The parts of the next frame, and the frame.
+fn next_frame(
+    reader: &mut Reader,
+    frame: u64,
+    deadline: Instant,
+) -> Result<(Vec<Fetched>, Bytes), ReadError> {
+    let (mut assembly, mut parts) = (Assembly::default(), Vec::new());
+    loop {
+        let fetched = reader.next_record(deadline)?;
+        let place = part_of(&fetched)?;
+        if place.number.0 != frame {
+            let found = place.number;
+            return Err(ReadError::Damaged(format!(
+                "topic state has commit {found} where {frame} should be"
+            )));
+        }
+        let whole = assembly.push(place, fetched.value.clone()).map_err(ReadError::Damaged)?;
+        parts.push(fetched);
+        if let Some(whole) = whole {
+            return Ok((parts, whole));
+        }
+    }
+}
+
+/// The number of the last frame between two offsets.
+fn last_from(
+    reader: &mut Reader,
+    topic: &str,
+    partition: i32,
+    from: u64,
+    end: u64,
+    deadline: Instant,
+) -> Result<Option<CommitNumber>, ReadError> {
+    reader.seek(topic, partition, from)?;
+    let mut last = None;
+    loop {
+        match reader.next(deadline)? {
+            Next::Record(fetched) if fetched.offset < end => last = Some(part_of(&fetched)?.number),
+            _ => return Ok(last),
+        }
+    }
+}
+
+/// An offset at most [`LINEAR_OFFSETS`] before the first part of a frame.
+fn bisect(
+    reader: &mut Reader,
+    (topic, partition): (&str, i32),
+    frame: u64,
+    (mut low, mut high): (u64, u64),
+    deadline: Instant,
+) -> Result<u64, ReadError> {
+    while high.saturating_sub(low) > LINEAR_OFFSETS {
+        let middle = low + (high - low) / 2;
+        reader.seek(topic, partition, middle)?;
+        match reader.next(deadline)? {
+            Next::Record(fetched) if part_of(&fetched)?.number.0 < frame => {
+                low = fetched.offset.saturating_add(1);
+            }
+            Next::Record(_) | Next::End => high = middle,
+            Next::OutOfRange => low = middle.saturating_add(1),
+        }
+    }
+    Ok(low)
+}
+
+fn part_of(fetched: &Fetched) -> Result<parts::Place, ReadError> {
+    let offset = fetched.offset;
+    fetched.part.ok_or_else(|| {
+        ReadError::Damaged(format!("the record at offset {offset} of topic state is no part of a frame"))
+    })
+}

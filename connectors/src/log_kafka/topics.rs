@@ -1,0 +1,277 @@
+//! Topics: what they should be on the brokers, how that differs from what they are, and making them so.
+//!
+//! Partitions never change in place: which of them a tenant's records lie in depends on their number (a layout has its
+//! own generation and topics).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use leadline_schemas::Topic;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::config::{BATCH_BYTES_MAX, KafkaConfig};
+use super::error::describe;
+use super::health::Health;
+use super::link::Link;
+use super::{KafkaLogError, block_on};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// From how many replicas on an append waits for two of them.
+const REPLICAS_FOR_TWO: u16 = 3;
+
+/// What should be done, or was done, to one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// It is not there.
+    Create {
+        /// Its name on the brokers.
+        topic: String,
+        /// How many partitions it gets.
+        partitions: usize,
+        /// How many brokers keep it.
+        replication: u16,
+        /// Its settings.
+        settings: Vec<(&'static str, String)>,
+    },
+    /// A setting differs.
+    Set {
+        /// Its name on the brokers.
+        topic: String,
+        /// The setting's name on the brokers.
+        setting: &'static str,
+        /// What it is.
+        from: String,
+        /// What it should be.
+        to: String,
+    },
+    /// It has another number of partitions: refused.
+    Partitions {
+        /// Its name on the brokers.
+        topic: String,
+        /// How many it has.
+        found: usize,
+        /// How many it should have.
+        expected: usize,
+    },
+    /// It is as it should be.
+    Same {
+        /// Its name on the brokers.
+        topic: String,
+    },
+}
+
+impl Line {
+    /// Whether nothing can be done about it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Partitions { .. })
+    }
+
+    /// Whether there is anything to do.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Set { .. })
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { topic, partitions, replication, settings } => {
+                write!(f, "+ {topic}: {partitions} partitions, replication {replication}")?;
+                settings.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))
+            }
+            Self::Set { topic, setting, from, to } => write!(f, "~ {topic}: {setting} {from} -> {to}"),
+            Self::Partitions { topic, found, expected } => write!(
+                f,
+                "! {topic}: has {found} partitions, not {expected}: refused, they never change in place"
+            ),
+            Self::Same { topic } => write!(f, "= {topic}"),
+        }
+    }
+}
+
+/// What would be done: one line or more for each topic.
+pub fn plan(config: &KafkaConfig, partitions: u16, replication: u16) -> Result<Vec<Line>, KafkaLogError> {
+    Desk::open(config)?.plan(partitions, replication)
+}
+
+/// Does it, and says what was done. Does nothing if anything is refused; done twice it changes nothing.
+pub fn apply(config: &KafkaConfig, partitions: u16, replication: u16) -> Result<Vec<Line>, KafkaLogError> {
+    let desk = Desk::open(config)?;
+    let lines = desk.plan(partitions, replication)?;
+    for line in &lines {
+        if let Line::Partitions { topic, found, expected } = line {
+            let (topic, found, expected) = (topic.clone(), *found, *expected);
+            return Err(KafkaLogError::Partitions { topic, found, expected });
+        }
+    }
+    for line in &lines {
+        if let Line::Create { topic, partitions, replication, settings } = line {
+            desk.create(topic, *partitions, *replication, settings)?;
+        }
+    }
+    desk.set(&lines)?;
+    Ok(lines)
+}
+
+/// What a topic should be set to.
+fn settings(topic: Topic, replication: u16) -> Vec<(&'static str, String)> {
+    let (policy, kept_ms) = match topic {
+        Topic::Inbound => ("delete", Some(30 * DAY_MS)),
+        Topic::Replies => ("delete", Some(7 * DAY_MS)),
+        Topic::DeadLetters => ("delete", Some(90 * DAY_MS)),
+        // Frames go when a snapshot no longer needs them.
+        Topic::State => ("delete", None),
+        _ => ("compact", None),
+    };
+    let mut settings = vec![
+        ("cleanup.policy", policy.to_owned()),
+        ("max.message.bytes", BATCH_BYTES_MAX.to_string()),
+        ("min.insync.replicas", if replication >= REPLICAS_FOR_TWO { "2" } else { "1" }.to_owned()),
+    ];
+    if policy == "delete" {
+        settings.push(("retention.ms", kept_ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string())));
+        settings.push(("retention.bytes", "-1".to_owned()));
+    }
+    settings
+}
+
+/// One client and how long it waits.
+struct Desk<'c> {
+    config: &'c KafkaConfig,
+    admin: AdminClient<Link>,
+    options: AdminOptions,
+    patience: Duration,
+}
+
+impl<'c> Desk<'c> {
+    fn open(config: &'c KafkaConfig) -> Result<Self, KafkaLogError> {
+        if let Some(fault) = config.fault() {
+            return Err(KafkaLogError::Config(fault));
+        }
+        let link = Link {
+            health: std::sync::Arc::new(Health::default()),
+            token_file: config.security.oauth_token_file.clone(),
+        };
+        let admin = config.client("topics").create_with_context(link);
+        let admin = admin.map_err(|error: KafkaError| KafkaLogError::Config(error.to_string()))?;
+        let patience = Duration::from_millis(config.fetch_timeout_ms);
+        let options = AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
+        Ok(Self { config, admin, options, patience })
+    }
+
+    fn unavailable(&self, why: impl Into<String>) -> KafkaLogError {
+        KafkaLogError::Unavailable { brokers: self.config.brokers.clone(), why: why.into() }
+    }
+
+    fn refused(&self, topic: &str, code: RDKafkaErrorCode) -> KafkaLogError {
+        self.unavailable(format!("topic {topic}: {code}"))
+    }
+
+    fn plan(&self, partitions: u16, replication: u16) -> Result<Vec<Line>, KafkaLogError> {
+        if partitions == 0 || replication == 0 {
+            return Err(KafkaLogError::Config(
+                "a topic has at least one partition and one replica".to_owned(),
+            ));
+        }
+        let metadata = self.admin.inner().fetch_metadata(None, self.patience);
+        let metadata = metadata.map_err(|error| self.unavailable(describe(&error)))?;
+        let found: BTreeMap<&str, usize> =
+            metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
+        let mut lines = Vec::new();
+        for topic in Topic::ALL {
+            let (name, wanted) = (self.config.topic(topic), settings(topic, replication));
+            let expected = if topic == Topic::Settings { 1 } else { usize::from(partitions) };
+            match found.get(name.as_str()).copied() {
+                None => lines.push(Line::Create {
+                    topic: name,
+                    partitions: expected,
+                    replication,
+                    settings: wanted,
+                }),
+                Some(found) if found != expected => {
+                    lines.push(Line::Partitions { topic: name, found, expected });
+                }
+                Some(_) => lines.extend(self.differences(name, wanted)?),
+            }
+        }
+        Ok(lines)
+    }
+
+    /// The settings of a topic that brokers have, and whether somebody set them for this topic.
+    fn present(&self, topic: &str) -> Result<BTreeMap<String, (String, bool)>, KafkaLogError> {
+        let described =
+            block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &self.options));
+        let mut described = described.map_err(|error| self.unavailable(describe(&error)))?;
+        let resource = described.pop().ok_or_else(|| self.unavailable("no settings were told"))?;
+        let resource = resource.map_err(|code| self.refused(topic, code))?;
+        let entry = |entry: rdkafka::admin::ConfigEntry| {
+            let own = entry.source == ConfigSource::DynamicTopic;
+            (entry.name, (entry.value.unwrap_or_default(), own))
+        };
+        Ok(resource.entries.into_iter().map(entry).collect())
+    }
+
+    fn differences(
+        &self,
+        topic: String,
+        wanted: Vec<(&'static str, String)>,
+    ) -> Result<Vec<Line>, KafkaLogError> {
+        let present = self.present(&topic)?;
+        let differs = |(setting, to): (&'static str, String)| {
+            let (from, _) = present.get(setting).cloned().unwrap_or_default();
+            (from != to).then(|| Line::Set { topic: topic.clone(), setting, from, to })
+        };
+        let lines: Vec<Line> = wanted.into_iter().filter_map(differs).collect();
+        Ok(if lines.is_empty() { vec![Line::Same { topic }] } else { lines })
+    }
+
+    fn create(
+        &self,
+        topic: &str,
+        partitions: usize,
+        replication: u16,
+        settings: &[(&'static str, String)],
+    ) -> Result<(), KafkaLogError> {
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let new = NewTopic::new(topic, count, TopicReplication::Fixed(i32::from(replication)));
+        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
+        let created = block_on(self.admin.create_topics(&[new], &self.options));
+        for result in created.map_err(|error| self.unavailable(describe(&error)))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(self.refused(topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets what differs. The request replaces everything that was set for a topic, so what others have set is said
+    /// again.
+    fn set(&self, lines: &[Line]) -> Result<(), KafkaLogError> {
+        let mut changes: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+        for line in lines {
+            let Line::Set { topic, setting, to, .. } = line else { continue };
+            if !changes.contains_key(topic.as_str()) {
+                let own = self.present(topic)?.into_iter().filter(|(_, (_, own))| *own);
+                changes.insert(topic, own.map(|(name, (value, _))| (name, value)).collect());
+            }
+            changes.entry(topic).or_default().insert((*setting).to_owned(), to.clone());
+        }
+        for (topic, settings) in &changes {
+            let change = settings
+                .iter()
+                .fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |change, (name, value)| {
+                    change.set(name, value)
+                });
+            let altered = block_on(self.admin.alter_configs(&[change], &self.options));
+            for result in altered.map_err(|error| self.unavailable(describe(&error)))? {
+                result.map_err(|(_, code)| self.refused(topic, code))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! Transaction: one producer that writes epochs of several partitions together, or none of them.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use leadline_schemas::Topic;
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+
+use super::config::KafkaConfig;
+use super::error::{code_of, describe};
+use super::link::Link;
+use super::lock;
+use super::membership::Ticket;
+use super::parts;
+use crate::contract::log::Commit;
+
+/// How long the producer's queue is waited for at once.
+const TICK: Duration = Duration::from_millis(1);
+/// How many records a transaction may have in librdkafka's queue; more wait.
+const QUEUE_RECORDS_MAX: usize = 100_000;
+
+/// How a transaction ended, if not well.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It left nothing behind.
+    Aborted(String),
+    /// It left nothing behind: the group is in another generation than its ticket says.
+    Stale(String),
+    /// Another producer has the transactional id, or this one is broken: it is to be dropped.
+    Fenced(String),
+    /// Nobody knows.
+    Unknown(String),
+}
+
+/// The producer of one committer.
+pub(super) struct Transactions {
+    producer: BaseProducer<Context>,
+    patience: Duration,
+}
+
+impl Transactions {
+    /// Takes over the transactional id: an open transaction of whoever had it is aborted, one that is being committed
+    /// is waited for.
+    pub(super) fn open(config: &KafkaConfig, worker: u16, link: Link) -> Result<Self, Failure> {
+        let mut client = config.producer("commit");
+        client
+            .set("transactional.id", config.transactional_id(worker))
+            .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
+            .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX.to_string())
+            .set("linger.ms", "0");
+        let context = Context { link, error: Mutex::default() };
+        let producer: BaseProducer<Context> =
+            client.create_with_context(context).map_err(|error| Failure::Aborted(describe(&error)))?;
+        let patience = Duration::from_millis(config.transaction_timeout_ms);
+        match producer.init_transactions(patience) {
+            Ok(()) => Ok(Self { producer, patience }),
+            Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
+            Err(error) => Err(Failure::Aborted(describe(&error))),
+        }
+    }
+
+    /// Serves the producer's events while there is nothing to do.
+    pub(super) fn idle(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Commits all of them, or none.
+    pub(super) fn run(
+        &self,
+        config: &KafkaConfig,
+        ticket: &Ticket,
+        commits: &[Commit],
+    ) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.patience;
+        lock(&self.producer.context().error).take();
+        self.producer.begin_transaction().map_err(|error| failure_of(&error))?;
+        let sent = self.fill(config, ticket, commits, deadline);
+        if let Err(error) = sent {
+            return Err(self.abort(error));
+        }
+        self.finish(deadline)
+    }
+
+    fn fill(
+        &self,
+        config: &KafkaConfig,
+        ticket: &Ticket,
+        commits: &[Commit],
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        for commit in commits {
+            self.produce(config, commit, deadline)?;
+        }
+        let offsets = offsets(config, commits)?;
+        self.retry(deadline, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.producer.send_offsets_to_transaction(&offsets, &ticket.metadata, left)
+        })?;
+        // `commit_transaction` would wait for them in slices of 100 ms.
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(TICK);
+        }
+        match lock(&self.producer.context().error).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn produce(&self, config: &KafkaConfig, commit: &Commit, deadline: Instant) -> Result<(), KafkaError> {
+        let partition = i32::from(commit.partition.0);
+        for output in commit.outputs.iter() {
+            let topic = config.topic(output.topic);
+            let value = (!output.value.is_empty()).then_some(&output.value[..]);
+            self.send(&topic, partition, &output.key, value, None, deadline)?;
+        }
+        let (topic, key) = (config.topic(Topic::State), commit.partition.to_string());
+        for (place, part) in parts::cut(commit.number, &commit.frame) {
+            self.send(&topic, partition, key.as_bytes(), Some(&part), Some(place.headers()), deadline)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a record into the queue; waits while the queue is full.
+    fn send(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &[u8],
+        value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        let mut record = BaseRecord::to(topic).partition(partition).key(key);
+        record.payload = value;
+        record.headers = headers;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    self.producer.poll(TICK);
+                }
+                Err((error, _)) => return Err(error),
+            }
+        }
+    }
+
+    fn finish(&self, deadline: Instant) -> Result<(), Failure> {
+        let committed = self.retry(deadline, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.producer.commit_transaction(left.max(TICK))
+        });
+        match committed {
+            Ok(()) => Ok(()),
+            // Nothing was asked of the coordinator yet.
+            Err(error @ KafkaError::Flush(_)) => Err(self.abort(error)),
+            Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
+                Err(self.abort(KafkaError::Transaction(error)))
+            }
+            Err(error) => Err(Failure::Unknown(describe(&error))),
+        }
+    }
+
+    /// Undoes what the transaction has written; says why it had to.
+    fn abort(&self, why: KafkaError) -> Failure {
+        let deadline = Instant::now() + self.patience;
+        let aborted = self.retry(deadline, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.producer.abort_transaction(left.max(TICK))
+        });
+        match (aborted, failure_of(&why)) {
+            (_, fenced @ Failure::Fenced(_)) => fenced,
+            (Ok(()), failure) => failure,
+            (Err(KafkaError::Transaction(error)), _) if error.is_fatal() => Failure::Fenced(error.string()),
+            // The next holder of the transactional id aborts it, or its time-out does: nothing of it is committed.
+            (Err(_), failure) => failure,
+        }
+    }
+
+    /// Repeats what the client says may be repeated.
+    fn retry(
+        &self,
+        deadline: Instant,
+        mut work: impl FnMut() -> Result<(), KafkaError>,
+    ) -> Result<(), KafkaError> {
+        loop {
+            match work() {
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
+                    self.producer.poll(TICK);
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What the group's offsets become: the commit number lies beside them.
+fn offsets(config: &KafkaConfig, commits: &[Commit]) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::new();
+    for commit in commits {
+        let places = [(Topic::Inbound, commit.inbound_next), (Topic::Replies, commit.replies_next)];
+        for (topic, next) in places {
+            let mut element = list.add_partition(&config.topic(topic), i32::from(commit.partition.0));
+            element.set_offset(Offset::Offset(i64::try_from(next.0).unwrap_or(i64::MAX)))?;
+            element.set_metadata(commit.number.0.to_string());
+        }
+    }
+    Ok(list)
+}
+
+fn failure_of(error: &KafkaError) -> Failure {
+    use RDKafkaErrorCode as Code;
+    let why = describe(error);
+    let fatal = matches!(error, KafkaError::Transaction(inner) if inner.is_fatal());
+    match code_of(error) {
+        _ if fatal => Failure::Fenced(why),
+        Some(Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
+            Failure::Fenced(why)
+        }
+        Some(Code::IllegalGeneration | Code::UnknownMemberId | Code::FencedInstanceId) => Failure::Stale(why),
+        _ => Failure::Aborted(why),
+    }
+}
+
+/// Keeps the first error of the transaction's records.
+struct Context {
+    link: Link,
+    error: Mutex<Option<KafkaError>>,
+}
+
+impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.link.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.error(error, reason);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.link.generate_oauth_token(config)
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            lock(&self.error).get_or_insert_with(|| error.clone());
+        }
+    }
+}

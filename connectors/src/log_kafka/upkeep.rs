@@ -1,0 +1,107 @@
+//! Upkeep: the thread that looks for brokers, and deletes frames that nobody needs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use leadline_schemas::{Partition, Topic};
+use rdkafka::TopicPartitionList;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::consumer::Consumer as _;
+
+use super::closing::Closing;
+use super::error::describe;
+use super::frames::Frames;
+use super::health::Health;
+use super::link::Link;
+use super::{block_on, lock};
+use crate::contract::log::ReadError;
+
+/// Floors of `state`: frames below them are deleted.
+#[derive(Default)]
+pub(super) struct Floors {
+    wanted: Mutex<BTreeMap<Partition, u64>>,
+}
+
+impl Floors {
+    pub(super) fn set(&self, partition: Partition, floor: u64) {
+        let mut wanted = lock(&self.wanted);
+        let known = wanted.entry(partition).or_default();
+        *known = floor.max(*known);
+    }
+}
+
+pub(super) struct Upkeep {
+    pub(super) frames: Arc<Frames>,
+    pub(super) health: Arc<Health>,
+    pub(super) floors: Arc<Floors>,
+    pub(super) link: Link,
+}
+
+impl Upkeep {
+    /// Runs until the log is closed.
+    pub(super) fn run(&self, closing: &Closing) {
+        let config = &self.frames.history.config;
+        let probe = Duration::from_millis(config.probe_ms);
+        let upkeep = Duration::from_millis(config.upkeep_ms);
+        let (mut done, mut last) = (BTreeMap::new(), Instant::now());
+        while !closing.wait(probe.min(upkeep)) {
+            self.probe();
+            if last.elapsed() >= upkeep {
+                last = Instant::now();
+                self.frames.history.tidy();
+                self.delete(&mut done);
+            }
+        }
+    }
+
+    /// Asks whoever is there: an idle log has no other way to notice.
+    fn probe(&self) {
+        let history = &self.frames.history;
+        let topic = history.config.topic(Topic::Inbound);
+        let patience = Duration::from_millis(history.config.append_timeout_ms);
+        match history.asked.client().fetch_metadata(Some(&topic), patience) {
+            Ok(_) => self.health.back(),
+            Err(error) => self.health.away(&describe(&error)),
+        }
+    }
+
+    fn delete(&self, done: &mut BTreeMap<Partition, u64>) {
+        let wanted = lock(&self.floors.wanted).clone();
+        for (partition, floor) in wanted {
+            if floor <= done.get(&partition).copied().unwrap_or(0) || self.health.unavailable().is_some() {
+                continue;
+            }
+            match self.delete_below(partition, floor) {
+                Ok(()) => {
+                    done.insert(partition, floor);
+                }
+                Err(error) => tracing::warn!(%partition, floor, %error, "old frames were not deleted"),
+            }
+        }
+    }
+
+    /// Deletes all frames below an offset of the contract; the newest frame always stays.
+    fn delete_below(&self, partition: Partition, floor: u64) -> Result<(), ReadError> {
+        let frame = floor.saturating_add(1).min(self.frames.end(partition)?);
+        if frame <= 1 {
+            return Ok(());
+        }
+        let Some(offset) = self.frames.offset_of(partition, frame)? else { return Ok(()) };
+        let unavailable = |error| ReadError::Unavailable(describe(&error));
+        let history = &self.frames.history;
+        let admin: AdminClient<Link> =
+            history.config.client("upkeep").create_with_context(self.link.clone()).map_err(unavailable)?;
+        let (topic, number) = (history.config.topic(Topic::State), i32::from(partition.0));
+        let mut list = TopicPartitionList::new();
+        let below = rdkafka::Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
+        list.add_partition_offset(&topic, number, below).map_err(unavailable)?;
+        let patience = Some(history.patience());
+        let options = AdminOptions::new().request_timeout(patience).operation_timeout(patience);
+        let deleted = block_on(admin.delete_records(&list, &options)).map_err(unavailable)?;
+        match deleted.find_partition(&topic, number) {
+            Some(element) => element.error().map_err(unavailable),
+            None => Err(ReadError::Unavailable("the broker did not say whether it deleted".to_owned())),
+        }
+    }
+}

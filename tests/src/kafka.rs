@@ -1,0 +1,220 @@
+//! Real Kafka brokers for tests: fetched by Maven once, started on loopback, ended with the test's process.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::{free_port, until};
+
+/// The version of `tests/kafka/pom.xml`: the folder that keeps it is named after it.
+const VERSION: &str = "4.4.0";
+/// How long brokers may take to start on the slowest machine.
+const START: Duration = Duration::from_secs(120);
+
+/// Brokers that know each other.
+pub struct Cluster {
+    folder: PathBuf,
+    brokers: Vec<Broker>,
+    /// Ends the brokers and removes the folder when this process is gone, however it goes.
+    _janitor: Child,
+}
+
+struct Broker {
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Cluster {
+    /// Starts so many; none, said loudly, where a tool is missing. In CI that is a failure.
+    pub fn start(count: usize) -> Option<Self> {
+        let libraries = libraries()?;
+        let folder = tempfile::Builder::new().prefix("leadline-kafka-").tempdir().unwrap().keep();
+        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
+        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), folder };
+        let id = java(&libraries).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
+        let id = String::from_utf8(id.stdout).unwrap().trim().to_owned();
+        for (index, (port, _)) in ports.iter().enumerate() {
+            cluster.prepare(index, &ports);
+            let file = cluster.file(index, "server.properties");
+            let format = ["kafka.tools.StorageTool", "format", "-t", &id, "-c", &file];
+            let done = java(&libraries).args(format).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            cluster.brokers.push(Broker { port: *port, process: None });
+        }
+        (0..count).for_each(|index| cluster.spawn(index));
+        (0..count).for_each(|index| cluster.wait(index));
+        Some(cluster)
+    }
+
+    /// What a client is given: all of them.
+    pub fn bootstrap(&self) -> String {
+        let address = |broker: &Broker| format!("127.0.0.1:{}", broker.port);
+        self.brokers.iter().map(address).collect::<Vec<_>>().join(",")
+    }
+
+    /// Ends one as a power cut does.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut process) = self.brokers[index].process.take() {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+        std::fs::remove_file(self.file(index, "pid")).unwrap();
+    }
+
+    /// Starts one again, on what it had, and waits until it answers.
+    pub fn restart(&mut self, index: usize) {
+        self.spawn(index);
+        self.wait(index);
+    }
+
+    /// Stops one in its tracks: its connections stay open and nobody answers.
+    pub fn pause(&self, index: usize) {
+        self.signal(index, "-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self, index: usize) {
+        self.signal(index, "-CONT");
+    }
+
+    fn signal(&self, index: usize, signal: &str) {
+        let id = self.brokers[index].process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    fn file(&self, index: usize, name: &str) -> String {
+        self.folder.join(index.to_string()).join(name).to_string_lossy().into_owned()
+    }
+
+    fn prepare(&self, index: usize, ports: &[(u16, u16)]) {
+        std::fs::create_dir(self.folder.join(index.to_string())).unwrap();
+        std::fs::write(self.file(index, "log4j2.properties"), LOGGING).unwrap();
+        let (port, controller) = ports[index];
+        let voters = ports.iter().enumerate();
+        let voters: Vec<String> =
+            voters.map(|(n, (_, controller))| format!("{}@127.0.0.1:{controller}", n + 1)).collect();
+        let (copies, two) = (ports.len().min(3), ports.len().clamp(1, 2));
+        let text = format!(
+            "process.roles=broker,controller\nnode.id={}\ncontroller.quorum.voters={}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\nauto.create.topics.enable=false\n\
+             offsets.topic.replication.factor={copies}\ntransaction.state.log.replication.factor={copies}\n\
+             transaction.state.log.min.isr={two}\nshare.coordinator.state.topic.replication.factor={copies}\n\
+             share.coordinator.state.topic.min.isr={two}\noffsets.topic.num.partitions=4\n\
+             transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\n\
+             group.min.session.timeout.ms=1000\n\
+             transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n",
+            index + 1,
+            voters.join(","),
+            self.file(index, "data"),
+        );
+        std::fs::write(self.file(index, "server.properties"), text).unwrap();
+    }
+
+    fn spawn(&mut self, index: usize) {
+        let output = self.file(index, "output");
+        let output = std::fs::OpenOptions::new().create(true).append(true).open(output).unwrap();
+        let mut command = java(&libraries().unwrap());
+        command
+            .arg(format!("-Dlog4j2.configurationFile={}", self.file(index, "log4j2.properties")))
+            .args(["-Xms256m", "-Xmx512m", "kafka.Kafka"])
+            .arg(self.file(index, "server.properties"))
+            .stdin(Stdio::null())
+            .stderr(output.try_clone().unwrap())
+            .stdout(output);
+        let process = command.spawn().unwrap();
+        std::fs::write(self.file(index, "pid"), process.id().to_string()).unwrap();
+        self.brokers[index].process = Some(process);
+    }
+
+    fn wait(&mut self, index: usize) {
+        let output = self.file(index, "output");
+        until("a Kafka broker that answers", START, || {
+            let broker = &mut self.brokers[index];
+            if let Some(status) = broker.process.as_mut().and_then(|process| process.try_wait().unwrap()) {
+                panic!("the broker ended with {status}: {}", std::fs::read_to_string(&output).unwrap());
+            }
+            answers(broker.port).is_some()
+        });
+    }
+}
+
+const LOGGING: &str = "rootLogger.level = warn\nrootLogger.appenderRef.out.ref = out\nappender.out.type = Console\n\
+    appender.out.name = out\nappender.out.layout.type = PatternLayout\nappender.out.layout.pattern = %d %p %c %m%n\n";
+
+/// Asks for the versions of its interface, the first request of any client.
+fn answers(port: u16) -> Option<()> {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    // Size, key 18 (ApiVersions), version 0, correlation 7, no client id.
+    stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff]).ok()?;
+    let mut head = [0; 10];
+    stream.read_exact(&mut head).ok()?;
+    (head[4..8] == [0, 0, 0, 7] && head[8..10] == [0, 0]).then_some(())
+}
+
+/// Waits for the end of this process, which closes its standard input.
+fn janitor(folder: &Path) -> Child {
+    let script = "read _; for file in \"$0\"/*/pid; do [ -e \"$file\" ] && kill -9 \"$(cat \"$file\")\"; done; \
+                  rm -rf \"$0\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script])
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Quick to start; the tests' loads are small.
+fn java(libraries: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]);
+    command.arg(format!("{}/*", libraries.display()));
+    command
+}
+
+/// The folder with the broker's jars, beside what cargo builds.
+fn libraries() -> Option<PathBuf> {
+    let here = std::env::current_exe().unwrap();
+    let target = here.ancestors().nth(3).unwrap();
+    let (folder, libraries) = (target.join("kafka"), target.join("kafka").join(VERSION));
+    if !has("java", "-version") {
+        return None;
+    }
+    if libraries.exists() {
+        return Some(libraries);
+    }
+    if !has("mvn", "-version") {
+        return None;
+    }
+    std::fs::create_dir_all(&folder).unwrap();
+    let fresh = tempfile::Builder::new().prefix("fetching-").tempdir_in(&folder).unwrap();
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml");
+    let done = Command::new("mvn")
+        .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"])
+        .arg(&pom)
+        .arg(format!("-DoutputDirectory={}", fresh.path().display()))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    // Another test may have been faster; then its folder is as good.
+    let _ = std::fs::rename(fresh.path(), &libraries);
+    assert!(libraries.exists());
+    Some(libraries)
+}
+
+fn has(tool: &str, version: &str) -> bool {
+    let found = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        let why = format!("the tests on real Kafka brokers need {tool}: install a JDK 17 and Maven");
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        let _ = writeln!(std::io::stderr(), "\nSKIPPED: {why}\n");
+    }
+    found
+}
