@@ -1,4 +1,4 @@
-//! The embedded parts of an instance: opened alike by `run` and by commands on a stopped instance.
+//! The parts of an instance: opened alike by `run` and by commands on a stopped instance.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,18 +6,18 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use leadline_connectors::blob_folder::FolderBlob;
 use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
-use leadline_connectors::disk_folder::FolderDisk;
-use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 use leadline_schemas::partitioning::Layout;
-use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::Config;
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
+use crate::logs::OpenLog;
 use crate::settings::SettingsService;
 
 /// The generation of the embedded layout; it changes with `layout apply`, which comes with Kafka.
@@ -26,7 +26,11 @@ pub const GENERATION: u32 = 1;
 /// What every command on a data folder needs.
 pub struct Parts {
     /// The log; it owns the data folder.
-    pub log: Arc<EmbeddedLog>,
+    pub log: Arc<dyn Log>,
+    /// Who owns partitions.
+    pub assignment: Arc<dyn Assignment>,
+    /// Whether other processes work on the log too.
+    pub is_shared: bool,
     /// The state store.
     pub state: Arc<GuardedState>,
     /// The blob store.
@@ -37,6 +41,7 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Settings, and the way into `inbound`.
     pub settings: Arc<SettingsService>,
+    opened: OpenLog,
 }
 
 impl Parts {
@@ -49,32 +54,30 @@ impl Parts {
             )
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
-        let defaults = EmbeddedLogConfig::default();
-        // Only the dataflow reads what has just been written.
-        let tail_cache_bytes_max = if config.role.works() { defaults.tail_cache_bytes_max } else { 0 };
-        let log_config = EmbeddedLogConfig {
-            partitions: config.partitions,
-            segment_bytes: config.segment_bytes,
-            max_bytes: config.log_bytes_max,
-            tail_cache_bytes_max,
-            ..defaults
-        };
-        let log = EmbeddedLog::open(log_config, disk, Arc::clone(&clock), incarnation)?;
-        if log.cut_bytes() > 0 {
-            tracing::info!(
-                bytes = log.cut_bytes(),
-                "a torn tail was cut off the log; nothing acknowledged was in it"
-            );
-        }
-        let log = Arc::new(log);
+        let log = OpenLog::open(config, &clock)?;
         let state = open_state(config, &*clock)?;
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
-        let layout = Layout { generation: GENERATION, partitions: config.partitions };
+        let layout = Layout { generation: GENERATION, partitions: log.log.partitions() };
+        let copy = config.data.join("settings.avro");
         let settings =
-            SettingsService::open(log.clone(), state.clone(), layout, config.data.join("settings.avro"))?;
-        Ok(Self { log, state, blob, secrets, clock, settings })
+            SettingsService::open(Arc::clone(&log.log), state.clone(), layout, copy, log.is_shared)?;
+        Ok(Self {
+            log: Arc::clone(&log.log),
+            assignment: Arc::clone(&log.assignment),
+            is_shared: log.is_shared,
+            state,
+            blob,
+            secrets,
+            clock,
+            settings,
+            opened: log,
+        })
+    }
+
+    /// Writes what waits and ends the log.
+    pub fn close(&self) {
+        self.opened.close();
     }
 }
 
@@ -110,14 +113,4 @@ pub fn set_aside(folder: &Path, clock: &dyn Clock) -> anyhow::Result<String> {
     let moved = move_aside(folder, clock.wall())
         .with_context(|| format!("{} cannot be moved aside", folder.display()))?;
     Ok(moved.map_or_else(|| "nothing was there".to_owned(), |path| path.display().to_string()))
-}
-
-/// 64 random bits: a segment's incarnation.
-fn incarnation() -> u64 {
-    let mut bytes = [0; 8];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        // Without randomness the clock still never repeats within one log.
-        bytes = SystemClock.boot_ms().to_be_bytes();
-    }
-    u64::from_be_bytes(bytes)
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use axum::Router;
 use leadline_connectors::api_http::{self, ApiParts, Health, Probes};
-use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::sink::Sink;
@@ -25,7 +24,7 @@ use leadline_schemas::Partition;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, RecordsStore};
 use crate::control;
 use crate::descriptors;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
@@ -114,7 +113,7 @@ fn run_on(
     follow_settings(&parts, engine.as_ref());
     let told = stop.clone();
     let stopping: Stopping = Arc::new(move || Box::pin(wait_for_stop(told.clone())));
-    let dataflow = engine.as_ref().map(|engine| Box::new(engine.trouble()) as Trouble);
+    let dataflow = engine.as_ref().map(|engine| dataflow_trouble(engine, &parts));
     let router =
         router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, dataflow);
     let control = control::serve(runtime, config.control_socket(), &parts)?;
@@ -134,8 +133,11 @@ fn run_on(
     notify::tell(notify::STOPPING);
     runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
     drop(control);
+    if engine.is_some() {
+        parts.assignment.leave();
+    }
     let all_ended = engine.is_none_or(Engine::stop);
-    parts.log.close();
+    parts.close();
     let why = stop.borrow().clone().filter(|why| !why.is_empty());
     match why {
         Some(why) => Err(anyhow!("stopped: {why}")),
@@ -176,7 +178,8 @@ fn inherited(fd: i32) -> anyhow::Result<TcpListener> {
 type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
 
 fn open_records(config: &Config) -> anyhow::Result<Records> {
-    if !config.role.works() && !config.role.answers() {
+    let asked = config.role.works() || config.role.answers();
+    if !asked || config.records_store == RecordsStore::None {
         return Ok((None, None));
     }
     let sqlite = SqliteConfig::new(config.records_file());
@@ -202,7 +205,7 @@ fn start_engine(
         pipeline_name: pipeline::NAME,
         generation: GENERATION,
         workers: config.workers,
-        shared: false,
+        shared: parts.is_shared,
         log: parts.log.clone(),
         state: parts.state.clone(),
         blob: parts.blob.clone(),
@@ -216,7 +219,12 @@ fn start_engine(
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
         fatal: Arc::clone(fatal),
     });
-    engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?;
+    if parts.is_shared {
+        parts.assignment.join(engine.owner())?;
+    } else {
+        // Restored before anything is accepted: what is wrong with the data folder is told at once.
+        engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?;
+    }
     Ok(engine)
 }
 
@@ -260,6 +268,11 @@ fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
 
 /// Why a part does not get on; none when it does.
 type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
+
+fn dataflow_trouble(engine: &Engine, parts: &Parts) -> Trouble {
+    let (partitions, assignment) = (engine.trouble(), Arc::clone(&parts.assignment));
+    Box::new(move || assignment.trouble().or_else(&partitions))
+}
 
 fn router(
     parts: &Parts,
@@ -331,6 +344,8 @@ fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn
             metrics::gauge!("leadline_log_disk_bytes").set(health.disk_bytes as f64);
             metrics::gauge!("leadline_log_queued_bytes").set(health.queued_bytes as f64);
             metrics::gauge!("leadline_log_full").set(if health.full { 1.0 } else { 0.0 });
+            metrics::gauge!("leadline_log_unavailable")
+                .set(f64::from(u8::from(health.unavailable.is_some())));
             if let Some(why) = health.failed {
                 fatal(why);
                 return;

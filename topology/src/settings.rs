@@ -2,7 +2,8 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
@@ -23,6 +24,10 @@ const SETTINGS: Partition = Partition(0);
 const SETTINGS_ROWS: Partition = Partition(u16::MAX);
 /// Records read at a time.
 const READ_BYTES: usize = 1 << 20;
+/// Brokers are asked for new settings at most this often.
+const ASK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a signature that looks wrong waits to be judged by newer settings.
+const FRESH_MAX: Duration = Duration::from_secs(1);
 /// What an envelope adds to its body, and a little more: it is written without a second allocation.
 const ENVELOPE_BYTES: usize = 256;
 
@@ -44,6 +49,12 @@ pub enum SettingsError {
     /// A record cannot be read.
     #[error("settings: {0}")]
     Record(#[from] AvroError),
+    /// The brokers did not answer in time.
+    #[error("settings: no answer within {0:?}")]
+    Slow(Duration),
+    /// The runtime is ending.
+    #[error("settings: {0}")]
+    Ended(String),
 }
 
 /// Reads `settings` and hands out snapshots of them; also the process's one way into `inbound`.
@@ -59,15 +70,20 @@ pub struct SettingsService {
     /// Held while records are taken in, so that they are taken in once and in order.
     reading: Mutex<()>,
     changed: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
+    /// When the brokers of a log on other machines were last asked for the end; held while they are.
+    asked: Mutex<Option<Instant>>,
+    is_remote: bool,
+    me: Weak<Self>,
 }
 
 impl SettingsService {
-    /// Reads the rows of before and what has come since.
+    /// Reads the rows of before and what has come since. A log that is remote is asked off the runtime's threads.
     pub fn open(
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
         layout: Layout,
         copy: PathBuf,
+        is_remote: bool,
     ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
         let (first, _) = log.range(Topic::Settings, SETTINGS)?;
@@ -93,7 +109,7 @@ impl SettingsService {
         }
         settings.version = version;
         let current = RwLock::new(Arc::new(settings));
-        let service = Arc::new(Self {
+        let service = Arc::new_cyclic(|me| Self {
             appends: Appends::new(Arc::clone(&log)),
             log,
             state,
@@ -103,6 +119,9 @@ impl SettingsService {
             current,
             reading: Mutex::new(()),
             changed: Mutex::new(None),
+            asked: Mutex::new(None),
+            is_remote,
+            me: Weak::clone(me),
         });
         let version = service.refresh()?.version;
         service.keep(version)?;
@@ -152,7 +171,24 @@ impl SettingsService {
             // Settings change rarely: they are made durable at once, so that the log need not keep them.
             self.keep(settings.version)?;
         }
+        // What comes next is sent for; the listener tells of it.
+        self.log.read(Topic::Settings, SETTINGS, Offset(settings.version), READ_BYTES)?;
         Ok(settings)
+    }
+
+    /// As `refresh`, for many who ask at once: who waited while another asked shares the answer, and brokers are asked
+    /// at most ten times a second. It waits.
+    fn refresh_shared(&self) -> Result<Arc<Settings>, SettingsError> {
+        let came = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.is_some_and(|asked| asked > came) {
+            return Ok(self.current());
+        }
+        if let Some(asked) = *asked {
+            std::thread::sleep(ASK_INTERVAL.saturating_sub(asked.elapsed()));
+        }
+        *asked = Some(Instant::now());
+        self.refresh()
     }
 
     /// Makes the rows durable, in the store and in the copy, and lets the log drop their records.
@@ -168,7 +204,15 @@ impl SettingsService {
         let value = Bytes::from(avro::encode(tenant)?);
         let key = tenant.tenant.to_bytes();
         self.log.append(vec![Append { topic: Topic::Settings, partition: SETTINGS, key, value }]).await?;
-        Ok(self.refresh()?.version)
+        Ok(self.refresh_apart().await?.version)
+    }
+
+    /// Refreshes without holding the runtime's threads: brokers have to be asked. The embedded log knows its end, so
+    /// only records that are really new cost anything.
+    async fn refresh_apart(&self) -> Result<Arc<Settings>, SettingsError> {
+        let Some(me) = self.me.upgrade().filter(|_| self.is_remote) else { return self.refresh() };
+        let asking = tokio::task::spawn_blocking(move || me.refresh_shared());
+        asking.await.unwrap_or_else(|ended| Err(SettingsError::Ended(ended.to_string())))
     }
 }
 
@@ -212,9 +256,12 @@ impl Intake for SettingsService {
     }
 
     fn fresh_settings(&self) -> BoxFuture<'_, Arc<Settings>> {
-        // The embedded log knows its end without reading, so only records that are really new cost anything.
         Box::pin(async {
-            self.refresh().unwrap_or_else(|error| {
+            let refreshed = match tokio::time::timeout(FRESH_MAX, self.refresh_apart()).await {
+                Ok(refreshed) => refreshed,
+                Err(_) => Err(SettingsError::Slow(FRESH_MAX)),
+            };
+            refreshed.unwrap_or_else(|error| {
                 tracing::error!(%error, "settings could not be read anew");
                 self.current()
             })

@@ -56,7 +56,7 @@ pub fn configuration(input: &[u8]) {
     let path = FILE.with(|file| file.path().to_owned());
     std::fs::write(&path, file).unwrap();
     let (read, mistakes) =
-        config::read(Some(&path), |name| variables.get(name).map(|text| (*text).to_owned()));
+        config::read(Some(&path), |name| variables.get(name).map(|text| (*text).to_owned()), &[]);
 
     for mistake in &mistakes {
         let line = mistake.to_string();
@@ -73,7 +73,7 @@ pub fn configuration(input: &[u8]) {
         let named = named.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         assert!(fd || named, "{}", read.listen);
     }
-    let again = config::read(Some(&path), |name| variables.get(name).map(|text| (*text).to_owned()));
+    let again = config::read(Some(&path), |name| variables.get(name).map(|text| (*text).to_owned()), &[]);
     assert_eq!(again, (read, mistakes));
 }
 

@@ -9,6 +9,8 @@ mod send;
 mod shape;
 mod state;
 mod tenant;
+#[cfg(feature = "kafka")]
+mod topics;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -67,6 +69,12 @@ enum Command {
     /// Look into the log.
     #[command(after_help = "Example:\n  leadline log inspect --data ./data")]
     Log(inspect::LogArgs),
+    /// Make the topics of a log on Kafka what they should be.
+    #[cfg(feature = "kafka")]
+    #[command(
+        after_help = "Example:\n  leadline topics plan --brokers 127.0.0.1:9092\n  leadline topics apply --brokers 127.0.0.1:9092"
+    )]
+    Topics(topics::TopicsArgs),
     /// Rebuild the state store.
     #[command(after_help = "Example:\n  leadline state rebuild --data ./data")]
     State(state::StateArgs),
@@ -103,10 +111,12 @@ impl From<anyhow::Error> for Failure {
 
 impl Source {
     /// The configuration and all of its mistakes.
-    fn look(&self) -> (Config, Vec<Mistake>) {
+    fn look(&self, flags: &[(&str, &Option<String>)]) -> (Config, Vec<Mistake>) {
         let usual = Path::new(FILE_DEFAULT);
         let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
-        let (mut config, mistakes) = config::read(file, |name| std::env::var(name).ok());
+        let given: Vec<(&str, &str)> =
+            flags.iter().filter_map(|(flag, text)| Some((*flag, text.as_deref()?))).collect();
+        let (mut config, mistakes) = config::read(file, |name| std::env::var(name).ok(), &given);
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
@@ -115,7 +125,12 @@ impl Source {
 
     /// The configuration; all of its mistakes at once when there are any.
     fn read(&self) -> Result<Config, Failure> {
-        let (config, mistakes) = self.look();
+        self.read_with(&[])
+    }
+
+    /// The same under flags, which win.
+    fn read_with(&self, flags: &[(&str, &Option<String>)]) -> Result<Config, Failure> {
+        let (config, mistakes) = self.look(flags);
         refuse(&mistakes)?;
         Ok(config)
     }
@@ -131,7 +146,7 @@ fn refuse(mistakes: &[Mistake]) -> Result<(), Failure> {
 
 /// `leadline check`.
 fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
-    let (_, mistakes) = args.source.look();
+    let (_, mistakes) = args.source.look(&[]);
     if !args.json {
         refuse(&mistakes)?;
         output.line("the configuration is right");
@@ -157,6 +172,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => shape::plan(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),
         Command::Log(args) => inspect::run(&args, &output),
+        #[cfg(feature = "kafka")]
+        Command::Topics(args) => topics::run(&args, &output),
         Command::State(args) => state::run(&args, &output),
     };
     match result {

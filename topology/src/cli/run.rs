@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use clap::Args;
-use leadline::config::{Config, Role, take_flag};
+use leadline::config::{Config, Role};
 use leadline::demo;
 use leadline::run::{RunOptions, run as run_instance};
 use leadline_schemas::Topic;
@@ -22,6 +22,12 @@ pub(super) struct RunArgs {
     /// Where to listen: ADDR:PORT, or fd:3 for a socket that systemd hands in [default: 127.0.0.1:8080].
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
+    /// What keeps the messages: embedded or kafka [default: embedded].
+    #[arg(long, value_name = "KIND")]
+    log: Option<String>,
+    /// Kafka's brokers: host:port, more of them with commas.
+    #[arg(long, value_name = "BROKERS")]
+    brokers: Option<String>,
     /// Which parts to run [default: all].
     #[arg(long, value_enum)]
     role: Option<Role>,
@@ -31,10 +37,8 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
-    let mut config = args.source.read()?;
-    if let Some(listen) = &args.listen {
-        take_flag(&mut config, "listen", listen).map_err(|mistake| Failure(mistake.to_string(), 2))?;
-    }
+    let flags = [("listen", &args.listen), ("log.kind", &args.log), ("kafka.brokers", &args.brokers)];
+    let mut config = args.source.read_with(&flags)?;
     config.role = args.role.unwrap_or(config.role);
     if args.demo && args.source.config.is_none() && std::env::var_os("LOG_LEVEL").is_none() {
         config.log_level = "warn".to_owned(); // The leads are the output.

@@ -220,6 +220,6 @@ pub(super) fn ask(source: &Source, ask: Ask) -> Result<Value, Failure> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::from)?;
     let parts = Parts::open(&config)?;
     let answer = runtime.block_on(Admin::new(&parts).answer(ask))?;
-    parts.log.close();
+    parts.close();
     Ok(answer)
 }

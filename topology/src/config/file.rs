@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use toml::Value;
-use tracing_subscriber::EnvFilter;
 
-use super::{Config, Role};
+use super::keys::{KEYS, SHOWN_CHARS_MAX, find};
+use super::{Config, LogKind, RecordsStore};
 
 /// One mistake, in words that name its place and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -24,175 +24,21 @@ impl std::fmt::Display for Mistake {
     }
 }
 
-/// Every key: its name in the file, its variable if it has one, and how it is taken.
-pub const KEYS: &[Key] = &[
-    Key::new("data", None, |config, text| {
-        config.data = text.into();
-        Ok(())
-    }),
-    Key::new("listen", None, |config, text| {
-        let is_fd = text.strip_prefix("fd:").is_some_and(|fd| fd.parse::<u8>().is_ok_and(|fd| fd >= 3));
-        let is_named = text.rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && !host.contains([':', '/', ' ']) && host != "fd" && port.parse::<u16>().is_ok()
-        });
-        if !is_fd && !is_named && text.parse::<std::net::SocketAddr>().is_err() {
-            return Err(format!(
-                "{} is no address: use one such as 127.0.0.1:8080, localhost:8080 or fd:3",
-                shown(text)
-            ));
-        }
-        config.listen = text.to_owned();
-        Ok(())
-    }),
-    Key::new("role", None, |config, text| {
-        config.role = match text {
-            "all" => Role::All,
-            "webhook" => Role::Webhook,
-            "api" => Role::Api,
-            "worker" => Role::Worker,
-            other => return Err(format!("{} is no role: use all, webhook, api or worker", shown(other))),
-        };
-        Ok(())
-    }),
-    Key::new("partitions", None, |config, text| {
-        config.partitions = number(text, 1, 1_024)?;
-        Ok(())
-    }),
-    Key::new("workers", None, |config, text| {
-        config.workers = number(text, 1, 256)?;
-        Ok(())
-    }),
-    Key::new("log.level", Some("LOG_LEVEL"), |config, text| {
-        let level = text.to_ascii_lowercase().replace("warning", "warn");
-        let known = ["error", "warn", "info", "debug", "trace", "off"];
-        // A word alone is a level; with = or , it is a filter, such as leadline=debug,info.
-        let is_filter = level.contains(['=', ',']) && EnvFilter::try_new(&level).is_ok();
-        if !known.contains(&level.as_str()) && !is_filter {
-            return Err(format!("{} is no level: use error, warn, info, debug or trace", shown(text)));
-        }
-        config.log_level = level;
-        Ok(())
-    }),
-    Key::new("log.format", None, |config, text| {
-        if !["text", "json"].contains(&text) {
-            return Err(format!("{} is no format: use text or json", shown(text)));
-        }
-        config.log_format = text.to_owned();
-        Ok(())
-    }),
-    Key::new("log.segment_bytes", None, |config, text| {
-        config.segment_bytes = number(text, 16 << 10, 1 << 30)?;
-        Ok(())
-    }),
-    Key::new("log.max_bytes", None, |config, text| {
-        config.log_bytes_max = number(text, 80 << 10, u64::MAX)?;
-        Ok(())
-    }),
-    Key::new("state.snapshot_interval_s", None, |config, text| {
-        config.snapshot_interval_s = number(text, 1, 86_400)?;
-        Ok(())
-    }),
-    Key::new("state.cache_bytes", None, |config, text| {
-        config.state_cache_bytes = number(text, 1 << 20, 1 << 40)?;
-        Ok(())
-    }),
-    Key::new("http.requests_max", Some("MAX_CONCURRENT_REQUESTS"), |config, text| {
-        config.requests_max = number(text, 1, 100_000)?;
-        Ok(())
-    }),
-    Key::new("http.process_timeout_s", Some("WEBHOOK_TIMEOUT_SECONDS"), |config, text| {
-        config.process_timeout_s = number(text, 1, 86_400)?;
-        Ok(())
-    }),
-    Key::new("ai.endpoint", Some("AI_MODEL_ENDPOINT"), |config, text| {
-        if !text.starts_with("http://") && !text.starts_with("https://") {
-            return Err(format!("{} is no address: it must begin with http:// or https://", shown(text)));
-        }
-        config.ai_model_endpoint = Some(text.to_owned());
-        Ok(())
-    }),
-    Key::new("google.project", Some("GOOGLE_CLOUD_PROJECT"), |config, text| {
-        config.google_cloud_project = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.location", Some("GOOGLE_CLOUD_LOCATION"), |config, text| {
-        config.google_cloud_location = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), |config, text| {
-        config.spanner_instance = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), |config, text| {
-        config.spanner_database = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.audio_bucket", Some("AUDIO_STORAGE_BUCKET"), |config, text| {
-        config.audio_storage_bucket = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.callrail_secret_name", Some("CALLRAIL_WEBHOOK_SECRET_NAME"), |config, text| {
-        config.callrail_webhook_secret_name = Some(name(text)?);
-        Ok(())
-    }),
-];
-
-/// How a key is taken; the error says what is wrong with the value and what to do.
-type Take = fn(&mut Config, &str) -> Result<(), String>;
-
-/// One key of the configuration.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// In the file, with its section.
-    pub name: &'static str,
-    /// In the environment.
-    pub variable: Option<&'static str>,
-    take: Take,
-}
-
-impl Key {
-    const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
-        Self { name, variable, take }
-    }
-}
-
-/// How much of a wrong value or name is shown.
-const SHOWN_CHARS_MAX: usize = 80;
-
-/// A value in a message: enough of it to be found again.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
-}
-
-fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
-    text: &str,
-    least: N,
-    most: N,
-) -> Result<N, String> {
-    match text.trim().parse::<N>() {
-        Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(format!("{} is not a whole number between {least} and {most}", shown(text))),
-    }
-}
-
-fn name(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("is empty: give a name, or leave it out".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
-}
-
 /// Takes a flag of the command line like the key of this name.
-pub fn take_flag(config: &mut Config, flag: &str, text: &str) -> Result<(), Mistake> {
-    let Some(key) = KEYS.iter().find(|key| key.name == flag) else { return Ok(()) };
-    let place = "command line".to_owned();
-    (key.take)(config, text).map_err(|what| Mistake { place, key: format!("--{flag}"), what })
+pub(super) fn take_flag(config: &mut Config, flag: &str, text: &str) -> Result<(), Mistake> {
+    let Some(key) = find(flag) else { return Ok(()) };
+    let (place, shown) = ("command line".to_owned(), flag.rsplit('.').next().unwrap_or(flag));
+    let shown = if shown == "kind" { "log" } else { shown };
+    key.take(config, flag, text).map_err(|what| Mistake { place, key: format!("--{shown}"), what })
 }
 
-/// The configuration of a file (where one is given) and the environment, with every mistake in them.
-pub fn read(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> (Config, Vec<Mistake>) {
+/// The configuration of a file (where one is given), the environment and flags by the names of their keys, with every
+/// mistake in them.
+pub fn read(
+    file: Option<&Path>,
+    variable: impl Fn(&str) -> Option<String>,
+    flags: &[(&str, &str)],
+) -> (Config, Vec<Mistake>) {
     let (mut config, mut mistakes) = (Config::default(), Vec::new());
     if let Some(path) = file {
         read_file(path, &mut config, &mut mistakes);
@@ -201,19 +47,44 @@ pub fn read(file: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> (
         // Empty is not set: that is how a unit or a compose file leaves a variable out.
         let set = |name| Some((name, variable(name).filter(|text| !text.is_empty())?));
         let Some((variable_name, text)) = key.variable.and_then(set) else { continue };
-        if let Err(what) = (key.take)(&mut config, &text) {
+        if let Err(what) = key.take(&mut config, key.name, &text) {
             mistakes.push(Mistake { place: "environment".to_owned(), key: variable_name.to_owned(), what });
         }
     }
+    mistakes.extend(flags.iter().filter_map(|(flag, text)| take_flag(&mut config, flag, text).err()));
+    let place = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+    let together = together(&config).into_iter();
+    mistakes.extend(together.map(|(key, what)| Mistake { place: place.clone(), key: key.to_owned(), what }));
+    (config, mistakes)
+}
+
+/// What is wrong with keys that are right one by one.
+pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
     if config.log_bytes_max < config.segment_bytes.saturating_mul(5) {
         let what = format!(
             "{} is less than five segments of {} bytes: raise it, or lower log.segment_bytes",
             config.log_bytes_max, config.segment_bytes
         );
-        let place = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
-        mistakes.push(Mistake { place, key: "log.max_bytes".to_owned(), what });
+        wrong.push(("log.max_bytes", what));
     }
-    (config, mistakes)
+    if config.log_kind == LogKind::Kafka {
+        if config.kafka.brokers.is_empty() {
+            wrong.push(("kafka.brokers", "is missing: give host:port of a broker, or --brokers".to_owned()));
+        }
+        if config.kafka.instance.is_empty() {
+            let what = "is missing: give each process a name of its own that stays the same over restarts";
+            wrong.push(("kafka.instance", what.to_owned()));
+        }
+        if config.kafka.processes > 1 && config.records_store == RecordsStore::Sqlite {
+            let what = format!(
+                "SQLite is a file of one process, and kafka.processes is {}: use none, and read the topics",
+                config.kafka.processes
+            );
+            wrong.push(("records.store", what));
+        }
+    }
+    wrong
 }
 
 fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
@@ -240,7 +111,7 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
     let mut found = Vec::new();
     flatten("", &table, &mut found);
     for (name, value) in found {
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
+        let Some(key) = find(&name) else {
             let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
             let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
             let what = match is_section {
@@ -254,7 +125,7 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        if let Err(what) = (key.take)(config, &text) {
+        if let Err(what) = key.take(config, &name, &text) {
             mistakes.push(Mistake { place: place.clone(), key: name, what });
         }
     }

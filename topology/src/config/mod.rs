@@ -1,12 +1,15 @@
 //! Configuration: flag, then environment, then file, then default. Every mistake is reported at once.
 
 mod file;
+mod keys;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use file::{KEYS, Mistake, read, take_flag};
+pub use file::{Mistake, read};
+pub use keys::KEYS;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -41,6 +44,47 @@ impl Role {
     }
 }
 
+/// What keeps the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogKind {
+    /// Files of this process.
+    Embedded,
+    /// Kafka, for many processes.
+    Kafka,
+}
+
+/// What keeps the records that the API reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordsStore {
+    /// A file of this process.
+    Sqlite,
+    /// Nobody: they are in the topics, for others to read.
+    None,
+}
+
+/// The log on Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kafka {
+    /// `host:port`, more of them with commas.
+    pub brokers: String,
+    /// This process's name, the same after a restart.
+    pub instance: String,
+    /// The consumer group; in front of the topics' names.
+    pub group: String,
+    /// How many processes share the partitions.
+    pub processes: u32,
+    /// How many brokers keep each record.
+    pub replication: u16,
+    /// `none`, `lz4` or `zstd`.
+    pub codec: String,
+    /// After how long a silent process loses its partitions, in milliseconds.
+    pub session_timeout_ms: u64,
+    /// Where the token for OAUTHBEARER is.
+    pub oauth_token_file: Option<PathBuf>,
+    /// The client's own keys of TLS and SASL.
+    pub client: BTreeMap<String, String>,
+}
+
 /// All settings of a process. `deploy/leadline.example.toml` explains each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -64,6 +108,16 @@ pub struct Config {
     pub process_timeout_s: u64,
     /// `AI_MODEL_ENDPOINT`: who answers `score` jobs.
     pub ai_model_endpoint: Option<String>,
+    /// What keeps the messages.
+    pub log_kind: LogKind,
+    /// The log on Kafka.
+    pub kafka: Kafka,
+    /// What keeps the records.
+    pub records_store: RecordsStore,
+    /// Where blobs lie, if not in the data folder.
+    pub blob_folder: Option<PathBuf>,
+    /// The key that secrets are sealed with, if not in the data folder.
+    pub secret_key_file: Option<PathBuf>,
     /// Size of a log segment.
     pub segment_bytes: u64,
     /// Size of the log at most.
@@ -99,6 +153,21 @@ impl Default for Config {
             requests_max: 100,
             process_timeout_s: 900,
             ai_model_endpoint: None,
+            log_kind: LogKind::Embedded,
+            kafka: Kafka {
+                brokers: String::new(),
+                instance: String::new(),
+                group: "leadline".to_owned(),
+                processes: 1,
+                replication: 3,
+                codec: "lz4".to_owned(),
+                session_timeout_ms: 10_000,
+                oauth_token_file: None,
+                client: BTreeMap::new(),
+            },
+            records_store: RecordsStore::Sqlite,
+            blob_folder: None,
+            secret_key_file: None,
             segment_bytes: 64 << 20,
             log_bytes_max: 64 << 30,
             snapshot_interval_s: 600,
@@ -126,7 +195,7 @@ impl Config {
 
     /// The blob store's folder.
     pub fn blob_folder(&self) -> PathBuf {
-        self.data.join("blobs")
+        self.blob_folder.clone().unwrap_or_else(|| self.data.join("blobs"))
     }
 
     /// The record store's file.
@@ -136,7 +205,7 @@ impl Config {
 
     /// The file of the key that secrets are sealed with.
     pub fn secret_key_file(&self) -> PathBuf {
-        self.data.join("secret.key")
+        self.secret_key_file.clone().unwrap_or_else(|| self.data.join("secret.key"))
     }
 
     /// Where a running instance is reached.

@@ -1,3 +1,4 @@
+use super::file::take_flag;
 use super::*;
 
 #[test]
@@ -7,7 +8,7 @@ fn every_mistake_is_reported_at_once_with_place_key_and_remedy() {
     std::fs::write(&path, "listen = \"here\"\npartitions = 0\n[log]\nlevle = \"info\"\nformat = \"xml\"\n")
         .unwrap();
     let environment = |name: &str| (name == "MAX_CONCURRENT_REQUESTS").then(|| "many".to_owned());
-    let (_, mistakes) = read(Some(&path), environment);
+    let (_, mistakes) = read(Some(&path), environment, &[]);
     let text: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     let text = text.join("\n");
     assert_eq!(mistakes.len(), 5, "{text}");
@@ -34,7 +35,7 @@ fn a_mistake_is_one_short_line_however_long_the_value_is() {
         format!("[log]\nmax_bytes = \"{long}\\n\""),
     ] {
         std::fs::write(&path, file).unwrap();
-        let (_, mistakes) = read(Some(&path), |name| (name == "LOG_LEVEL").then(|| long.clone()));
+        let (_, mistakes) = read(Some(&path), |name| (name == "LOG_LEVEL").then(|| long.clone()), &[]);
         assert_eq!(mistakes.len(), 2);
         for mistake in mistakes {
             let line = mistake.to_string();
@@ -49,14 +50,14 @@ fn the_environment_wins_over_the_file() {
     let path = folder.path().join("leadline.toml");
     std::fs::write(&path, "[http]\nrequests_max = 7\nprocess_timeout_s = 8\n").unwrap();
     let environment = |name: &str| (name == "MAX_CONCURRENT_REQUESTS").then(|| "9".to_owned());
-    let (config, mistakes) = read(Some(&path), environment);
+    let (config, mistakes) = read(Some(&path), environment, &[]);
     assert_eq!((config.requests_max, config.process_timeout_s, mistakes.len()), (9, 8, 0));
 }
 
 #[test]
 fn the_example_names_every_key_and_is_right() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/leadline.example.toml");
-    let (_, mistakes) = read(Some(&path), |_| None);
+    let (_, mistakes) = read(Some(&path), |_| None, &[]);
     assert_eq!(mistakes, Vec::new());
     let text = std::fs::read_to_string(&path).unwrap();
     for key in KEYS {
@@ -68,7 +69,7 @@ fn the_example_names_every_key_and_is_right() {
 
 #[test]
 fn empty_variables_are_not_set_and_addresses_may_be_named() {
-    let (config, mistakes) = read(None, |_| Some(String::new()));
+    let (config, mistakes) = read(None, |_| Some(String::new()), &[]);
     assert_eq!((config, mistakes), (Config::default(), Vec::new()));
     let mut config = Config::default();
     for good in ["localhost:8080", "[::1]:80", "0.0.0.0:0", "fd:3"] {
@@ -83,7 +84,7 @@ fn empty_variables_are_not_set_and_addresses_may_be_named() {
 #[test]
 fn a_filter_of_logs_is_checked_and_a_section_is_told_from_a_key() {
     let level = |text: &str| {
-        let (config, mistakes) = read(None, |name| (name == "LOG_LEVEL").then(|| text.to_owned()));
+        let (config, mistakes) = read(None, |name| (name == "LOG_LEVEL").then(|| text.to_owned()), &[]);
         (config.log_level, mistakes.len())
     };
     assert_eq!(level("WARNING"), ("warn".to_owned(), 0));
@@ -92,6 +93,35 @@ fn a_filter_of_logs_is_checked_and_a_section_is_told_from_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("leadline.toml");
     std::fs::write(&path, "log = 3\n").unwrap();
-    let (_, mistakes) = read(Some(&path), |_| None);
+    let (_, mistakes) = read(Some(&path), |_| None, &[]);
     assert!(mistakes[0].what.contains("[log]"), "{mistakes:?}");
+}
+
+#[test]
+fn a_log_on_kafka_needs_brokers_and_a_name_and_shares_no_file() {
+    let flags = [("log.kind", "kafka"), ("kafka.processes", "3")];
+    let (_, mistakes) = read(None, |_| None, &flags);
+    let keys: Vec<&str> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+    if !cfg!(feature = "kafka") {
+        assert_eq!(keys, ["--log"]);
+        assert!(mistakes[0].what.contains("--features kafka"), "{}", mistakes[0]);
+        return;
+    }
+    assert_eq!(keys, ["kafka.brokers", "kafka.instance", "records.store"]);
+    let right = [("kafka.brokers", "a:9092,b:9092"), ("kafka.instance", "one"), ("records.store", "none")];
+    let (config, mistakes) = read(None, |_| None, &[&flags[..], &right[..]].concat());
+    assert_eq!((mistakes, config.kafka.brokers.as_str()), (Vec::new(), "a:9092,b:9092"));
+}
+
+#[test]
+fn keys_of_the_kafka_client_go_through_and_others_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    let text = "[kafka.client]\nsecurity.protocol = \"SASL_SSL\"\nsasl.mechanism = \"PLAIN\"\nacks = \"0\"\n";
+    std::fs::write(&path, text).unwrap();
+    let (config, mistakes) = read(Some(&path), |_| None, &[]);
+    let keys: Vec<&str> = config.kafka.client.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["sasl.mechanism", "security.protocol"]);
+    assert_eq!(mistakes.len(), 1);
+    assert_eq!(mistakes[0].key, "kafka.client.acks");
 }

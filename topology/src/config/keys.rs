@@ -1,0 +1,260 @@
+//! Keys: how each is called, and how its value is taken.
+
+use tracing_subscriber::EnvFilter;
+
+use super::{Config, LogKind, RecordsStore, Role};
+
+/// Every key: its name in the file, its variable if it has one, and how it is taken.
+pub const KEYS: &[Key] = &[
+    Key::new("data", None, |config, text| {
+        config.data = text.into();
+        Ok(())
+    }),
+    Key::new("listen", None, |config, text| {
+        let is_fd = text.strip_prefix("fd:").is_some_and(|fd| fd.parse::<u8>().is_ok_and(|fd| fd >= 3));
+        let is_named = text.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && !host.contains([':', '/', ' ']) && host != "fd" && port.parse::<u16>().is_ok()
+        });
+        if !is_fd && !is_named && text.parse::<std::net::SocketAddr>().is_err() {
+            return Err(format!(
+                "{} is no address: use one such as 127.0.0.1:8080, localhost:8080 or fd:3",
+                shown(text)
+            ));
+        }
+        config.listen = text.to_owned();
+        Ok(())
+    }),
+    Key::new("role", None, |config, text| {
+        config.role = match text {
+            "all" => Role::All,
+            "webhook" => Role::Webhook,
+            "api" => Role::Api,
+            "worker" => Role::Worker,
+            other => return Err(format!("{} is no role: use all, webhook, api or worker", shown(other))),
+        };
+        Ok(())
+    }),
+    Key::new("partitions", None, |config, text| {
+        config.partitions = number(text, 1, 1_024)?;
+        Ok(())
+    }),
+    Key::new("workers", None, |config, text| {
+        config.workers = number(text, 1, 256)?;
+        Ok(())
+    }),
+    Key::new("log.level", Some("LOG_LEVEL"), |config, text| {
+        let level = text.to_ascii_lowercase().replace("warning", "warn");
+        let known = ["error", "warn", "info", "debug", "trace", "off"];
+        // A word alone is a level; with = or , it is a filter, such as leadline=debug,info.
+        let is_filter = level.contains(['=', ',']) && EnvFilter::try_new(&level).is_ok();
+        if !known.contains(&level.as_str()) && !is_filter {
+            return Err(format!("{} is no level: use error, warn, info, debug or trace", shown(text)));
+        }
+        config.log_level = level;
+        Ok(())
+    }),
+    Key::new("log.format", None, |config, text| {
+        if !["text", "json"].contains(&text) {
+            return Err(format!("{} is no format: use text or json", shown(text)));
+        }
+        config.log_format = text.to_owned();
+        Ok(())
+    }),
+    Key::new("log.kind", None, |config, text| {
+        config.log_kind = match text {
+            "embedded" => LogKind::Embedded,
+            "kafka" if cfg!(feature = "kafka") => LogKind::Kafka,
+            "kafka" => {
+                return Err(
+                    "this leadline was built without Kafka: build it with --features kafka".to_owned()
+                );
+            }
+            other => return Err(format!("{} is no log: use embedded or kafka", shown(other))),
+        };
+        Ok(())
+    }),
+    Key::new("log.segment_bytes", None, |config, text| {
+        config.segment_bytes = number(text, 16 << 10, 1 << 30)?;
+        Ok(())
+    }),
+    Key::new("log.max_bytes", None, |config, text| {
+        config.log_bytes_max = number(text, 80 << 10, u64::MAX)?;
+        Ok(())
+    }),
+    Key::new("state.snapshot_interval_s", None, |config, text| {
+        config.snapshot_interval_s = number(text, 1, 86_400)?;
+        Ok(())
+    }),
+    Key::new("state.cache_bytes", None, |config, text| {
+        config.state_cache_bytes = number(text, 1 << 20, 1 << 40)?;
+        Ok(())
+    }),
+    Key::new("records.store", None, |config, text| {
+        config.records_store = match text {
+            "sqlite" => RecordsStore::Sqlite,
+            "none" => RecordsStore::None,
+            other => return Err(format!("{} is no record store: use sqlite or none", shown(other))),
+        };
+        Ok(())
+    }),
+    Key::new("blobs.folder", None, |config, text| {
+        config.blob_folder = Some(name(text)?.into());
+        Ok(())
+    }),
+    Key::new("secrets.key_file", None, |config, text| {
+        config.secret_key_file = Some(name(text)?.into());
+        Ok(())
+    }),
+    Key::new("kafka.brokers", Some("KAFKA_BROKERS"), |config, text| {
+        if text
+            .split(',')
+            .any(|broker| broker.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()))
+        {
+            return Err(format!("{} are no brokers: use host:port, more of them with commas", shown(text)));
+        }
+        config.kafka.brokers = text.to_owned();
+        Ok(())
+    }),
+    Key::new("kafka.instance", Some("KAFKA_INSTANCE"), |config, text| {
+        config.kafka.instance = name(text)?;
+        Ok(())
+    }),
+    Key::new("kafka.group", None, |config, text| {
+        config.kafka.group = name(text)?;
+        Ok(())
+    }),
+    Key::new("kafka.processes", None, |config, text| {
+        config.kafka.processes = number(text, 1, 1_024)?;
+        Ok(())
+    }),
+    Key::new("kafka.replication", None, |config, text| {
+        config.kafka.replication = number(text, 1, 15)?;
+        Ok(())
+    }),
+    Key::new("kafka.codec", None, |config, text| {
+        if !["none", "lz4", "zstd"].contains(&text) {
+            return Err(format!("{} is no codec: use none, lz4 or zstd", shown(text)));
+        }
+        config.kafka.codec = text.to_owned();
+        Ok(())
+    }),
+    Key::new("kafka.session_timeout_ms", None, |config, text| {
+        config.kafka.session_timeout_ms = number(text, 6_000, 300_000)?;
+        Ok(())
+    }),
+    Key::new("kafka.oauth_token_file", None, |config, text| {
+        config.kafka.oauth_token_file = Some(name(text)?.into());
+        Ok(())
+    }),
+    // Stands for all of the client's keys of TLS and SASL.
+    Key::new("kafka.client.security.protocol", None, |_, _| Ok(())),
+    Key::new("http.requests_max", Some("MAX_CONCURRENT_REQUESTS"), |config, text| {
+        config.requests_max = number(text, 1, 100_000)?;
+        Ok(())
+    }),
+    Key::new("http.process_timeout_s", Some("WEBHOOK_TIMEOUT_SECONDS"), |config, text| {
+        config.process_timeout_s = number(text, 1, 86_400)?;
+        Ok(())
+    }),
+    Key::new("ai.endpoint", Some("AI_MODEL_ENDPOINT"), |config, text| {
+        if !text.starts_with("http://") && !text.starts_with("https://") {
+            return Err(format!("{} is no address: it must begin with http:// or https://", shown(text)));
+        }
+        config.ai_model_endpoint = Some(text.to_owned());
+        Ok(())
+    }),
+    Key::new("google.project", Some("GOOGLE_CLOUD_PROJECT"), |config, text| {
+        config.google_cloud_project = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("google.location", Some("GOOGLE_CLOUD_LOCATION"), |config, text| {
+        config.google_cloud_location = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), |config, text| {
+        config.spanner_instance = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), |config, text| {
+        config.spanner_database = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("google.audio_bucket", Some("AUDIO_STORAGE_BUCKET"), |config, text| {
+        config.audio_storage_bucket = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("google.callrail_secret_name", Some("CALLRAIL_WEBHOOK_SECRET_NAME"), |config, text| {
+        config.callrail_webhook_secret_name = Some(name(text)?);
+        Ok(())
+    }),
+];
+
+/// How a key is taken; the error says what is wrong with the value and what to do.
+type Take = fn(&mut Config, &str) -> Result<(), String>;
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// In the file, with its section.
+    pub name: &'static str,
+    /// In the environment.
+    pub variable: Option<&'static str>,
+    take: Take,
+}
+
+impl Key {
+    const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
+        Self { name, variable, take }
+    }
+
+    /// Takes a value; `name` is the key's own, or one of the names that it stands for.
+    pub(super) fn take(&self, config: &mut Config, name: &str, text: &str) -> Result<(), String> {
+        match name.strip_prefix(CLIENT) {
+            Some(client_key) => {
+                config.kafka.client.insert(client_key.to_owned(), text.to_owned());
+                Ok(())
+            }
+            None => (self.take)(config, text),
+        }
+    }
+}
+
+/// Keys of the Kafka client go to it as they are.
+const CLIENT: &str = "kafka.client.";
+const CLIENT_KEYS: [&str; 3] = ["security.", "ssl.", "sasl."];
+
+/// The key of this name.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    let is_client = |name: &str| {
+        name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
+    };
+    KEYS.iter().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
+}
+
+/// How much of a wrong value or name is shown.
+pub(super) const SHOWN_CHARS_MAX: usize = 80;
+
+/// A value in a message: enough of it to be found again.
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
+}
+
+fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    least: N,
+    most: N,
+) -> Result<N, String> {
+    match text.trim().parse::<N>() {
+        Ok(value) if value >= least && value <= most => Ok(value),
+        _ => Err(format!("{} is not a whole number between {least} and {most}", shown(text))),
+    }
+}
+
+fn name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Err("is empty: give a name, or leave it out".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
