@@ -1,0 +1,7 @@
+//! leadline on real Kafka brokers: several processes of the real binary share the work.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unreachable_pub, reason = "a program: its modules are its own")]
+
+mod company;
+mod topics;
+mod workers;
