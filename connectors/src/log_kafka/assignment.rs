@@ -207,6 +207,12 @@ impl Context {
     fn let_go(&self, partitions: &[Partition]) {
         let patience = Duration::from_millis(self.inner.config.transaction_timeout_ms.saturating_mul(2));
         self.each_committer(partitions, |committer, own| committer.let_go(own, patience));
+        for (topic, partition) in [Topic::Inbound, Topic::Replies, Topic::State]
+            .into_iter()
+            .flat_map(|topic| partitions.iter().map(move |partition| (topic, *partition)))
+        {
+            self.inner.buffers.leave((topic, partition));
+        }
     }
 
     fn each_committer(&self, partitions: &[Partition], work: impl Fn(&super::Committer, &[Partition])) {

@@ -2,6 +2,8 @@
 //!
 //! `read` takes from here and never waits. A place is read on from where its reader stands: whoever asks for another
 //! offset moves it there, and finds an empty chunk until the records have come.
+//!
+//! Inputs stay here until they are committed: an epoch in which one is poison reads them once more, and does not wait.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,6 +17,10 @@ use crate::contract::log::{Chunk, ReadError, Record};
 
 pub(super) type Listener = Arc<dyn Fn() + Send + Sync>;
 pub(super) type Place = (Topic, Partition);
+
+/// How much is kept of what was read and is not committed: two epochs are open at most, each of 4 MiB and a record. A
+/// reader that commits nothing finds that much when it goes back.
+const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// All places that can be read.
 pub(super) struct Buffers {
@@ -33,10 +39,16 @@ struct Buffer {
     /// Whether the fetcher has not heard yet where the reader stands; what it brings meanwhile is of another place.
     moving: bool,
     records: VecDeque<Record>,
-    bytes: usize,
+    /// How many of them lie before where the reader stands, and their bytes.
+    read: usize,
+    read_bytes: usize,
+    /// Bytes of those that it has not read.
+    ahead_bytes: usize,
+    /// What lies below is committed: nobody goes back there.
+    committed: u64,
     /// Behind the newest record that was dropped from here: between it and the first that is here nothing is missing,
     /// though compaction leaves gaps.
-    taken: u64,
+    dropped: u64,
     /// Behind the newest record that is here, or where the reader stands.
     next: u64,
     /// Whether no more is fetched until some is taken.
@@ -60,7 +72,9 @@ pub(super) enum Wish {
     Seek(u64),
     /// There is room again, from here.
     Resume(u64),
-    /// Nothing any more.
+    /// Nobody reads here any more.
+    Leave,
+    /// Nothing.
     Nothing,
 }
 
@@ -116,9 +130,13 @@ impl Buffers {
             self.wish(place);
             return Ok(Chunk { records: Vec::new(), next: Offset(from), end: Offset(from) });
         }
-        buffer.drop_below(from);
+        buffer.stand_at(from);
+        if !matches!(topic, Topic::Inbound | Topic::Replies) {
+            buffer.committed = from;
+        }
+        buffer.drop_old();
         let chunk = buffer.take(from, limit_bytes);
-        let resume = buffer.full && buffer.bytes <= self.bytes_max / 2;
+        let resume = buffer.full && buffer.ahead_bytes <= self.bytes_max / 2;
         if resume {
             buffer.full = false;
         }
@@ -148,13 +166,22 @@ impl Buffers {
         }
     }
 
-    /// Nobody reads below; what lies there needs no memory.
-    pub(super) fn trim(&self, place: Place, floor: u64) {
+    /// Nobody reads below any more: it is committed.
+    pub(super) fn release(&self, place: Place, committed: u64) {
         let Some(buffer) = self.at(place) else { return };
         let mut buffer = lock(buffer);
-        if buffer.placed && floor <= buffer.next {
-            buffer.drop_below(floor);
-        }
+        buffer.committed = buffer.committed.max(committed);
+        buffer.drop_old();
+    }
+
+    /// Nobody reads here any more: the partition is another process's.
+    pub(super) fn leave(&self, place: Place) {
+        let Some(buffer) = self.at(place) else { return };
+        let mut buffer = lock(buffer);
+        buffer.move_to(0);
+        (buffer.placed, buffer.first, buffer.listener) = (false, 0, None);
+        drop(buffer);
+        self.wish(place);
     }
 
     /// Puts a reader where nobody stands yet; false if somebody does.
@@ -168,6 +195,11 @@ impl Buffers {
         drop(buffer);
         self.wish(place);
         true
+    }
+
+    /// Whether somebody listens here.
+    pub(super) fn is_heard(&self, place: Place) -> bool {
+        self.at(place).is_some_and(|buffer| lock(buffer).listener.is_some())
     }
 
     /// Whether a reader stands here.
@@ -190,7 +222,7 @@ impl Buffers {
             return Pushed::Stale;
         }
         buffer.push(offset, value);
-        if buffer.bytes >= self.bytes_max && !buffer.full {
+        if buffer.ahead_bytes >= self.bytes_max && !buffer.full {
             buffer.full = true;
             return Pushed::Full;
         }
@@ -204,7 +236,7 @@ impl Buffers {
         let next = buffer.placed && !buffer.moving && !buffer.full && buffer.next == offset;
         if next {
             buffer.push(offset, value.clone());
-            buffer.full = buffer.bytes >= self.bytes_max;
+            buffer.full = buffer.ahead_bytes >= self.bytes_max;
         }
         next
     }
@@ -251,7 +283,10 @@ impl Buffers {
     pub(super) fn grant(&self, place: Place) -> Wish {
         let Some(buffer) = self.at(place) else { return Wish::Nothing };
         let mut buffer = lock(buffer);
-        if !buffer.placed || buffer.full {
+        if !buffer.placed {
+            return Wish::Leave;
+        }
+        if buffer.full {
             return Wish::Nothing;
         }
         let next = buffer.next;
@@ -272,37 +307,56 @@ pub(super) fn no_such((topic, partition): Place) -> ReadError {
 impl Buffer {
     /// Whether a reader at `from` finds here what comes next.
     fn covers(&self, from: u64) -> bool {
-        let front = self.records.front().map_or(self.next, |record| record.offset.0);
-        self.placed && from <= self.next && from >= front.min(self.taken)
+        self.placed && (self.dropped..=self.next).contains(&from)
     }
 
     fn move_to(&mut self, from: u64) {
         self.records.clear();
-        self.bytes = 0;
-        self.taken = from;
-        self.next = from;
-        self.placed = true;
-        self.moving = true;
-        self.full = false;
+        (self.read, self.read_bytes, self.ahead_bytes) = (0, 0, 0);
+        (self.committed, self.dropped, self.next) = (from, from, from);
+        (self.placed, self.moving, self.full) = (true, true, false);
     }
 
     fn push(&mut self, offset: u64, value: Bytes) {
-        self.bytes = self.bytes.saturating_add(value.len());
+        self.ahead_bytes = self.ahead_bytes.saturating_add(value.len());
         self.next = offset.saturating_add(1);
         self.records.push_back(Record { offset: Offset(offset), value });
     }
 
-    fn drop_below(&mut self, from: u64) {
-        while self.records.front().is_some_and(|record| record.offset.0 < from) {
+    /// Moves the reader among what is here.
+    fn stand_at(&mut self, from: u64) {
+        while let Some(record) = self.records.get(self.read).filter(|record| record.offset.0 < from) {
+            self.read_bytes = self.read_bytes.saturating_add(record.value.len());
+            self.ahead_bytes = self.ahead_bytes.saturating_sub(record.value.len());
+            self.read += 1;
+        }
+        while let Some(before) = self.read.checked_sub(1) {
+            let Some(record) = self.records.get(before).filter(|record| record.offset.0 >= from) else {
+                break;
+            };
+            self.read_bytes = self.read_bytes.saturating_sub(record.value.len());
+            self.ahead_bytes = self.ahead_bytes.saturating_add(record.value.len());
+            self.read = before;
+        }
+    }
+
+    /// Drops what was read and is committed, or too much.
+    fn drop_old(&mut self) {
+        while self.read > 0 {
+            let old = |record: &&Record| record.offset.0 < self.committed || self.read_bytes > KEPT_BYTES_MAX;
+            if self.records.front().filter(old).is_none() {
+                return;
+            }
             let Some(record) = self.records.pop_front() else { return };
-            self.taken = record.offset.0.saturating_add(1);
-            self.bytes = self.bytes.saturating_sub(record.value.len());
+            self.read -= 1;
+            self.read_bytes = self.read_bytes.saturating_sub(record.value.len());
+            self.dropped = record.offset.0.saturating_add(1);
         }
     }
 
     fn take(&self, from: u64, limit_bytes: usize) -> Chunk {
         let (mut bytes, mut records) = (0_usize, Vec::new());
-        for record in &self.records {
+        for record in self.records.iter().skip(self.read) {
             bytes = bytes.saturating_add(record.value.len());
             if !records.is_empty() && bytes > limit_bytes {
                 break;
@@ -311,5 +365,67 @@ impl Buffer {
         }
         let next = records.last().map_or(from, |record: &Record| record.offset.0.saturating_add(1));
         Chunk { records, next: Offset(next), end: Offset(self.next) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Place = (Topic::Inbound, Partition(0));
+
+    /// Buffers with records 0 to 9, of 100 bytes each, that a reader at 0 waited for.
+    fn filled(bytes_max: usize) -> Buffers {
+        let buffers = Buffers::new(1, bytes_max);
+        assert!(buffers.read(HERE, 0, 0).unwrap().records.is_empty());
+        assert_eq!(buffers.push(HERE, 7, Bytes::new()), Pushed::Stale, "of the place before");
+        assert_eq!((buffers.fetcher_wishes(), buffers.grant(HERE)), (vec![HERE], Wish::Seek(0)));
+        for offset in 0..10 {
+            assert_ne!(buffers.push(HERE, offset, Bytes::from(vec![0; 100])), Pushed::Stale);
+        }
+        buffers
+    }
+
+    fn offsets(buffers: &Buffers, from: u64) -> Vec<u64> {
+        let chunk = buffers.read(HERE, from, 200).unwrap();
+        chunk.records.iter().map(|record| record.offset.0).collect()
+    }
+
+    #[test]
+    fn what_was_read_stays_until_it_is_committed() {
+        let buffers = filled(1 << 20);
+        assert_eq!((offsets(&buffers, 0), offsets(&buffers, 6)), (vec![0, 1], vec![6, 7]));
+        assert_eq!(offsets(&buffers, 1), [1, 2], "not committed: read once more, at once");
+        buffers.release(HERE, 5);
+        assert_eq!(offsets(&buffers, 8), [8, 9]);
+        assert_eq!(offsets(&buffers, 5), [5, 6], "the first that is not committed");
+        assert!(buffers.fetcher_wishes().is_empty(), "nobody had to move");
+        assert!(offsets(&buffers, 4).is_empty(), "committed and dropped: it is fetched again");
+        assert_eq!((buffers.fetcher_wishes(), buffers.grant(HERE)), (vec![HERE], Wish::Seek(4)));
+        assert_eq!(buffers.push(HERE, 4, Bytes::new()), Pushed::Kept);
+        assert_eq!(offsets(&buffers, 4), [4]);
+    }
+
+    #[test]
+    fn only_what_is_ahead_of_the_reader_fills_a_buffer() {
+        let buffers = filled(1_001);
+        assert_eq!(buffers.push(HERE, 10, Bytes::from(vec![0; 100])), Pushed::Full);
+        assert_eq!(buffers.grant(HERE), Wish::Nothing);
+        assert_eq!(offsets(&buffers, 5), [5, 6]);
+        assert!(buffers.fetcher_wishes().is_empty(), "more than half is ahead still");
+        assert_eq!(offsets(&buffers, 6), [6, 7]);
+        assert_eq!((buffers.fetcher_wishes(), buffers.grant(HERE)), (vec![HERE], Wish::Resume(11)));
+    }
+
+    #[test]
+    fn a_reader_that_commits_nothing_does_not_fill_the_memory() {
+        let buffers = filled(usize::MAX);
+        for offset in 10..50 {
+            buffers.push(HERE, offset, Bytes::from(vec![0; 1 << 20]));
+            let chunk = buffers.read(HERE, offset, 0).unwrap();
+            assert_eq!(chunk.records.len(), 1);
+        }
+        let kept = lock(buffers.at(HERE).unwrap()).read_bytes;
+        assert!(kept <= KEPT_BYTES_MAX && kept >= KEPT_BYTES_MAX / 2, "{kept}");
     }
 }

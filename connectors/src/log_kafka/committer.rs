@@ -226,6 +226,8 @@ impl Committer {
         lock(&self.queue).last.insert(commit.partition, commit.number);
         self.frames.committed(commit.partition, commit.number);
         self.link.health.back();
+        self.buffers.release((Topic::Inbound, commit.partition), commit.inbound_next.0);
+        self.buffers.release((Topic::Replies, commit.partition), commit.replies_next.0);
         let offset = commit.number.0.saturating_sub(1);
         if self.buffers.push_if_next(place, offset, &commit.frame) {
             self.buffers.tell(place);
@@ -245,6 +247,10 @@ impl Committer {
         let all = |answer: CommitAnswer| commits.iter().map(|_| answer.clone()).collect();
         match failure {
             Failure::Aborted(why) => all(CommitAnswer::Aborted(why)),
+            Failure::Stuck(why) => {
+                *producer = None;
+                all(CommitAnswer::Aborted(why))
+            }
             Failure::Stale(why) => {
                 let answer = |commit: &Commit| match self.membership.refusal(commit.partition) {
                     Some(refusal) => CommitAnswer::Fenced(refusal),

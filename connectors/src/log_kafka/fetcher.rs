@@ -93,6 +93,12 @@ impl Fetcher {
     fn grant(&mut self, place: Place) {
         match self.buffers.grant(place) {
             Wish::Nothing => {}
+            Wish::Leave => {
+                if self.assigned.contains(&place) {
+                    self.assigned.retain(|other| *other != place);
+                    self.note(self.consumer.incremental_unassign(&self.list(place, None)), "leave", place);
+                }
+            }
             Wish::Resume(_) => self.note(self.consumer.resume(&self.list(place, None)), "resume", place),
             Wish::Seek(from) => {
                 if self.assigned.contains(&place) {

@@ -82,6 +82,10 @@ use membership::Membership;
 use scout::Scout;
 use upkeep::{Floors, Upkeep};
 
+/// The client, for tests that look with a foreign eye; as their own dependency everybody would build it.
+#[cfg(feature = "simulation")]
+pub use rdkafka;
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -289,7 +293,7 @@ impl Log for KafkaLog {
     }
 
     fn set_floor(&self, topic: Topic, partition: Partition, floor: Offset) {
-        self.inner.buffers.trim((topic, partition), floor.0);
+        self.inner.buffers.release((topic, partition), floor.0);
         if topic == Topic::State && partition.0 < self.inner.partitions {
             self.inner.floors.set(partition, floor.0);
         }

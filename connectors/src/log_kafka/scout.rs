@@ -50,6 +50,9 @@ impl Scout {
     /// Whether that was all.
     fn look(&self, place: Place) -> Result<bool, ReadError> {
         if !self.buffers.is_placed(place) {
+            if !self.buffers.is_heard(place) {
+                return Ok(true);
+            }
             let (_, end) = self.range(place)?;
             if self.buffers.place_at(place, end.0) && end.0 > 0 {
                 self.buffers.tell(place);

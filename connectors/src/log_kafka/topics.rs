@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadline_schemas::Topic;
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 
 use super::config::{BATCH_BYTES_MAX, KafkaConfig};
 use super::error::describe;
@@ -20,6 +21,8 @@ use super::link::Link;
 use super::{KafkaLogError, block_on};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long between two looks at a topic that was created.
+const METADATA_PAUSE: Duration = Duration::from_millis(20);
 /// From how many replicas on an append waits for two of them.
 const REPLICAS_FOR_TWO: u16 = 3;
 
@@ -114,6 +117,7 @@ pub fn apply(config: &KafkaConfig, partitions: u16, replication: u16) -> Result<
         }
     }
     desk.set(&lines)?;
+    desk.wait_for(&lines)?;
     Ok(lines)
 }
 
@@ -244,6 +248,30 @@ impl<'c> Desk<'c> {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((_, code)) => return Err(self.refused(topic, code)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until brokers tell everybody of what was created, and somebody leads it.
+    fn wait_for(&self, lines: &[Line]) -> Result<(), KafkaLogError> {
+        let deadline = Instant::now() + self.patience;
+        for line in lines {
+            let Line::Create { topic, partitions, .. } = line else { continue };
+            loop {
+                let asked = self.admin.inner().fetch_metadata(Some(topic), self.patience);
+                let asked = asked.map_err(|error| self.unavailable(describe(&error)))?;
+                let led = |found: &MetadataTopic| {
+                    found.partitions().iter().filter(|partition| partition.leader() >= 0).count()
+                };
+                let found = asked.topics().iter().find(|found| found.name() == topic).map_or(0, led);
+                if found == *partitions {
+                    break;
+                }
+                if Instant::now() >= deadline {
+                    return Err(self.unavailable(format!("topic {topic} was created and is not there yet")));
+                }
+                std::thread::sleep(METADATA_PAUSE);
             }
         }
         Ok(())

@@ -31,6 +31,8 @@ pub(super) enum Failure {
     Aborted(String),
     /// It left nothing behind: the group is in another generation than its ticket says.
     Stale(String),
+    /// It left nothing behind, but its producer is stuck in it: another has to take the id over.
+    Stuck(String),
     /// Another producer has the transactional id, or this one is broken: it is to be dropped.
     Fenced(String),
     /// Nobody knows.
@@ -78,7 +80,7 @@ impl Transactions {
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + self.patience;
         lock(&self.producer.context().error).take();
-        self.producer.begin_transaction().map_err(|error| failure_of(&error))?;
+        self.producer.begin_transaction().map_err(|error| stuck(failure_of(&error)))?;
         let sent = self.fill(config, ticket, commits, deadline);
         if let Err(error) = sent {
             return Err(self.abort(error));
@@ -181,7 +183,7 @@ impl Transactions {
             (Ok(()), failure) => failure,
             (Err(KafkaError::Transaction(error)), _) if error.is_fatal() => Failure::Fenced(error.string()),
             // The next holder of the transactional id aborts it, or its time-out does: nothing of it is committed.
-            (Err(_), failure) => failure,
+            (Err(_), failure) => stuck(failure),
         }
     }
 
@@ -199,6 +201,13 @@ impl Transactions {
                 other => return other,
             }
         }
+    }
+}
+
+fn stuck(failure: Failure) -> Failure {
+    match failure {
+        Failure::Aborted(why) | Failure::Stale(why) => Failure::Stuck(why),
+        other => other,
     }
 }
 
