@@ -5,22 +5,18 @@
 //!
 //! Inputs stay here until they are committed: an epoch in which one is poison reads them once more, and does not wait.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
+use super::buffer::Buffer;
 use super::lock;
-use crate::contract::log::{Chunk, ReadError, Record};
+use crate::contract::log::{Chunk, ReadError};
 
 pub(super) type Listener = Arc<dyn Fn() + Send + Sync>;
 pub(super) type Place = (Topic, Partition);
-
-/// How much is kept of what was read and is not committed: two epochs are open at most, each of 4 MiB and a record. A
-/// reader that commits nothing finds that much when it goes back.
-const KEPT_BYTES_MAX: usize = 16 << 20;
 
 /// All places that can be read.
 pub(super) struct Buffers {
@@ -28,33 +24,6 @@ pub(super) struct Buffers {
     bytes_max: usize,
     places: Vec<Mutex<Buffer>>,
     wishes: Wishes,
-}
-
-/// What was read ahead of one topic and partition.
-#[derive(Default)]
-struct Buffer {
-    listener: Option<Listener>,
-    /// Whether a reader stands anywhere; until then nothing is fetched.
-    placed: bool,
-    /// Whether the fetcher has not heard yet where the reader stands; what it brings meanwhile is of another place.
-    moving: bool,
-    records: VecDeque<Record>,
-    /// How many of them lie before where the reader stands, and their bytes.
-    read: usize,
-    read_bytes: usize,
-    /// Bytes of those that it has not read.
-    ahead_bytes: usize,
-    /// What lies below is committed: nobody goes back there.
-    committed: u64,
-    /// Behind the newest record that was dropped from here: between it and the first that is here nothing is missing,
-    /// though compaction leaves gaps.
-    dropped: u64,
-    /// Behind the newest record that is here, or where the reader stands.
-    next: u64,
-    /// Whether no more is fetched until some is taken.
-    full: bool,
-    /// The first offset that is still there, as far as is known.
-    first: u64,
 }
 
 /// What the threads behind the buffers are asked to do, each place at most once.
@@ -304,72 +273,9 @@ pub(super) fn no_such((topic, partition): Place) -> ReadError {
     ReadError::Unavailable(format!("there is no {topic}/{partition}"))
 }
 
-impl Buffer {
-    /// Whether a reader at `from` finds here what comes next.
-    fn covers(&self, from: u64) -> bool {
-        self.placed && (self.dropped..=self.next).contains(&from)
-    }
-
-    fn move_to(&mut self, from: u64) {
-        self.records.clear();
-        (self.read, self.read_bytes, self.ahead_bytes) = (0, 0, 0);
-        (self.committed, self.dropped, self.next) = (from, from, from);
-        (self.placed, self.moving, self.full) = (true, true, false);
-    }
-
-    fn push(&mut self, offset: u64, value: Bytes) {
-        self.ahead_bytes = self.ahead_bytes.saturating_add(value.len());
-        self.next = offset.saturating_add(1);
-        self.records.push_back(Record { offset: Offset(offset), value });
-    }
-
-    /// Moves the reader among what is here.
-    fn stand_at(&mut self, from: u64) {
-        while let Some(record) = self.records.get(self.read).filter(|record| record.offset.0 < from) {
-            self.read_bytes = self.read_bytes.saturating_add(record.value.len());
-            self.ahead_bytes = self.ahead_bytes.saturating_sub(record.value.len());
-            self.read += 1;
-        }
-        while let Some(before) = self.read.checked_sub(1) {
-            let Some(record) = self.records.get(before).filter(|record| record.offset.0 >= from) else {
-                break;
-            };
-            self.read_bytes = self.read_bytes.saturating_sub(record.value.len());
-            self.ahead_bytes = self.ahead_bytes.saturating_add(record.value.len());
-            self.read = before;
-        }
-    }
-
-    /// Drops what was read and is committed, or too much.
-    fn drop_old(&mut self) {
-        while self.read > 0 {
-            let old = |record: &&Record| record.offset.0 < self.committed || self.read_bytes > KEPT_BYTES_MAX;
-            if self.records.front().filter(old).is_none() {
-                return;
-            }
-            let Some(record) = self.records.pop_front() else { return };
-            self.read -= 1;
-            self.read_bytes = self.read_bytes.saturating_sub(record.value.len());
-            self.dropped = record.offset.0.saturating_add(1);
-        }
-    }
-
-    fn take(&self, from: u64, limit_bytes: usize) -> Chunk {
-        let (mut bytes, mut records) = (0_usize, Vec::new());
-        for record in self.records.iter().skip(self.read) {
-            bytes = bytes.saturating_add(record.value.len());
-            if !records.is_empty() && bytes > limit_bytes {
-                break;
-            }
-            records.push(record.clone());
-        }
-        let next = records.last().map_or(from, |record: &Record| record.offset.0.saturating_add(1));
-        Chunk { records, next: Offset(next), end: Offset(self.next) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::buffer::KEPT_BYTES_MAX;
     use super::*;
 
     const HERE: Place = (Topic::Inbound, Partition(0));
@@ -426,6 +332,6 @@ mod tests {
             assert_eq!(chunk.records.len(), 1);
         }
         let kept = lock(buffers.at(HERE).unwrap()).read_bytes;
-        assert!(kept <= KEPT_BYTES_MAX && kept >= KEPT_BYTES_MAX / 2, "{kept}");
+        assert!((KEPT_BYTES_MAX / 2..=KEPT_BYTES_MAX).contains(&kept), "{kept}");
     }
 }

@@ -36,6 +36,7 @@
 
 mod append;
 mod assignment;
+mod buffer;
 mod buffers;
 mod closing;
 mod committer;
