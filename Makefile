@@ -7,7 +7,7 @@ LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1000
 SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
+.PHONY: help setup setup-tests run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -32,10 +32,12 @@ lint: setup ## Format check and clippy, warnings are errors
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 
-test: lint ## Everything that CI runs
-	@$(CARGO) build --locked --bin leadline
-	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked
-	@$(MAKE) --no-print-directory test-kafka
+setup-tests: ## As setup, and what the servers that tests start need
+	@deploy/setup.sh tests
+
+test: setup-tests lint ## Everything that CI runs
+	@$(CARGO) build --locked --bin leadline --features kafka
+	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked --features leadline/kafka,leadline-connectors/kafka
 	@$(MAKE) --no-print-directory fuzz-ci
 
 sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
@@ -44,13 +46,14 @@ sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
 soak: setup ## Run new seeds of the simulator for SECONDS_OF_SOAK
 	@$(CARGO) test --locked -p leadline-tests --test sim -- --soak $(SECONDS_OF_SOAK)
 
-test-integration: setup ## Only the whole-system tests, on the real binary
-	@$(CARGO) build --locked --bin leadline
+test-integration: setup-tests ## Only the whole-system tests, on the real binary
+	@$(CARGO) build --locked --bin leadline --features kafka
 	@$(CARGO) test --locked -p leadline-tests
 
-test-kafka: setup ## The log on Kafka against real brokers; needs a JDK 17 and Maven
-	@$(CARGO) test --locked -p leadline-connectors --features kafka log_kafka
+test-kafka: setup-tests ## Only the tests on real Kafka brokers; KAFKA_SECONDS=600 for the long form
+	@$(CARGO) build --locked --bin leadline --features kafka
 	@$(CARGO) test --locked -p leadline-connectors --features kafka --test kafka
+	@$(CARGO) test --locked -p leadline-tests --test kafka
 
 fuzz: setup ## Fuzz every target, ten minutes in all: libFuzzer where a nightly toolchain has cargo-fuzz
 	@SECONDS_EACH=200 CARGO=$(CARGO) tests/fuzz/run.sh

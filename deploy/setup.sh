@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
-# OpenSSL and zlib (librdkafka) and the Rust toolchain.
+# OpenSSL and zlib (librdkafka) and the Rust toolchain. With `tests`, also what the servers that tests start need: a Java
+# runtime and Maven, for Kafka.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,10 @@ command -v pkg-config >/dev/null || missing+=(pkg-config)
 [ -e /usr/include/zlib.h ] || missing+=(zlib1g-dev)
 command -v make >/dev/null || missing+=(make)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
+if [ "${1:-}" = tests ]; then
+    command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
+    command -v mvn >/dev/null || missing+=(maven)
+fi
 if [ ${#missing[@]} -gt 0 ]; then
     if ! command -v apt-get >/dev/null; then
         echo "leadline needs: ${missing[*]}; install them with your package manager" >&2

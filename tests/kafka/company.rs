@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use leadline_connectors::contract::log::Log;
-use leadline_connectors::log_kafka::{KafkaConfig, KafkaLog};
+use leadline_schemas::Topic;
 use leadline_schemas::avro::{self, AvroRecord};
-use leadline_schemas::{Offset, Partition, Topic};
 use leadline_tests::kafka::Cluster;
 use leadline_tests::{COMPANY, Instance, binary, call, post, sign};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message as _, TopicPartitionList};
 use tempfile::TempDir;
 
 /// The topics' prefix and the group.
@@ -24,6 +25,7 @@ pub struct Company {
     pub brokers: String,
     pub webhook: Instance,
     pub workers: Vec<Instance>,
+    partitions: u16,
     shared: TempDir,
 }
 
@@ -37,7 +39,7 @@ impl Company {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let shared = tempfile::tempdir().unwrap();
         let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers);
-        let mut company = Self { brokers, webhook, workers: Vec::new(), shared };
+        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, shared };
         company.webhook.start();
         company.webhook.tenant("summit", COMPANY, tenant);
         for index in 0..workers {
@@ -52,18 +54,31 @@ impl Company {
         instance(&self.brokers, self.shared.path(), &format!("worker-{index}"), "worker", workers)
     }
 
-    /// All records of a topic that are committed, in the order of their partitions.
+    /// All records of a topic that are committed, as any client of Kafka reads them.
     pub fn records<R: AvroRecord>(&self, topic: Topic) -> Vec<R> {
-        let log = KafkaLog::open(KafkaConfig::new(&self.brokers, GROUP, "reader")).unwrap();
-        let mut records = Vec::new();
-        for partition in (0..log.partitions()).map(Partition) {
-            let (mut from, end) = log.range(topic, partition).unwrap();
-            while from < end {
-                let chunk = log.fetch(topic, partition, from, 1 << 20).unwrap();
-                let values = chunk.records.iter().filter(|record| !record.value.is_empty());
-                records.extend(values.map(|record| avro::decode::<R>(&record.value).unwrap()));
-                assert!(chunk.next > from || chunk.records.is_empty(), "a reader goes on");
-                from = if chunk.next > from { chunk.next } else { Offset(end.0) };
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", "foreign")
+            .set("isolation.level", "read_committed")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+            .unwrap();
+        let name = format!("{GROUP}.{topic}");
+        let mut list = TopicPartitionList::new();
+        for partition in 0..self.partitions {
+            list.add_partition_offset(&name, i32::from(partition), rdkafka::Offset::Beginning).unwrap();
+        }
+        consumer.assign(&list).unwrap();
+        let (mut records, mut at_end) = (Vec::new(), BTreeSet::new());
+        while at_end.len() < usize::from(self.partitions) {
+            match consumer.poll(Duration::from_secs(10)).expect("records, or that there are no more") {
+                Ok(message) => {
+                    let value = message.payload().filter(|value| !value.is_empty());
+                    records.extend(value.map(|value| avro::decode::<R>(value).unwrap()));
+                }
+                Err(KafkaError::PartitionEOF(partition)) => _ = at_end.insert(partition),
+                Err(error) => panic!("{error}"),
             }
         }
         records

@@ -30,5 +30,5 @@ fn topics_are_planned_applied_and_then_as_they_should_be() {
     let (fine, again) = topics("plan", "4");
     assert!(fine && again.contains("12 topics are as they should be"), "{again}");
     let (fine, refused) = topics("apply", "8");
-    assert!(!fine && refused.contains("never changes in place"), "{refused}");
+    assert!(!fine && refused.contains("never change in place"), "{refused}");
 }

@@ -28,7 +28,7 @@ fn three_workers_under_kills_and_freezes_count_each_accepted_call_once() {
     let senders = Senders::start(company.webhook.port, 4, Duration::from_millis(10));
     let deadline = Instant::now() + Duration::from_secs(seconds);
     // A fixed sequence, so that a failure can be looked at again.
-    let mut step = 5;
+    let (mut step, mut kills, mut freezes) = (5, 0, 0);
     while Instant::now() < deadline {
         step = (step * 7 + 3) % 23;
         let worker = &mut company.workers[step % WORKERS];
@@ -36,13 +36,16 @@ fn three_workers_under_kills_and_freezes_count_each_accepted_call_once() {
             worker.signal("-STOP");
             std::thread::sleep(FROZEN);
             worker.signal("-CONT");
+            freezes += 1;
         } else {
             worker.kill();
             worker.start();
+            kills += 1;
         }
         std::thread::sleep(Duration::from_millis(200 + 50 * step as u64));
     }
     let accepted = senders.finish();
+    println!("{} calls accepted, {kills} kills and {freezes} freezes", accepted.len());
     assert!(accepted.len() > 200, "only {} were accepted\n{}", accepted.len(), company.said());
     let all_there = within(Duration::from_secs(120), || {
         let known: BTreeSet<String> = scored(&company).into_keys().collect();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::proxy::Proxy;
 use crate::{free_port, until};
 
 /// The version of `tests/kafka/pom.xml`: the folder that keeps it is named after it.
@@ -13,45 +14,113 @@ const VERSION: &str = "4.4.0";
 /// How long brokers may take to start on the slowest machine.
 const START: Duration = Duration::from_secs(120);
 
+/// The user that a secure cluster knows, by PLAIN and SCRAM-SHA-512.
+pub const USER: (&str, &str) = ("leadline", "not-so-secret");
+
 /// Brokers that know each other.
 pub struct Cluster {
     folder: PathBuf,
     brokers: Vec<Broker>,
+    /// What clients are sent through, if anything.
+    proxy: Option<Proxy>,
     /// Ends the brokers and removes the folder when this process is gone, however it goes.
     _janitor: Child,
 }
 
 struct Broker {
-    port: u16,
+    ports: Ports,
     process: Option<Child>,
+}
+
+/// One port for each listener.
+#[derive(Clone, Copy)]
+struct Ports {
+    clients: u16,
+    /// What clients are told.
+    advertised: u16,
+    /// TLS and SASL.
+    secure: u16,
+    brokers: u16,
+    controllers: u16,
+}
+
+impl Ports {
+    fn free() -> Self {
+        let clients = free_port();
+        let (secure, brokers, controllers) = (free_port(), free_port(), free_port());
+        Self { clients, advertised: clients, secure, brokers, controllers }
+    }
 }
 
 impl Cluster {
     /// Starts so many; none, said loudly, where a tool is missing. In CI that is a failure.
     pub fn start(count: usize) -> Option<Self> {
         let libraries = libraries()?;
+        Some(Self::with(&libraries, (0..count).map(|_| Ports::free()).collect(), None))
+    }
+
+    /// Starts one that clients reach through a proxy.
+    pub fn behind_proxy() -> Option<Self> {
+        let libraries = libraries()?;
+        let mut ports = Ports::free();
+        let proxy = Proxy::start(ports.clients);
+        ports.advertised = proxy.port;
+        Some(Self::with(&libraries, vec![ports], Some(proxy)))
+    }
+
+    fn with(libraries: &Path, ports: Vec<Ports>, proxy: Option<Proxy>) -> Self {
         let folder = tempfile::Builder::new().prefix("leadline-kafka-").tempdir().unwrap().keep();
-        let ports: Vec<(u16, u16)> = (0..count).map(|_| (free_port(), free_port())).collect();
-        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), folder };
-        let id = java(&libraries).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
+        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), proxy, folder };
+        cluster.make_certificate();
+        let id = java(libraries).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
         let id = String::from_utf8(id.stdout).unwrap().trim().to_owned();
-        for (index, (port, _)) in ports.iter().enumerate() {
+        for index in 0..ports.len() {
             cluster.prepare(index, &ports);
             let file = cluster.file(index, "server.properties");
-            let format = ["kafka.tools.StorageTool", "format", "-t", &id, "-c", &file];
-            let done = java(&libraries).args(format).output().unwrap();
+            let user = format!("SCRAM-SHA-512=[name={},password={}]", USER.0, USER.1);
+            let format = ["kafka.tools.StorageTool", "format", "-t", &id, "-c", &file, "--add-scram", &user];
+            let done = java(libraries).args(format).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-            cluster.brokers.push(Broker { port: *port, process: None });
+            cluster.brokers.push(Broker { ports: ports[index], process: None });
         }
-        (0..count).for_each(|index| cluster.spawn(index));
-        (0..count).for_each(|index| cluster.wait(index));
-        Some(cluster)
+        (0..ports.len()).for_each(|index| cluster.spawn(index));
+        (0..ports.len()).for_each(|index| cluster.wait(index));
+        cluster
     }
 
     /// What a client is given: all of them.
     pub fn bootstrap(&self) -> String {
-        let address = |broker: &Broker| format!("127.0.0.1:{}", broker.port);
+        let address = |broker: &Broker| format!("127.0.0.1:{}", broker.ports.advertised);
         self.brokers.iter().map(address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The same for a client that speaks TLS and SASL.
+    pub fn bootstrap_secure(&self) -> String {
+        let address = |broker: &Broker| format!("127.0.0.1:{}", broker.ports.secure);
+        self.brokers.iter().map(address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The certificate of the brokers, which is its own authority.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("a cluster behind a proxy")
+    }
+
+    fn make_certificate(&self) {
+        let store = self.folder.join("keystore.p12");
+        let keytool = |args: &[&str]| {
+            let mut command = Command::new("keytool");
+            command.args(args).args(["-alias", "broker", "-storepass", "changeit", "-keystore"]).arg(&store);
+            let done = command.output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+            done.stdout
+        };
+        let name = ["-dname", "CN=127.0.0.1", "-ext", "san=ip:127.0.0.1", "-storetype", "PKCS12"];
+        keytool(&[&["-genkeypair", "-keyalg", "RSA", "-validity", "30"][..], &name].concat());
+        std::fs::write(self.certificate(), keytool(&["-exportcert", "-rfc"])).unwrap();
     }
 
     /// Ends one as a power cut does.
@@ -88,28 +157,27 @@ impl Cluster {
         self.folder.join(index.to_string()).join(name).to_string_lossy().into_owned()
     }
 
-    fn prepare(&self, index: usize, ports: &[(u16, u16)]) {
+    fn prepare(&self, index: usize, all: &[Ports]) {
         std::fs::create_dir(self.folder.join(index.to_string())).unwrap();
         std::fs::write(self.file(index, "log4j2.properties"), LOGGING).unwrap();
-        let (port, controller) = ports[index];
-        let voters = ports.iter().enumerate();
+        let Ports { clients, advertised, secure, brokers, controllers } = all[index];
+        let voters = all.iter().enumerate();
         let voters: Vec<String> =
-            voters.map(|(n, (_, controller))| format!("{}@127.0.0.1:{controller}", n + 1)).collect();
-        let (copies, two) = (ports.len().min(3), ports.len().clamp(1, 2));
+            voters.map(|(n, ports)| format!("{}@127.0.0.1:{}", n + 1, ports.controllers)).collect();
+        let (copies, two) = (all.len().min(3), all.len().clamp(1, 2));
         let text = format!(
             "process.roles=broker,controller\nnode.id={}\ncontroller.quorum.voters={}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
-             inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\nauto.create.topics.enable=false\n\
+             listeners=CLIENT://127.0.0.1:{clients},SECURE://127.0.0.1:{secure},INTERNAL://127.0.0.1:{brokers},CONTROLLER://127.0.0.1:{controllers}\n\
+             advertised.listeners=CLIENT://127.0.0.1:{advertised},SECURE://127.0.0.1:{secure},INTERNAL://127.0.0.1:{brokers}\n\
+             listener.security.protocol.map=CLIENT:PLAINTEXT,SECURE:SASL_SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+             controller.listener.names=CONTROLLER\ninter.broker.listener.name=INTERNAL\nlog.dirs={}\n\
              offsets.topic.replication.factor={copies}\ntransaction.state.log.replication.factor={copies}\n\
              transaction.state.log.min.isr={two}\nshare.coordinator.state.topic.replication.factor={copies}\n\
-             share.coordinator.state.topic.min.isr={two}\noffsets.topic.num.partitions=4\n\
-             transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\n\
-             group.min.session.timeout.ms=1000\n\
-             transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n",
+             share.coordinator.state.topic.min.isr={two}\n{SMALL}{}",
             index + 1,
             voters.join(","),
             self.file(index, "data"),
+            security(&self.folder.join("keystore.p12")),
         );
         std::fs::write(self.file(index, "server.properties"), text).unwrap();
     }
@@ -137,9 +205,30 @@ impl Cluster {
             if let Some(status) = broker.process.as_mut().and_then(|process| process.try_wait().unwrap()) {
                 panic!("the broker ended with {status}: {}", std::fs::read_to_string(&output).unwrap());
             }
-            answers(broker.port).is_some()
+            answers(broker.ports.clients).is_some()
         });
     }
+}
+
+/// Few internal partitions, no waiting for members that may come, sessions and transactions as short as a test.
+const SMALL: &str = "auto.create.topics.enable=false\noffsets.topic.num.partitions=4\n\
+    transaction.state.log.num.partitions=4\ngroup.initial.rebalance.delay.ms=0\ngroup.min.session.timeout.ms=1000\n\
+    transaction.abort.timed.out.transaction.cleanup.interval.ms=1000\n";
+
+/// The listener with TLS and SASL. OAUTHBEARER takes tokens without a signature here.
+fn security(keystore: &Path) -> String {
+    let (user, password) = USER;
+    let of = "listener.name.secure";
+    let module = "org.apache.kafka.common.security";
+    format!(
+        "{of}.ssl.keystore.location={}\n{of}.ssl.keystore.password=changeit\n{of}.ssl.keystore.type=PKCS12\n\
+         {of}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER\n\
+         {of}.plain.sasl.jaas.config={module}.plain.PlainLoginModule required user_{user}=\"{password}\";\n\
+         {of}.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;\n\
+         {of}.oauthbearer.sasl.jaas.config={module}.oauthbearer.OAuthBearerLoginModule required \
+         unsecuredLoginStringClaim_sub=\"broker\";\n",
+        keystore.display()
+    )
 }
 
 const LOGGING: &str = "rootLogger.level = warn\nrootLogger.appenderRef.out.ref = out\nappender.out.type = Console\n\

@@ -53,13 +53,15 @@ impl Transactions {
         client
             .set("transactional.id", config.transactional_id(worker))
             .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
+            .set("socket.timeout.ms", config.transaction_timeout_ms.min(config.append_timeout_ms).to_string())
             .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX.to_string())
             .set("linger.ms", "0");
         let context = Context { link, error: Mutex::default() };
         let producer: BaseProducer<Context> =
             client.create_with_context(context).map_err(|error| Failure::Aborted(describe(&error)))?;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
-        match producer.init_transactions(patience) {
+        // The first of a cluster waits until the brokers have made their own topics.
+        match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
             Ok(()) => Ok(Self { producer, patience }),
             Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
             Err(error) => Err(Failure::Aborted(describe(&error))),

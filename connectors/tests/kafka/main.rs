@@ -7,6 +7,7 @@ mod conformance;
 mod frames;
 mod topics;
 mod transactions;
+mod unknown;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};

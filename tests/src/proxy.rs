@@ -1,0 +1,118 @@
+//! A way to a Kafka broker that can be cut at a chosen request.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+/// The request that ends a transaction (<https://kafka.apache.org/protocol#protocol_api_keys>).
+pub const END_TRANSACTION: i16 = 26;
+
+/// Where the way is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Before the broker sees the request.
+    Request,
+    /// After it has the request, before its answer is seen.
+    Answer,
+}
+
+/// Passes everything on, until a cut; then nothing passes until it is mended.
+pub struct Proxy {
+    pub port: u16,
+    way: Arc<Mutex<Way>>,
+}
+
+#[derive(Default)]
+struct Way {
+    planned: Option<(i16, Cut)>,
+    down: bool,
+    open: Vec<TcpStream>,
+}
+
+impl Proxy {
+    pub fn start(broker: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let way = Arc::<Mutex<Way>>::default();
+        let shared = Arc::clone(&way);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if !shared.lock().unwrap().down {
+                    connect(client, broker, &shared);
+                }
+            }
+        });
+        Self { port, way }
+    }
+
+    /// Cuts the way at the next request of this kind.
+    pub fn cut_at(&self, request: i16, cut: Cut) {
+        self.way.lock().unwrap().planned = Some((request, cut));
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.way.lock().unwrap().down
+    }
+
+    pub fn mend(&self) {
+        self.way.lock().unwrap().down = false;
+    }
+}
+
+impl Way {
+    fn cut(&mut self) {
+        self.planned = None;
+        self.down = true;
+        for stream in self.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts all but the connection to the broker that has something to do.
+    fn cut_but(&mut self, busy: &TcpStream) {
+        let busy = busy.local_addr().ok();
+        self.open.retain(|stream| stream.local_addr().ok() != busy);
+        self.cut();
+    }
+}
+
+fn connect(client: TcpStream, broker: u16, way: &Arc<Mutex<Way>>) {
+    let Ok(server) = TcpStream::connect(("127.0.0.1", broker)) else { return };
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).unwrap();
+        way.lock().unwrap().open.push(stream.try_clone().unwrap());
+    }
+    let (to_client, from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    std::thread::spawn(move || drop(pass(from_server, to_client)));
+    let way = Arc::clone(way);
+    std::thread::spawn(move || drop(requests(client, server, &way)));
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream) -> std::io::Result<()> {
+    std::io::copy(&mut from, &mut to)?;
+    to.shutdown(Shutdown::Both)
+}
+
+/// Passes whole requests: four bytes of size, then two that say which it is.
+fn requests(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>) -> std::io::Result<()> {
+    loop {
+        let mut size = [0; 4];
+        client.read_exact(&mut size)?;
+        let mut request = vec![0; u32::from_be_bytes(size) as usize];
+        client.read_exact(&mut request)?;
+        let kind = i16::from_be_bytes([request[0], request[1]]);
+        let cut = way.lock().unwrap().planned.filter(|(planned, _)| *planned == kind).map(|(_, cut)| cut);
+        match cut {
+            Some(Cut::Request) => way.lock().unwrap().cut(),
+            Some(Cut::Answer) => {
+                // First nobody hears it, then it is asked. The broker works off what it has received, though who
+                // asked is gone.
+                client.shutdown(Shutdown::Write)?;
+                server.write_all(&[&size[..], &request].concat())?;
+                server.shutdown(Shutdown::Write)?;
+                way.lock().unwrap().cut_but(&server);
+            }
+            None => server.write_all(&[&size[..], &request].concat())?,
+        }
+    }
+}
