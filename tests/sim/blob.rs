@@ -49,12 +49,14 @@ impl SimBlob {
     /// Partitions' two newest snapshots, each by the name of its first piece: newest, second.
     pub fn snapshots(&self) -> Vec<(String, String)> {
         let shared = self.0.lock().unwrap();
-        let manifests = shared.objects.iter().filter(|(name, _)| name.ends_with("manifest.json"));
-        let both = manifests.filter_map(|(_, json)| {
+        let mut firsts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, json) in shared.objects.iter().filter(|(name, _)| name.ends_with(".json")) {
             let manifest: serde_json::Value = serde_json::from_slice(json).unwrap();
-            let piece = |n: usize| Some(manifest["snapshots"][n]["pieces"][0]["blob"].as_str()?.to_owned());
-            Some((piece(0)?, piece(1)?))
-        });
+            let piece = manifest["pieces"][0]["blob"].as_str().unwrap().to_owned();
+            firsts.entry(name.rsplit_once('/').unwrap().0).or_default().insert(0, piece);
+        }
+        let both =
+            firsts.into_values().filter_map(|pieces| Some((pieces.first()?.clone(), pieces.get(1)?.clone())));
         both.collect()
     }
 

@@ -102,6 +102,7 @@ pub(super) fn assemble(mut parts: EngineParts) -> Assembly {
         blob: Arc::clone(&parts.blob),
         clock: Arc::clone(&parts.clock),
         runtime: parts.runtime.clone(),
+        generation: parts.generation,
         shared: parts.shared,
         leases: Leases::default(),
         fatal: Arc::clone(&parts.fatal),

@@ -60,6 +60,7 @@ pub(super) struct Ownership {
     pub(super) blob: Arc<dyn Blob>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runtime: tokio::runtime::Handle,
+    pub(super) generation: u32,
     /// Whether other processes may own partitions: then being fenced is no failure, and deliveries need a lease.
     pub(super) shared: bool,
     pub(super) leases: Leases,
@@ -215,7 +216,12 @@ impl Ownership {
                 drop(store);
                 self.state.clear(partition)?;
                 store = self.state.open(partition)?;
-                match self.runtime.block_on(snapshot::restore(&*self.blob, partition, &store))? {
+                match self.runtime.block_on(snapshot::restore(
+                    &*self.blob,
+                    self.generation,
+                    partition,
+                    &store,
+                ))? {
                     Some(_) => catch_up(&*self.log, partition, &store)?,
                     None => return Err(RestoreError::Gap { store: at, log_from, partition }),
                 }

@@ -1,8 +1,12 @@
-//! Snapshots: a partition's sorted rows in pieces of 16 MiB in the blob store, their hashes in a manifest that is
-//! placed last.
+//! Snapshots: a partition's sorted rows in pieces of 16 MiB in the blob store, and a manifest with their hashes that
+//! is created last.
 //!
 //! A snapshot holds the rows and the records of the compacted topics of one instant; indexes are derived again on
 //! restore. It counts only after it was read back and its hash agreed. The two newest are kept.
+//!
+//! Nothing is ever replaced: each snapshot has a manifest of its own, named after its commit, below the generation of
+//! its layout. So two processes that both believe to own a partition cannot write each other's away; what a zombie
+//! adds is older than what is there, and is swept up by the owner's next snapshot.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,83 +27,108 @@ const RESTORE_ROWS: usize = 2_000;
 const PIECE_BYTES: usize = 16 << 20;
 /// How many snapshots of a partition are kept: the newest, and one to fall back to.
 const KEPT: usize = 2;
+/// How the names of manifests end.
+const MANIFEST: &str = ".json";
 /// First bytes of a snapshot file: name and format version.
 const MAGIC: &[u8; 8] = b"leadsnp1";
 
-/// The newest snapshots of a partition, newest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Manifest {
-    /// The layout they were made under.
-    pub generation: u32,
-    /// The snapshots.
-    pub snapshots: Vec<Entry>,
-}
-
-/// One snapshot.
+/// One snapshot: what its manifest says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Entry {
+struct Manifest {
     /// The last commit in it.
-    pub number: CommitNumber,
+    number: CommitNumber,
     /// Its pieces, in the order of their keys.
-    pub pieces: Vec<Piece>,
+    pieces: Vec<Piece>,
     /// Rows in it.
-    pub rows: u64,
+    rows: u64,
 }
 
 /// A piece of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Piece {
+struct Piece {
     /// Its blob.
-    pub blob: String,
+    blob: String,
     /// SHA-256 of the blob, hex.
-    pub sha256: String,
+    sha256: String,
     /// Its size.
-    pub bytes: u64,
+    bytes: u64,
 }
 
-/// The manifest's blob.
-pub(super) fn manifest_name(partition: Partition) -> String {
-    format!("snapshots/{partition}/manifest.json")
+/// Where the snapshots of a partition lie; the names below begin with the commit.
+fn folder(generation: u32, partition: Partition) -> String {
+    format!("snapshots/g{generation}/{partition}/")
 }
 
-/// Writes a snapshot, reads it back, and places it in the manifest.
+fn manifest_name(folder: &str, number: CommitNumber) -> String {
+    format!("{folder}{:020}{MANIFEST}", number.0)
+}
+
+/// The snapshots of a partition that count, newest first.
+pub(super) async fn numbers(
+    blob: &dyn Blob,
+    generation: u32,
+    partition: Partition,
+) -> Result<Vec<CommitNumber>, RestoreError> {
+    let folder = folder(generation, partition);
+    let names = blob.list(&folder).await.map_err(snapshot_error)?;
+    Ok(manifests(&folder, &names))
+}
+
+fn manifests(folder: &str, names: &[String]) -> Vec<CommitNumber> {
+    let number = |name: &String| name.strip_prefix(folder)?.strip_suffix(MANIFEST)?.parse().ok();
+    let mut numbers: Vec<_> = names.iter().filter_map(number).map(CommitNumber).collect();
+    numbers.sort_unstable_by(|a, b| b.cmp(a));
+    numbers
+}
+
+/// Writes a snapshot, reads it back, creates its manifest, and removes what is older than the newest two. Answers
+/// those that count now.
 pub(super) async fn take(
     blob: &dyn Blob,
     generation: u32,
     partition: Partition,
     view: &dyn StateView,
-) -> Result<Manifest, RestoreError> {
-    let number = view.applied()?;
+) -> Result<Vec<CommitNumber>, RestoreError> {
+    let (folder, number) = (folder(generation, partition), view.applied()?);
     let (mut pieces, mut rows, mut from) = (Vec::new(), 0, Some(vec![keys::ROWS]));
     while let Some(start) = from {
         let (content, piece_rows, next) = encode(view, &start)?;
-        pieces.push(write_piece(blob, partition, number, pieces.len(), content).await?);
+        pieces.push(write_piece(blob, &folder, number, pieces.len(), content).await?);
         rows += piece_rows;
         from = next;
     }
-    let mut manifest = read_manifest(blob, partition).await?.unwrap_or_default();
-    manifest.generation = generation;
-    manifest.snapshots.retain(|entry| entry.number != number);
-    manifest.snapshots.insert(0, Entry { number, pieces, rows });
-    let dropped = manifest.snapshots.split_off(KEPT.min(manifest.snapshots.len()));
-    place(blob, partition, &manifest).await?;
-    for piece in dropped.into_iter().flat_map(|entry| entry.pieces) {
-        blob.remove(&piece.blob).await.map_err(snapshot_error)?;
+    let manifest = Manifest { number, pieces, rows };
+    let json =
+        serde_json::to_vec_pretty(&manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
+    blob.create(&manifest_name(&folder, number), Bytes::from(json)).await.map_err(snapshot_error)?;
+    sweep(blob, &folder).await
+}
+
+/// Removes what is older than the snapshots that are kept, manifests first: without one its pieces are nothing.
+async fn sweep(blob: &dyn Blob, folder: &str) -> Result<Vec<CommitNumber>, RestoreError> {
+    let names = blob.list(folder).await.map_err(snapshot_error)?;
+    let mut kept = manifests(folder, &names);
+    kept.truncate(KEPT);
+    let Some(oldest) = kept.get(KEPT - 1) else { return Ok(kept) };
+    let is_older = |name: &&String| name.as_str() < format!("{folder}{:020}", oldest.0).as_str();
+    let (manifests, pieces): (Vec<_>, Vec<_>) =
+        names.iter().filter(is_older).partition(|name| name.ends_with(MANIFEST));
+    for name in manifests.into_iter().chain(pieces) {
+        blob.remove(name).await.map_err(snapshot_error)?;
     }
-    Ok(manifest)
+    Ok(kept)
 }
 
 /// Writes one piece; it counts only when it reads back as it was written.
 async fn write_piece(
     blob: &dyn Blob,
-    partition: Partition,
+    folder: &str,
     number: CommitNumber,
     index: usize,
     content: Bytes,
 ) -> Result<Piece, RestoreError> {
     let sha256 = hex_sha256(&content);
-    let name =
-        format!("snapshots/{partition}/{:020}-{index:05}-{}", number.0, sha256.get(..16).unwrap_or_default());
+    let name = format!("{folder}{:020}-{index:05}-{}", number.0, sha256.get(..16).unwrap_or_default());
     let bytes = content.len() as u64;
     blob.create(&name, content).await.map_err(snapshot_error)?;
     let written = blob.read(&name).await.map_err(snapshot_error)?;
@@ -111,55 +140,52 @@ async fn write_piece(
     Ok(Piece { blob: name, sha256, bytes })
 }
 
-/// The manifest of a partition, if it ever had a snapshot.
-pub(super) async fn read_manifest(
-    blob: &dyn Blob,
-    partition: Partition,
-) -> Result<Option<Manifest>, RestoreError> {
-    let name = manifest_name(partition);
-    let Some(json) = blob.read(&name).await.map_err(snapshot_error)? else { return Ok(None) };
-    serde_json::from_slice(&json)
-        .map(Some)
-        .map_err(|error| RestoreError::Snapshot(format!("{name}: {error}")))
-}
-
-/// Fills an empty store from the newest snapshot whose hash agrees; answers its commit, none without snapshots.
+/// Fills an empty store from the newest snapshot whose hashes agree; answers its commit, none without snapshots.
 ///
-/// Snapshots that cannot be used leave the manifest: the log must not be cut on the strength of them.
+/// Snapshots that cannot be used lose their manifests: the log must not be cut on the strength of them.
 pub(super) async fn restore(
     blob: &dyn Blob,
+    generation: u32,
     partition: Partition,
     store: &Arc<dyn PartitionState>,
 ) -> Result<Option<CommitNumber>, RestoreError> {
-    let Some(mut manifest) = read_manifest(blob, partition).await? else { return Ok(None) };
-    let mut unusable = Vec::new();
-    for entry in &manifest.snapshots {
-        let number = entry.number;
-        if let Some(why) = what_is_wrong(blob, entry).await? {
-            tracing::error!(partition = partition.0, commit = number.0, why, "a snapshot cannot be used");
-            unusable.push(number);
-            continue;
+    let (folder, mut unusable) = (folder(generation, partition), Vec::new());
+    for number in numbers(blob, generation, partition).await? {
+        let name = manifest_name(&folder, number);
+        let usable = match read_manifest(blob, &name).await? {
+            Ok(manifest) => what_is_wrong(blob, &manifest).await?.map_or(Ok(manifest), Err),
+            Err(why) => Err(why),
+        };
+        match usable {
+            Err(why) => {
+                tracing::error!(partition = partition.0, commit = number.0, why, "a snapshot cannot be used");
+                unusable.push(name);
+            }
+            Ok(manifest) => {
+                fill_from(blob, store, &manifest).await?;
+                for name in unusable {
+                    blob.remove(&name).await.map_err(snapshot_error)?;
+                }
+                return Ok(Some(number));
+            }
         }
-        fill_from(blob, store, entry).await?;
-        if !unusable.is_empty() {
-            manifest.snapshots.retain(|entry| !unusable.contains(&entry.number));
-            place(blob, partition, &manifest).await?;
-        }
-        return Ok(Some(number));
     }
     Ok(None)
 }
 
-/// Places a manifest: from now on its snapshots count.
-async fn place(blob: &dyn Blob, partition: Partition, manifest: &Manifest) -> Result<(), RestoreError> {
-    let json =
-        serde_json::to_vec_pretty(manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
-    blob.replace(&manifest_name(partition), Bytes::from(json)).await.map_err(snapshot_error)
+/// What a manifest says, or why it cannot be used. A blob store that is away is an error: it says nothing of it.
+async fn read_manifest(blob: &dyn Blob, name: &str) -> Result<Result<Manifest, String>, RestoreError> {
+    match blob.read(name).await {
+        Ok(Some(json)) => Ok(serde_json::from_slice(&json).map_err(|error| format!("{name}: {error}"))),
+        Ok(None) => Ok(Err(format!("{name} is missing"))),
+        Err(BlobError::Damaged { why, .. }) => Ok(Err(format!("{name}: {why}"))),
+        Err(error) => Err(snapshot_error(error)),
+    }
 }
 
 /// Why a snapshot cannot be used, if so. A blob store that is away is an error: it says nothing of the snapshot.
-async fn what_is_wrong(blob: &dyn Blob, entry: &Entry) -> Result<Option<String>, RestoreError> {
-    for piece in &entry.pieces {
+async fn what_is_wrong(blob: &dyn Blob, manifest: &Manifest) -> Result<Option<String>, RestoreError> {
+    for piece in &manifest.pieces {
         let name = &piece.blob;
         match blob.read(name).await {
             Ok(Some(content)) if hex_sha256(&content) == piece.sha256 => {}
@@ -176,15 +202,15 @@ async fn what_is_wrong(blob: &dyn Blob, entry: &Entry) -> Result<Option<String>,
 async fn fill_from(
     blob: &dyn Blob,
     store: &Arc<dyn PartitionState>,
-    entry: &Entry,
+    manifest: &Manifest,
 ) -> Result<(), RestoreError> {
-    let pieces = if sabotage::on(Bug::HalfSnapshot) { &[][..] } else { &entry.pieces };
+    let pieces = if sabotage::on(Bug::HalfSnapshot) { &[][..] } else { &manifest.pieces };
     for piece in pieces {
         let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
         fill(&content.unwrap_or_default(), store)?;
     }
     // The marker moves only with everything in place: a restore that was cut short starts again.
-    Ok(store.apply(&[], entry.number)?)
+    Ok(store.apply(&[], manifest.number)?)
 }
 
 /// `MAGIC`, then each row as key length, key, value length, value; lengths are 4 bytes. Starts at key `from`;

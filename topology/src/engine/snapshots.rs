@@ -14,7 +14,7 @@ use leadline_schemas::{CommitNumber, Partition};
 use super::applier::Retention;
 use super::restore::RestoreError;
 use super::rows::Rows;
-use super::snapshot::{self, Manifest};
+use super::snapshot;
 
 /// Takes snapshots, one partition a turn.
 pub(super) struct Snapshots {
@@ -33,7 +33,7 @@ pub(super) struct Snapshots {
 /// How far the current round is.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// The last commit in the newest snapshot of each owned partition, once its manifest was read.
+    /// The last commit in the newest snapshot of each owned partition, once that was looked up.
     newest: BTreeMap<Partition, CommitNumber>,
     /// Partitions that this round still has to look at.
     left: Vec<Partition>,
@@ -60,7 +60,7 @@ impl Snapshots {
     /// Takes the next snapshot, if it is time. Answers whether it did something.
     pub(super) fn turn(&mut self) -> bool {
         let boot_ms = self.clock.boot_ms();
-        if self.read_manifest() {
+        if self.look_up() {
             return true;
         }
         let Some(next_boot_ms) = self.round.next_boot_ms else {
@@ -96,8 +96,8 @@ impl Snapshots {
         Duration::from_millis(next.saturating_sub(self.clock.boot_ms()).max(1))
     }
 
-    /// Reads the manifest of a partition that has come since the last turn. Answers whether there was one.
-    fn read_manifest(&mut self) -> bool {
+    /// Looks up the snapshots of a partition that has come since the last turn. Answers whether there was one.
+    fn look_up(&mut self) -> bool {
         let owned = self.rows.partitions();
         self.round.newest.retain(|partition, _| owned.contains(partition));
         let Some(partition) = owned.into_iter().find(|partition| !self.round.newest.contains_key(partition))
@@ -105,14 +105,13 @@ impl Snapshots {
             return false;
         };
         let mut newest = CommitNumber(0);
-        match self.runtime.block_on(snapshot::read_manifest(&*self.blob, partition)) {
-            Ok(Some(manifest)) => {
-                newest = manifest.snapshots.first().map_or(newest, |entry| entry.number);
-                self.note(partition, &manifest);
+        match self.runtime.block_on(snapshot::numbers(&*self.blob, self.generation, partition)) {
+            Ok(numbers) => {
+                newest = numbers.first().copied().unwrap_or(newest);
+                self.note(partition, &numbers);
             }
-            Ok(None) => {}
             Err(error) => {
-                tracing::error!(partition = partition.0, %error, "the manifest of snapshots cannot be read");
+                tracing::error!(partition = partition.0, %error, "the list of snapshots cannot be read");
             }
         }
         self.round.newest.insert(partition, newest);
@@ -130,9 +129,9 @@ impl Snapshots {
             self.runtime.block_on(snapshot::take(&*self.blob, self.generation, partition, &*view))
         });
         match taken {
-            Ok(manifest) => {
+            Ok(numbers) => {
                 self.round.newest.insert(partition, applied);
-                self.note(partition, &manifest);
+                self.note(partition, &numbers);
                 metrics::counter!("leadline_snapshots_total").increment(1);
             }
             Err(error) => {
@@ -142,9 +141,9 @@ impl Snapshots {
     }
 
     /// The second-newest counts: the log can then still mend a newest one that turns out to be unreadable.
-    fn note(&self, partition: Partition, manifest: &Manifest) {
-        if let Some(entry) = manifest.snapshots.get(1) {
-            self.retention.snapshot(partition, entry.number);
+    fn note(&self, partition: Partition, numbers: &[CommitNumber]) {
+        if let Some(second) = numbers.get(1) {
+            self.retention.snapshot(partition, *second);
         }
     }
 }

@@ -3,6 +3,7 @@
 mod doubles;
 mod overlay;
 mod ownership;
+mod snapshots;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -446,8 +447,8 @@ fn a_snapshot_restores_rows_timers_and_jobs() {
     .unwrap();
     bench.state.clear(Partition(0)).unwrap();
     let store = bench.state.open(Partition(0)).unwrap();
-    let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, Partition(0), &store)).unwrap();
-    assert_eq!(restored, Some(taken.snapshots[0].number));
+    let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, 1, Partition(0), &store)).unwrap();
+    assert_eq!(restored, taken.first().copied());
     let mut after = Vec::new();
     store
         .scan(&[], None, &mut |key, value| {
