@@ -89,3 +89,20 @@ impl std::fmt::Display for Topic {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_is_found_again_by_its_number_and_has_one_name_everywhere() {
+        for topic in Topic::ALL {
+            assert_eq!(Topic::from_number(topic.number()), Some(topic));
+            let json = serde_json::to_value(topic).unwrap();
+            assert_eq!(json.as_str(), Some(topic.to_string().as_str()), "as in configuration, so in records");
+        }
+        assert_eq!(Topic::from_number(Topic::ALL.len() as u8), None);
+        let outputs = Topic::ALL.iter().filter(|topic| topic.is_output()).count();
+        assert_eq!(outputs, 8, "all but inbound, replies, settings and state");
+    }
+}

@@ -100,6 +100,16 @@ where
         Some(self.feed(Cause::Job(job_id), now, Input::Reply(job_id, answer)))
     }
 
+    /// Feeds a reply to a job that this operator has not asked for.
+    pub(crate) fn unasked(
+        &mut self,
+        job_id: JobId,
+        answer: Result<Answered, JobFailed>,
+    ) -> OperatorResult<Done<O::Out>> {
+        let now = self.now;
+        self.feed(Cause::Job(job_id), now, Input::Reply(job_id, answer))
+    }
+
     /// Lets time pass, and fires the timers that fall due, in their order.
     pub(crate) fn advance(&mut self, by_ms: i64) -> Vec<Done<O::Out>> {
         let until = self.now.plus(by_ms);

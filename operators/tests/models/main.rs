@@ -6,6 +6,7 @@ mod driver;
 mod inputs;
 
 mod alert;
+mod contract;
 mod decode;
 mod dedupe;
 mod deliveries;

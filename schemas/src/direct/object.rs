@@ -177,3 +177,47 @@ fn kind(value: &Value) -> &'static str {
         Value::Object(_) => "an object",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What reading one member of `{"a": value}` says.
+    fn refused<T>(value: &str, read: impl Fn(&mut Object) -> Result<T, DirectError>) -> String {
+        let mut object = Object::parse(format!("{{\"a\": {value}}}").as_bytes()).unwrap();
+        read(&mut object).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_member_of_another_kind_is_named_with_its_place_and_what_would_be_right() {
+        let text = |value| refused(value, |object| object.text("a"));
+        assert_eq!(text("[1]"), "a: should be a string, not an array");
+        assert_eq!(text("true"), "a: should be a string, not a boolean");
+        let boolean = |value| refused(value, |object| object.boolean("a"));
+        assert_eq!(boolean("\"yes\""), "a: should be true or false, not a string");
+        let seconds = |value| refused(value, |object| object.seconds("a"));
+        assert_eq!(seconds("-1"), "a: should be a whole number of seconds from 0, not a number");
+        assert_eq!(seconds("{}"), "a: should be a whole number of seconds from 0, not an object");
+        let object = |value| refused(value, |object| object.object("a"));
+        assert_eq!(object("7"), "a: should be an object, not a number");
+        let objects = |value| refused(value, |object| object.objects("a"));
+        assert_eq!(objects("{}"), "a: should be an array of objects, not an object");
+        assert_eq!(objects("[{}, null]"), "a[1]: should be an object, not null");
+        let texts = |value| refused(value, |object| object.texts("a"));
+        assert_eq!(texts("\"x\""), "a: should be an array of strings, not a string");
+        assert_eq!(texts("[\"x\", 2]"), "a[1]: should be a string, not a number");
+        let fields = |value| refused(value, |object| object.fields("a"));
+        assert_eq!(fields("{\"b\": []}"), "a.b: should be a string, a number or true or false, not an array");
+        for read in [text, boolean, seconds, object, objects, texts, fields] {
+            assert_eq!(read("null"), "", "a member that is not there");
+        }
+    }
+
+    #[test]
+    fn fields_are_texts_whatever_they_were() {
+        let body = br#"{"a": {"text": " x ", "number": 1.5, "flag": true, "empty": " ", "none": null}}"#;
+        let fields = Object::parse(body).unwrap().fields("a").unwrap();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(fields, [("flag", "true"), ("number", "1.5"), ("text", "x")]);
+    }
+}
