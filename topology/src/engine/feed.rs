@@ -285,6 +285,14 @@ fn replay(inbound: &Inbound) -> Option<What> {
     else {
         return None;
     };
+    let why = format!("the input of dead letter {dead_letter} cannot be read");
+    let what = replayed(dead_letter, operator, input_kind, input);
+    // No operator knows this command, so it would end without a word.
+    Some(what.unwrap_or(What::Malformed { why }))
+}
+
+/// What a replay feeds; none when its input is not what it is said to be.
+fn replayed(dead_letter: String, operator: String, input_kind: InputKind, input: Bytes) -> Option<What> {
     let inner = match input_kind {
         InputKind::Record => {
             let mut origin: Inbound = avro::decode(&input).ok()?;

@@ -1,14 +1,16 @@
-//! A state store, a clock and a blob store in memory, just enough to drive the engine; the log is `MemoryLog`.
+//! A state store, a clock, a blob store and a provider in memory, just enough to drive the engine; the log is `MemoryLog`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::clock::Clock;
+use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::state::*;
 use leadline_schemas::{CommitNumber, Millis, Partition};
 
@@ -124,5 +126,21 @@ impl Blob for TestBlob {
     fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), BlobError>> {
         self.0.lock().unwrap().remove(name);
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// A provider that answers what it is asked.
+pub(super) struct Oracle;
+
+impl Provider for Oracle {
+    fn name(&self) -> &str {
+        "oracle"
+    }
+    fn call(
+        &self,
+        job: leadline_schemas::reply::PendingJob,
+        _: Duration,
+    ) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+        Box::pin(async move { Ok(ProviderAnswer { body: job.request.payload, cost_micros: 0 }) })
     }
 }

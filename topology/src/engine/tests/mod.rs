@@ -1,8 +1,10 @@
 //! The engine's promises, driven through a small pipeline of toy operators.
 
+mod cells;
 mod doubles;
 mod overlay;
 mod ownership;
+mod replay;
 mod snapshots;
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,9 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::state::State;
 use leadline_connectors::log_memory::{CommitFault, MemoryLog};
 use leadline_operators::contract::{
@@ -28,7 +29,7 @@ use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
 
-use self::doubles::{TestBlob, TestClock, TestState};
+use self::doubles::{Oracle, TestBlob, TestClock, TestState};
 use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
@@ -83,6 +84,7 @@ impl Operator for Toy {
             Ok(answered) => format!("answer:{}", String::from_utf8_lossy(&answered.body)),
             Err(failed) => format!("failed:{}", failed.why),
         };
+        replay::check(cx, caller.trim_start_matches("answer:"))?;
         count(cx, &caller)
     }
 
@@ -93,6 +95,7 @@ impl Operator for Toy {
         name: &[u8],
         _: Millis,
     ) -> OperatorResult {
+        replay::check(cx, &String::from_utf8_lossy(name))?;
         count(cx, &format!("timer:{}", String::from_utf8_lossy(name)))
     }
 }
@@ -124,21 +127,6 @@ fn toy_pipeline(inbound: Flow<'_, Inbound>) {
         let (key, value) = (Bytes::from(name.clone()), Bytes::from(seen.to_string()));
         Some(Ok(Output { topic: Topic::Leads, key, value }))
     });
-}
-
-struct Oracle;
-
-impl Provider for Oracle {
-    fn name(&self) -> &str {
-        "oracle"
-    }
-    fn call(
-        &self,
-        job: leadline_schemas::reply::PendingJob,
-        _: Duration,
-    ) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
-        Box::pin(async move { Ok(ProviderAnswer { body: job.request.payload, cost_micros: 0 }) })
-    }
 }
 
 /// One engine on parts that outlive it.
