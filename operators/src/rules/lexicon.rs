@@ -7,9 +7,10 @@
 use super::cue::Cue;
 use super::notation::{Parser, Part};
 use super::tokens::{Tokens, normal};
+use hashbrown::HashMap;
 use leadline_schemas::score::{Class, ProjectType};
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 /// Words that ` .. ` may span; more would join unrelated clauses of a recogniser's endless sentence.
@@ -250,7 +251,7 @@ impl Lexicon {
         for plain in normal(word.trim_end_matches('*')).split(' ').filter(|word| !word.is_empty()) {
             let next = (self.words.len() + self.prefixes.len()) as u32;
             let names = if prefix { &mut self.prefixes } else { &mut self.words };
-            let id = *names.entry(plain.to_owned()).or_insert(next);
+            let id = *names.entry_ref(plain).or_insert(next);
             let node = self.new_node();
             if let Some(from) = self.nodes.get_mut(at as usize) {
                 from.edges.push((id, node));

@@ -8,9 +8,9 @@ use super::numbers::{digit, is_number_word};
 use super::places::is_known;
 use super::turns::{Conversation, Line};
 use super::words::lists;
+use hashbrown::HashSet;
 use leadline_schemas::score::Channel;
 use serde::Deserialize;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::OnceLock;
 

@@ -2,6 +2,7 @@
 
 use super::roles::Role;
 use super::tokens::Tokens;
+use hashbrown::HashMap;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -24,12 +25,18 @@ pub(super) struct Number {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Words {
+struct File {
     unit: BTreeMap<String, f64>,
     teen: BTreeMap<String, f64>,
     ten: BTreeMap<String, f64>,
     hundreds: BTreeMap<String, f64>,
     scale: BTreeMap<String, f64>,
+    currency: Vec<String>,
+}
+
+/// What a word is. Each of a text is looked up ten times and more, mostly in vain: one table, with a cheap hash.
+struct Words {
+    numbers: HashMap<String, Word>,
     currency: Vec<String>,
 }
 
@@ -47,19 +54,25 @@ enum Word {
 
 fn words() -> &'static Words {
     static WORDS: OnceLock<Words> = OnceLock::new();
-    WORDS.get_or_init(|| toml::from_str(include_str!("data/numbers.toml")).unwrap_or_default())
+    WORDS.get_or_init(|| Words::of(toml::from_str(include_str!("data/numbers.toml")).unwrap_or_default()))
+}
+
+impl Words {
+    /// A word of two kinds is of the smaller one.
+    fn of(file: File) -> Self {
+        let mut numbers = HashMap::new();
+        numbers.extend(file.scale.into_iter().map(|(text, value)| (text, Word::Scale(value))));
+        numbers.insert("hundred".to_owned(), Word::Hundred);
+        numbers.extend(file.hundreds.into_iter().map(|(text, value)| (text, Word::Hundreds(value))));
+        numbers.extend(file.ten.into_iter().map(|(text, value)| (text, Word::Ten(value))));
+        numbers.extend(file.teen.into_iter().map(|(text, value)| (text, Word::Teen(value))));
+        numbers.extend(file.unit.into_iter().map(|(text, value)| (text, Word::Unit(value))));
+        Self { numbers, currency: file.currency }
+    }
 }
 
 fn word(text: &str) -> Option<Word> {
-    let words = words();
-    let get = |map: &BTreeMap<String, f64>| map.get(text).copied();
-    get(&words.unit)
-        .map(Word::Unit)
-        .or_else(|| get(&words.teen).map(Word::Teen))
-        .or_else(|| get(&words.ten).map(Word::Ten))
-        .or_else(|| get(&words.hundreds).map(Word::Hundreds))
-        .or_else(|| (text == "hundred").then_some(Word::Hundred))
-        .or_else(|| get(&words.scale).map(Word::Scale))
+    words().numbers.get(text).copied()
 }
 
 /// Whether a word can be part of a spelled number.

@@ -4,8 +4,8 @@ use super::cue::Cue;
 use super::numbers::is_number_word;
 use super::turns::{Conversation, Line};
 use super::words::lists;
+use hashbrown::HashSet;
 use serde::Deserialize;
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::OnceLock;
 

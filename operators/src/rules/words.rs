@@ -1,7 +1,7 @@
 //! Lists of words that code looks up, from `data/words.toml`.
 
+use hashbrown::HashSet;
 use serde::{Deserialize, Deserializer};
-use std::collections::HashSet;
 use std::sync::OnceLock;
 
 /// A list of words or short leads.
