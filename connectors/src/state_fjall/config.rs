@@ -21,7 +21,9 @@ pub struct FjallConfig {
     pub memtable_bytes: u64,
     /// The same over all partitions: the fullest is written out first.
     pub memtables_bytes: u64,
-    /// Threads that write sorted files and merge them. With two, a long merge never holds up the other work.
+    /// Threads that merge sorted files. One: of several, fjall 3.1 keeps the first from merging, and that one hands
+    /// what there is to merge round in a busy loop for as long as another is at it. It would write memtables out
+    /// meanwhile, but rows come as sorted files here.
     pub worker_threads: usize,
     /// Sorted files kept open.
     pub open_files_max: usize,
@@ -33,9 +35,9 @@ impl FjallConfig {
         Self {
             folder: folder.into(),
             cache_bytes: 16 << 20,
-            memtable_bytes: 8 << 20,
-            memtables_bytes: 24 << 20,
-            worker_threads: 2,
+            memtable_bytes: 16 << 20,
+            memtables_bytes: 64 << 20,
+            worker_threads: 1,
             open_files_max: 256,
         }
     }
