@@ -36,7 +36,7 @@ pub(super) const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// | `part_bytes_max` | 1 MiB | design section 5: a part of a commit is checked in one read |
 /// | `append_queue_bytes_max` | 64 MiB | a third of a second at full speed; more waiting would only be latency |
 /// | `commit_queue_bytes_max` | 512 MiB | one of the largest commits, and room for all partitions' usual ones |
-/// | `tail_cache_bytes_max` | 64 MiB | readers a third of a second behind never touch the disk |
+/// | `tail_cache_bytes_max` | 32 MiB | readers a sixth of a second behind never touch the disk; who is further behind is so for long, and finds the rest in the system's cache |
 /// | `index_cache_bytes_max` | 32 MiB | indexes of some 60 segments of 1 KiB records |
 /// | `idle_witness_ms` | 200 | how long the last group stays without a frame that proves it was synced |
 /// | `upkeep_interval_ms` | 1,000 | how soon retention and a disk with room again are noticed |
@@ -102,7 +102,7 @@ impl Default for EmbeddedLogConfig {
             part_bytes_max: 1 << 20,
             append_queue_bytes_max: 64 << 20,
             commit_queue_bytes_max: 2 * COMMIT_BYTES_MAX,
-            tail_cache_bytes_max: 64 << 20,
+            tail_cache_bytes_max: 32 << 20,
             index_cache_bytes_max: 32 << 20,
             idle_witness_ms: 200,
             upkeep_interval_ms: 1_000,

@@ -50,6 +50,9 @@ pub const MARKER: [u8; 2] = [0xC3, 0x01];
 /// What single-object encoding puts before the datum: the marker and the fingerprint.
 pub const HEADER_BYTES: usize = 10;
 
+/// What most small records fit in; growing from nothing would move them five times.
+const RECORD_BYTES_USUAL: usize = 256;
+
 /// A record type with its schemas. Implemented by [`avro_record!`], in the file of the type.
 pub trait AvroRecord: Serialize + DeserializeOwned {
     /// The record's name: the folder under `schemas/avro/`.
@@ -94,7 +97,7 @@ pub enum AvroError {
 ///
 /// Fails only for values that the schema cannot hold: an unsigned number above `i64::MAX`.
 pub fn encode<R: AvroRecord>(record: &R) -> Result<Vec<u8>, AvroError> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(RECORD_BYTES_USUAL);
     append(record, &mut out)?;
     Ok(out)
 }

@@ -7,8 +7,11 @@ use leadline_operators::contract::{AnyRow, OperatorResult, TableSpec};
 use super::changes::{Changes, KeyHash};
 use super::limits::CACHED_ROWS_MAX;
 
-/// What key and value of most rows fit in; room for an epoch's rows is made at once.
-const ROW_BYTES_USUAL: usize = 128;
+/// Rows that have changed are encoded into pieces of this size: few enough allocations for an epoch, and each small
+/// enough that the allocator has one at hand, where megabytes in one piece are new pages each time.
+const PIECE_BYTES: usize = 256 << 10;
+/// What key and value of most rows fit in: a piece ends when it has less room than this.
+const ROW_BYTES_USUAL: usize = 4 << 10;
 
 /// How often one input finds a row that it has brought in: it reads and then changes it.
 const FINDS_OF_ONE_INPUT: u32 = 1;
@@ -27,6 +30,19 @@ struct Slot {
     hash: KeyHash,
     key: Box<[u8]>,
     cell: Cell,
+}
+
+impl Slot {
+    /// Appends the key, and the row behind it if there is one. Answers whether there is.
+    fn encode(&mut self, into: &mut Vec<u8>) -> OperatorResult<bool> {
+        self.cell.is_dirty = false;
+        into.extend_from_slice(&self.key);
+        let Some(row) = &self.cell.row else { return Ok(false) };
+        into.extend_from_slice(&self.cell.expires_ms.to_be_bytes());
+        into.push(self.cell.version);
+        row.encode(into)?;
+        Ok(true)
+    }
 }
 
 /// The decoded rows of one partition.
@@ -97,30 +113,28 @@ impl Cells {
 
     /// Encodes what has changed into `changes`. After it the cells are a clean cache.
     pub(super) fn settle(&mut self, changes: &mut Changes) -> OperatorResult {
-        // Keys and values of one epoch share one allocation, which lives as long as its layer.
-        let mut arena = Vec::with_capacity(self.dirty.len() * ROW_BYTES_USUAL);
-        let mut spans = Vec::with_capacity(self.dirty.len());
-        for place in self.dirty.drain(..) {
-            let Some(slot) = self.slots.get_mut(place as usize) else { continue };
-            slot.cell.is_dirty = false;
-            let from = arena.len();
-            arena.extend_from_slice(&slot.key);
-            let middle = arena.len();
-            let value = match &slot.cell.row {
-                None => None,
-                Some(row) => {
-                    arena.extend_from_slice(&slot.cell.expires_ms.to_be_bytes());
-                    arena.push(slot.cell.version);
-                    row.encode(&mut arena)?;
-                    Some(middle..arena.len())
-                }
-            };
-            spans.push((slot.hash, from..middle, value));
+        let mut dirty = std::mem::take(&mut self.dirty);
+        // Keys and values share allocations, which live as long as the epoch's layer.
+        let mut left = dirty.as_slice();
+        while !left.is_empty() {
+            let room = PIECE_BYTES.min(left.len() * ROW_BYTES_USUAL);
+            let (mut piece, mut spans) = (Vec::with_capacity(room), Vec::new());
+            while let Some((place, rest)) = left.split_first()
+                && (spans.is_empty() || piece.len() + ROW_BYTES_USUAL <= room)
+            {
+                left = rest;
+                let Some(slot) = self.slots.get_mut(*place as usize) else { continue };
+                let (from, middle) = (piece.len(), piece.len() + slot.key.len());
+                let is_there = slot.encode(&mut piece)?;
+                spans.push((slot.hash, from..middle, is_there.then_some(middle..piece.len())));
+            }
+            let piece = Bytes::from(piece);
+            for (hash, key, value) in spans {
+                changes.put(hash, piece.slice(key), value.map(|value| piece.slice(value)));
+            }
         }
-        let arena = Bytes::from(arena);
-        for (hash, key, value) in spans {
-            changes.put(hash, arena.slice(key), value.map(|value| arena.slice(value)));
-        }
+        dirty.clear();
+        self.dirty = dirty;
         self.bound();
         Ok(())
     }

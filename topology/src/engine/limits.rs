@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// An epoch closes at this many input bytes: one commit frame stays well below a 64 MiB segment.
-pub(crate) const EPOCH_BYTES_MAX: usize = 4 << 20;
+/// An epoch closes at this many input bytes. What comes of a small webhook is ten times its size, in rows, records and
+/// the frame that holds both once more, and each of 16 partitions may have one epoch open and one in commit: with
+/// 4 MiB that was a gigabyte, and buffers so large that each was new pages.
+pub(crate) const EPOCH_BYTES_MAX: usize = 1 << 20;
 /// An epoch closes at this many inputs.
 pub(crate) const EPOCH_INPUTS_MAX: usize = 10_000;
 /// An epoch closes after this long even while the previous commit is still out, unless that one must come first.
@@ -21,11 +23,11 @@ pub(crate) const READ_BYTES_MAX: usize = 256 << 10;
 /// Timers fired by one epoch; the rest are due again in the next.
 pub(crate) const EPOCH_TIMERS_MAX: usize = 2_000;
 /// Committed bytes that wait for the state store before the partition stops reading: the store stalls at times
-/// (fjall: 197 ms in long loads), and 16 partitions of this are 512 MiB at worst.
-pub(crate) const UNAPPLIED_BYTES_MAX: usize = 32 << 20;
-/// Decoded rows kept per partition across epochs, so that hot windows and leads are not read again: those of two full
-/// epochs.
-pub(crate) const CACHED_ROWS_MAX: usize = 8_192;
+/// (fjall: 197 ms in long loads), and 16 partitions of this are 256 MiB at worst.
+pub(crate) const UNAPPLIED_BYTES_MAX: usize = 16 << 20;
+/// Decoded rows kept per partition across epochs, so that hot windows and leads are not read again. A call and its
+/// lead take some 5 KiB decoded: with 16 partitions these are 100 MiB at worst.
+pub(crate) const CACHED_ROWS_MAX: usize = 2_048;
 /// Expired rows swept by one epoch.
 pub(crate) const SWEEP_ROWS_MAX: usize = 500;
 /// How often a partition sweeps.
