@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
@@ -89,6 +90,8 @@ impl StateView for TestView {
 #[derive(Default)]
 pub(super) struct TestClock {
     pub(super) wall: AtomicI64,
+    /// When it was first looked at, and how often.
+    began: OnceLock<Instant>,
     boot: AtomicU64,
 }
 
@@ -97,7 +100,9 @@ impl Clock for TestClock {
         Millis(self.wall.load(Relaxed))
     }
     fn boot_ms(&self) -> u64 {
-        self.boot.fetch_add(1, Relaxed)
+        // Time passes, and each look at it takes some, so that whoever waits for it comes to his end.
+        let passed = self.began.get_or_init(Instant::now).elapsed();
+        u64::try_from(passed.as_millis()).unwrap() + self.boot.fetch_add(1, Relaxed)
     }
 }
 
