@@ -33,7 +33,8 @@ pub trait Log: Send + Sync + 'static {
     /// Reads records from `from` on, whole ones, at least one if there is any, up to `limit_bytes`.
     /// Never waits: an empty chunk says that the reader is at the end, or beyond it. A log on other machines knows
     /// only what it has received: its `end` is behind that, and what lies at `from` is sent for; the listener tells
-    /// when it is there.
+    /// when it is there. But inputs of a partition that were read and are not committed yet, as much as two open
+    /// epochs hold, can be read again at once: one of them may be poison.
     fn read(
         &self,
         topic: Topic,

@@ -10,7 +10,7 @@ use crate::contract::log::{Chunk, Record};
 
 /// How much is kept of what was read and is not committed: two epochs are open at most, each of 4 MiB and a record. A
 /// reader that commits nothing finds that much when it goes back.
-pub(super) const KEPT_BYTES_MAX: usize = 16 << 20;
+pub(super) const KEPT_BYTES_MAX: usize = 12 << 20;
 
 /// What was read ahead of one topic and partition.
 #[derive(Default)]

@@ -44,7 +44,8 @@ pub struct Security {
     /// The keys and their values.
     pub keys: BTreeMap<String, String>,
     /// For OAUTHBEARER: a file with the token (a JWT), read again whenever a new one is needed; whoever issues tokens
-    /// keeps it fresh.
+    /// keeps it fresh. rdkafka's admin client asks for none, so topics are made and old frames deleted only where
+    /// another mechanism serves.
     pub oauth_token_file: Option<PathBuf>,
 }
 
@@ -119,7 +120,7 @@ impl KafkaConfig {
             fetch_timeout_ms: 10_000,
             patience_ms: 5_000,
             queue_bytes_max: 64 << 20,
-            buffer_bytes_max: 8 << 20,
+            buffer_bytes_max: 4 << 20,
             probe_ms: 2_000,
             upkeep_ms: 30_000,
         }
@@ -183,6 +184,15 @@ impl KafkaConfig {
             .set("retry.backoff.ms", "50")
             .set("linger.ms", "1");
         config
+    }
+
+    /// Why the admin client cannot be used.
+    pub(super) fn no_admin(&self) -> Option<&'static str> {
+        let mechanism =
+            ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|key| self.security.keys.get(*key));
+        mechanism
+            .is_some_and(|mechanism| mechanism == "OAUTHBEARER")
+            .then_some("the admin client has no OAUTHBEARER; use PLAIN, SCRAM or a client certificate for it")
     }
 
     /// The first thing that is wrong with it.

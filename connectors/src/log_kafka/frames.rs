@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
@@ -133,6 +133,7 @@ impl Frames {
         client.set("isolation.level", "read_uncommitted");
         let consumer: BaseConsumer<Link> =
             client.create_with_context(self.link.clone()).map_err(|error| unavailable(&error))?;
+        consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
         let asked = consumer.fetch_watermarks(topic, partition, self.history.patience());
         asked.map(|(_, end)| u64::try_from(end).unwrap_or(0)).map_err(|error| unavailable(&error))
     }

@@ -40,9 +40,11 @@ impl ClientContext for Link {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Authentication) => {
-                self.health.away(reason);
+            Some(Code::AllBrokersDown) => self.health.away(reason),
+            Some(Code::BrokerTransportFailure | Code::Authentication | Code::SSL | Code::Resolve) => {
+                self.health.note(reason);
             }
             _ => tracing::debug!(%error, reason, "a Kafka client reports"),
         }

@@ -126,6 +126,7 @@ impl KafkaLog {
         let consumer: BaseConsumer<Link> =
             config.consumer("fetch").create_with_context(link.clone()).map_err(wrong)?;
         let consumer = Arc::new(consumer);
+        consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
         let partitions = partitions(&config, &consumer)?;
         let appender = Appender::open(&config, partitions, link.clone()).map_err(wrong)?;
         let buffers = Arc::new(Buffers::new(partitions, config.buffer_bytes_max));
@@ -172,7 +173,10 @@ fn partitions(config: &KafkaConfig, consumer: &BaseConsumer<Link>) -> Result<u16
     let count = |topic: Topic| {
         let name = config.topic(topic);
         let asked = consumer.fetch_metadata(Some(&name), patience).map_err(|error| {
-            KafkaLogError::Unavailable { brokers: config.brokers.clone(), why: describe(&error) }
+            // What the connections have to say has not been heard yet.
+            while consumer.poll(Duration::from_millis(10)).is_some() {}
+            let why = consumer.context().health.reason_or(describe(&error));
+            KafkaLogError::Unavailable { brokers: config.brokers.clone(), why }
         })?;
         let found = asked.topics().iter().find(|found| found.name() == name);
         match found.map_or(0, |found| found.partitions().len()) {

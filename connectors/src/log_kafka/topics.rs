@@ -153,7 +153,7 @@ struct Desk<'c> {
 
 impl<'c> Desk<'c> {
     fn open(config: &'c KafkaConfig) -> Result<Self, KafkaLogError> {
-        if let Some(fault) = config.fault() {
+        if let Some(fault) = config.fault().or_else(|| config.no_admin().map(str::to_owned)) {
             return Err(KafkaLogError::Config(fault));
         }
         let link = Link {

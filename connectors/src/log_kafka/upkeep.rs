@@ -44,13 +44,18 @@ impl Upkeep {
         let config = &self.frames.history.config;
         let probe = Duration::from_millis(config.probe_ms);
         let upkeep = Duration::from_millis(config.upkeep_ms);
+        if let Some(why) = config.no_admin() {
+            tracing::warn!("old frames of topic state are kept: {why}");
+        }
         let (mut done, mut last) = (BTreeMap::new(), Instant::now());
         while !closing.wait(probe.min(upkeep)) {
             self.probe();
             if last.elapsed() >= upkeep {
                 last = Instant::now();
                 self.frames.history.tidy();
-                self.delete(&mut done);
+                if config.no_admin().is_none() {
+                    self.delete(&mut done);
+                }
             }
         }
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use leadline_connectors::contract::assignment::{Assignment as _, Owner};
 use leadline_connectors::contract::log::{CommitAnswer, Log};
+use leadline_connectors::log_kafka::rdkafka::ClientConfig;
+use leadline_connectors::log_kafka::rdkafka::producer::{BaseProducer, Producer as _};
 use leadline_connectors::log_kafka::{KafkaAssignment, KafkaConfig, KafkaLog};
 use leadline_schemas::{Partition, Topic};
 use leadline_tests::until;
@@ -158,4 +160,31 @@ fn a_successor_of_the_same_instance_takes_over_and_the_old_process_loses_all() {
         let zombie = commit(&*old.log, epoch(partition, 3, Vec::new()));
         assert!(matches!(zombie, CommitAnswer::Fenced(_)), "{zombie:?}");
     }
+}
+
+#[test]
+fn a_producer_that_was_fenced_by_a_time_out_gets_its_partitions_again() {
+    let Some(config) = config(2) else { return };
+    let story = Story::default();
+    let one = Process::start(&config, "one", &story);
+    until("one has all", PATIENCE, || one.owned().len() == 2);
+    for partition in one.owned() {
+        assert_eq!(one.engine.commit_next(partition), CommitAnswer::Committed);
+    }
+    // What the broker does when a transaction takes too long: the producer's epoch moves on.
+    let mut same = config;
+    "one".clone_into(&mut same.instance_id);
+    let other: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", &same.brokers)
+        .set("transactional.id", same.transactional_id(0))
+        .create()
+        .unwrap();
+    other.init_transactions(PATIENCE).unwrap();
+    let answer = one.engine.commit_next(Partition(0));
+    assert!(matches!(answer, CommitAnswer::Fenced(_)), "{answer:?}");
+    let told = || story.lock().unwrap().clone();
+    until("it is told", PATIENCE, || told().ends_with(&["one loses 0".to_owned(), "one gets 0".to_owned()]));
+    assert_eq!(one.engine.commit_next(Partition(0)), CommitAnswer::Committed);
+    assert_eq!(one.engine.commit_next(Partition(1)), CommitAnswer::Committed);
+    assert!(!told().contains(&"one loses 1".to_owned()), "the other committer's partition goes on");
 }

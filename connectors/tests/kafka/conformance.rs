@@ -22,7 +22,7 @@ fn it_passes_the_suite() {
     let start = || {
         let mut config = crate::fresh(broker, 2);
         // So small that readers are paused and go on.
-        config.buffer_bytes_max = 64 << 10;
+        config.buffer_bytes_max = 16 << 10;
         Box::new(OnKafka(config)) as Box<dyn LogUnderTest>
     };
     let left_out = [(

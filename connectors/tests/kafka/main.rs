@@ -3,8 +3,10 @@
 
 mod assignment;
 mod away;
+mod cluster;
 mod conformance;
 mod frames;
+mod secure;
 mod topics;
 mod transactions;
 mod unknown;

@@ -47,7 +47,7 @@ macro_rules! parts {
     ($($file:ident :: $part:ident,)*) => { [$((stringify!($part), $file::$part)),*] };
 }
 
-const PARTS: [Part; 21] = parts![
+const PARTS: [Part; 22] = parts![
     append::offsets_are_contiguous_in_each_topic_and_partition,
     append::a_record_is_readable_exactly_when_it_is_acknowledged,
     append::a_future_dropped_before_its_answer_takes_nothing_back,
@@ -65,6 +65,7 @@ const PARTS: [Part; 21] = parts![
     read::what_is_not_there_is_unavailable,
     read::listeners_hear_every_move_of_their_end,
     read::whoever_follows_sees_every_record_and_may_go_back,
+    read::inputs_that_are_not_committed_are_read_again_at_once,
     keep::what_lies_below_all_floors_is_dropped_and_said_so,
     keep::a_topic_without_a_floor_is_kept_whole,
     keep::a_restart_keeps_all_that_was_acknowledged,

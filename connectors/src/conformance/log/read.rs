@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
-use super::bench::{Bench, P0, P1, record};
-use crate::contract::log::{CommitAnswer, Log, ReadError};
+use super::bench::{Bench, P0, P1, epoch, record};
+use crate::contract::log::{Commit, CommitAnswer, Log, ReadError};
 
 pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut Bench<'_>) {
     let value = |n: u64| format!("{n}:{}", "v".repeat((n * 37 % 500) as usize));
@@ -136,12 +136,13 @@ fn follow(bench: &mut Bench<'_>, topic: Topic, partition: Partition, from: u64, 
 }
 
 pub(super) fn whoever_follows_sees_every_record_and_may_go_back(bench: &mut Bench<'_>) {
+    const EACH: u64 = 30;
     let value = |n: u64| format!("{n}:{}", "f".repeat(2_000));
     for place in [(Topic::Inbound, P1), (Topic::Settings, P0), (Topic::State, P1)] {
         let thread = std::thread::current();
         bench.log().listen(place.0, place.1, Arc::new(move || thread.unpark()));
         for round in 0..3 {
-            for n in round * 100..(round + 1) * 100 {
+            for n in round * EACH..(round + 1) * EACH {
                 if place.0 == Topic::State {
                     let committed = bench.commit(place.1, n + 1, Bytes::from(value(n)));
                     assert_eq!(committed, CommitAnswer::Committed);
@@ -150,10 +151,37 @@ pub(super) fn whoever_follows_sees_every_record_and_may_go_back(bench: &mut Benc
                 }
             }
             // From the start, from the middle, and what is new.
-            for from in [0, round * 50, round * 100] {
-                let end = (round + 1) * 100;
+            for from in [0, round * EACH / 2, round * EACH] {
+                let end = (round + 1) * EACH;
                 let found = follow(bench, place.0, place.1, from, end);
                 assert!((from..end).zip(&found).all(|(n, found)| *found == value(n)));
+            }
+        }
+    }
+}
+
+pub(super) fn inputs_that_are_not_committed_are_read_again_at_once(bench: &mut Bench<'_>) {
+    for n in 0..40 {
+        bench.put(Topic::Inbound, P0, format!("{n}"));
+        bench.put(Topic::Replies, P0, format!("{n}"));
+    }
+    for (number, (read, committed)) in (1..).zip([(12, 0), (30, 8), (40, 30), (40, 40)]) {
+        for topic in [Topic::Inbound, Topic::Replies] {
+            let thread = std::thread::current();
+            bench.log().listen(topic, P0, Arc::new(move || thread.unpark()));
+            follow(bench, topic, P0, committed, read);
+        }
+        let commit = Commit {
+            inbound_next: Offset(committed),
+            replies_next: Offset(committed),
+            ..epoch(P0, number, Bytes::from_static(b"frame"))
+        };
+        let answers = bench.send(commit);
+        assert_eq!(bench.committed(&answers), CommitAnswer::Committed);
+        for topic in [Topic::Inbound, Topic::Replies] {
+            for from in [committed, committed.midpoint(read), committed] {
+                let chunk = bench.log().read(topic, P0, Offset(from), 100).unwrap();
+                assert_eq!(chunk.records.is_empty(), from == 40, "{topic} {from} of {committed}..{read}");
             }
         }
     }
