@@ -1,11 +1,16 @@
 //! Frames are found by their number, whatever lies between them, until a floor lets them go.
 
+use std::sync::{Arc, mpsc};
+
 use bytes::Bytes;
 use leadline_connectors::contract::log::{Commit, CommitAnswer, Log as _, ReadError};
+use leadline_connectors::log_kafka::rdkafka::admin::{AdminClient, AdminOptions};
+use leadline_connectors::log_kafka::rdkafka::client::DefaultClientContext;
+use leadline_connectors::log_kafka::rdkafka::{ClientConfig, Offset as KafkaOffset, TopicPartitionList};
 use leadline_schemas::{Offset, Topic};
 use leadline_tests::until;
 
-use crate::{P0, PATIENCE, commit, epoch, fresh, open, output, send};
+use crate::{P0, PATIENCE, append, commit, epoch, fresh, open, output, send};
 
 const MANY: u64 = 400;
 
@@ -79,4 +84,40 @@ fn what_waits_goes_into_one_transaction_and_is_answered_each() {
     for partition in partitions() {
         assert_eq!(log.range(Topic::State, partition).unwrap(), (Offset(0), Offset(5)));
     }
+}
+
+#[test]
+fn what_brokers_have_dropped_by_age_is_said_to_all_readers_and_listeners_hear_where_it_ends() {
+    let Some(broker) = crate::broker() else { return };
+    let config = fresh(broker, 1);
+    let log = open(&config);
+    for n in 0..10 {
+        append(&log, Topic::Inbound, P0, &format!("{n}")).unwrap();
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&config.topic(Topic::Inbound), 0, KafkaOffset::Offset(4)).unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &config.brokers).create().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+
+    let (sender, heard) = mpsc::channel();
+    log.listen(Topic::Inbound, P0, Arc::new(move || drop(sender.send(()))));
+    heard.recv_timeout(PATIENCE).expect("who only listens hears that there is something");
+    append(&log, Topic::Inbound, P0, "10").unwrap();
+    heard.recv_timeout(PATIENCE).expect("and that there is more");
+
+    let dropped =
+        ReadError::Dropped { topic: Topic::Inbound, partition: P0, asked: Offset(2), first: Offset(4) };
+    assert_eq!(log.fetch(Topic::Inbound, P0, Offset(2), 100).unwrap_err(), dropped);
+    let mut said = None;
+    until("a reader that does not wait is told", PATIENCE, || {
+        said = log.read(Topic::Inbound, P0, Offset(2), 100).err();
+        said.is_some()
+    });
+    assert_eq!(said, Some(dropped));
+    until("it reads on at the first", PATIENCE, || {
+        let chunk = log.read(Topic::Inbound, P0, Offset(4), 100).unwrap();
+        chunk.records.first().is_some_and(|record| record.offset == Offset(4) && record.value == "4")
+    });
 }
