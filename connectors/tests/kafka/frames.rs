@@ -102,7 +102,7 @@ fn what_brokers_have_dropped_by_age_is_said_to_all_readers_and_listeners_hear_wh
     runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
 
     let (sender, heard) = mpsc::channel();
-    log.listen(Topic::Inbound, P0, Arc::new(move || drop(sender.send(()))));
+    log.listen(Topic::Inbound, P0, Arc::new(move || _ = sender.send(())));
     heard.recv_timeout(PATIENCE).expect("who only listens hears that there is something");
     append(&log, Topic::Inbound, P0, "10").unwrap();
     heard.recv_timeout(PATIENCE).expect("and that there is more");
