@@ -1,13 +1,14 @@
 //! Real Kafka brokers for tests: fetched by Maven once, started on loopback, ended with the test's process.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::proxy::Proxy;
-use crate::{free_port, until};
+use crate::until;
 
 /// The version of `tests/kafka/pom.xml`: the folder that keeps it is named after it.
 const VERSION: &str = "4.4.0";
@@ -46,8 +47,8 @@ struct Ports {
 
 impl Ports {
     fn free() -> Self {
-        let clients = free_port();
-        let (secure, brokers, controllers) = (free_port(), free_port(), free_port());
+        let clients = quiet_port();
+        let (secure, brokers, controllers) = (quiet_port(), quiet_port(), quiet_port());
         Self { clients, advertised: clients, secure, brokers, controllers }
     }
 }
@@ -207,6 +208,19 @@ impl Cluster {
             }
             answers(broker.ports.clients).is_some()
         });
+    }
+}
+
+/// A free port below those that the system gives to connections: a client that tries a dead broker again and again
+/// would sooner or later be given the broker's own port, connect to itself, and keep the broker from starting.
+fn quiet_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let step = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
+        let port = u16::try_from(20_000 + step % 12_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

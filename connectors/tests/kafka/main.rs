@@ -88,8 +88,9 @@ fn commit(log: &dyn Log, commit: Commit) -> CommitAnswer {
 fn append(log: &dyn Log, topic: Topic, partition: Partition, text: &str) -> Result<Vec<Offset>, AppendError> {
     let value = Bytes::from(text.to_owned());
     let record = Append { topic, partition, key: Bytes::from_static(b"tenant"), value };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(log.append(vec![record]))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, log.append(vec![record])).await });
+    answered.expect("an append is answered")
 }
 
 /// What any client sees that wants only what is committed: keys and values, from the start to the end of now.
