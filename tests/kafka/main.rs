@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod company;
+mod stops;
 mod topics;
 mod workers;

@@ -39,6 +39,11 @@ pub const HTTP_PROVIDER: &str = "http";
 /// Connections that the kernel keeps while they wait to be accepted; Linux caps it at `net.core.somaxconn`, 4,096.
 const BACKLOG: i32 = 4_096;
 
+/// How long partitions may take to be let go at the end; then whoever gets them waits for the session's time-out.
+const LEAVE_MAX: Duration = Duration::from_secs(6);
+/// How long the log may take to close at the end.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
 /// Who is told of the address, once.
 pub type Ready = Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>;
 
@@ -133,11 +138,12 @@ fn run_on(
     notify::tell(notify::STOPPING);
     runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
     drop(control);
-    if engine.is_some() {
-        parts.assignment.leave();
-    }
-    let all_ended = engine.is_none_or(Engine::stop);
+    let assignment = engine.is_some().then(|| Arc::clone(&parts.assignment));
+    let has_left = assignment.is_none_or(|assignment| ends_within(LEAVE_MAX, move || assignment.leave()));
+    let all_ended = engine.is_none_or(Engine::stop) && has_left;
     parts.close();
+    // Brokers that are away are told nothing: what is uncommitted is theirs to give up.
+    ends_within(CLOSE_MAX, move || drop(parts));
     let why = stop.borrow().clone().filter(|why| !why.is_empty());
     match why {
         Some(why) => Err(anyhow!("stopped: {why}")),
@@ -145,6 +151,23 @@ fn run_on(
         None => {
             tracing::warn!("some work did not end in time; it goes on after the next start");
             Ok(())
+        }
+    }
+}
+
+/// Does something that may wait for others; answers whether it came to its end in time. If not, it is left behind.
+fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static) -> bool {
+    let (ended, end) = std::sync::mpsc::channel();
+    let work = move || {
+        what();
+        // Nobody waits any more when it took too long.
+        let _ = ended.send(());
+    };
+    match std::thread::Builder::new().name("ending".to_owned()).spawn(work) {
+        Ok(_) => end.recv_timeout(limit).is_ok(),
+        Err(error) => {
+            tracing::warn!(%error, "a thread could not be started");
+            false
         }
     }
 }
