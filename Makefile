@@ -7,7 +7,7 @@ LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1000
 SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup setup-tests run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench load-test fuzz fuzz-ci coverage
+.PHONY: help setup setup-tests run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench bench-kafka load-test fuzz fuzz-ci coverage
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -70,6 +70,10 @@ fmt: setup ## Format the code
 bench: setup ## Print the figures of bench/README.md
 	@$(CARGO) build --release --locked --bin leadline
 	@$(CARGO) run --release --locked -p leadline-bench --
+
+bench-kafka: setup-tests ## Print the figures on Kafka of bench/README.md, on a real broker
+	@$(CARGO) build --release --locked --bin leadline --features kafka
+	@$(CARGO) run --release --locked -p leadline-bench --features kafka -- kafka
 
 load-test: setup ## Webhooks at full speed against the release binary, beside a bare handler
 	@$(CARGO) build --release --locked --bin leadline

@@ -19,9 +19,9 @@ use crate::process::{cpu_s, cpu_s_by_thread, memory};
 use crate::stats::{median, percentile, sorted};
 
 /// Bytes of a body.
-const BODY_BYTES: usize = 1_024;
+pub(crate) const BODY_BYTES: usize = 1_024;
 /// Tenants that the events belong to: enough to spread over all partitions.
-const TENANTS: usize = 64;
+pub(crate) const TENANTS: usize = 64;
 /// Before anything is measured: caches, connections and the log's first segments.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// Events that are signed per second of a round: more than any receiver takes.
@@ -46,13 +46,13 @@ impl Receiver {
 }
 
 /// One receiver in one round.
-struct Sample {
-    per_s: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-    cpu_s_per_100k: f64,
-    client_s_per_100k: f64,
-    resident_mb: f64,
+pub(crate) struct Sample {
+    pub(crate) per_s: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) cpu_s_per_100k: f64,
+    pub(crate) client_s_per_100k: f64,
+    pub(crate) resident_mb: f64,
     /// Of the server's CPU, s per 100k, by thread.
     by_thread: BTreeMap<String, f64>,
     /// What a group costs on this disk, just before.
@@ -71,14 +71,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let known = [("rounds", 5), ("seconds", 4), ("connections", 64), ("receivers", 3)];
     let [rounds, seconds, connections, receivers] = numbers(args, known)?;
     let receivers = RECEIVERS.get(..receivers as usize).unwrap_or(&RECEIVERS);
-    let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
-    let count = (seconds + WARM_UP.as_secs()) * EVENTS_PER_S;
-    let load = Load {
-        events: Events::sign(&request, 0, count)?,
-        request,
-        connections: usize::try_from(connections)?,
-        time: Duration::from_secs(seconds),
-    };
+    let load = Load::sign(connections, seconds)?;
     println!(
         "{rounds} interleaved rounds of {seconds} s, {connections} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants"
     );
@@ -97,7 +90,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 }
 
 /// What every receiver gets.
-struct Load {
+pub(crate) struct Load {
     request: Request,
     events: Events,
     connections: usize,
@@ -105,6 +98,18 @@ struct Load {
 }
 
 impl Load {
+    /// Signs more events than any receiver takes in so many seconds.
+    pub(crate) fn sign(connections: u64, seconds: u64) -> Result<Self> {
+        let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
+        let count = (seconds + WARM_UP.as_secs()) * EVENTS_PER_S;
+        Ok(Self {
+            events: Events::sign(&request, 0, count)?,
+            request,
+            connections: usize::try_from(connections)?,
+            time: Duration::from_secs(seconds),
+        })
+    }
+
     fn measure(&self, receiver: Receiver) -> Result<Sample> {
         match receiver {
             Receiver::Bare => {
@@ -122,7 +127,8 @@ impl Load {
         }
     }
 
-    fn sample(&self, address: SocketAddr, pid: u32) -> Result<Sample> {
+    /// Measures whoever listens there.
+    pub(crate) fn sample(&self, address: SocketAddr, pid: u32) -> Result<Sample> {
         let me = std::process::id();
         let mut before = (0.0, 0.0, BTreeMap::new());
         let mut begins = || {
@@ -184,7 +190,7 @@ fn report(samples: &[Vec<Sample>], connections: u64) {
     println!("by CPU: what the ratio is where nothing but CPU is waited for, server and client together");
     println!("CPU s/100k by thread:");
     for (receiver, samples) in RECEIVERS.iter().zip(samples) {
-        println!("  {:<24}{}", receiver.name(), threads(samples));
+        println!("  {:<24}{}", receiver.name(), threads(samples.iter()));
     }
     let durable = samples.get(1..).unwrap_or_default();
     if durable.is_empty() {
@@ -198,11 +204,11 @@ fn report(samples: &[Vec<Sample>], connections: u64) {
 }
 
 /// The threads that took a share worth naming, the largest first.
-fn threads(samples: &[Sample]) -> String {
+pub(crate) fn threads<'s>(samples: impl Iterator<Item = &'s Sample> + Clone) -> String {
     const WORTH_NAMING_S: f64 = 0.01;
-    let names: BTreeSet<&String> = samples.iter().flat_map(|sample| sample.by_thread.keys()).collect();
+    let names: BTreeSet<&String> = samples.clone().flat_map(|sample| sample.by_thread.keys()).collect();
     let of = |name: &String| {
-        median(samples.iter().map(|sample| sample.by_thread.get(name).copied().unwrap_or(0.0)))
+        median(samples.clone().map(|sample| sample.by_thread.get(name).copied().unwrap_or(0.0)))
     };
     let mut shares: Vec<(f64, &String)> = names.into_iter().map(|name| (of(name), name)).collect();
     shares.retain(|(cpu_s, _)| *cpu_s >= WORTH_NAMING_S);

@@ -46,13 +46,17 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Starts the release binary in `role` on `data` and waits until it takes events.
+    /// Starts the release binary in `role` on `data` and waits until it takes events. A `leadline.toml` there is its
+    /// configuration.
     pub(crate) fn start(role: &str, data: &Path) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let config = data.join("leadline.toml");
+        let config_args = if config.exists() { vec![Path::new("--config"), &config] } else { Vec::new() };
         let started = Instant::now();
         let process = Command::new(binary()?)
             .args(["run", "--role", role, "--listen", &address.to_string(), "--data"])
             .arg(data)
+            .args(config_args)
             .env("LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -189,7 +189,7 @@ fn joined(thread: std::thread::ScopedJoinHandle<'_, Result<Vec<f64>>>) -> Result
 }
 
 /// When each event is due: gaps are exponential, from a fixed seed, so that each run has the same bursts.
-fn arrivals(begin: Instant, rate: u64, numbers: std::ops::Range<u64>) -> HashMap<u64, Instant> {
+pub(crate) fn arrivals(begin: Instant, rate: u64, numbers: std::ops::Range<u64>) -> HashMap<u64, Instant> {
     let (mut at, mut state) = (begin, 0x9E37_79B9_7F4A_7C15_u64);
     numbers
         .map(|number| {

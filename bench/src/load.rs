@@ -14,7 +14,7 @@ use crate::payload::{Events, Request};
 /// An answer at most: heads and problems are far smaller.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
 /// A server that says nothing for so long is broken.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// What was answered.
 #[derive(Default)]
@@ -50,8 +50,10 @@ pub(crate) fn whole_answer(bytes: &[u8]) -> Option<(&str, &str)> {
     (body.len() >= length.unwrap_or(0)).then(|| (head.get(9..12).unwrap_or_default(), body))
 }
 
-struct Connection {
-    stream: TcpStream,
+/// A non-blocking keep-alive connection with one request under way.
+pub(crate) struct Connection {
+    /// To be watched by epoll.
+    pub(crate) stream: TcpStream,
     request: Request,
     answer: Vec<u8>,
     filled: usize,
@@ -59,7 +61,8 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(address: SocketAddr, request: &Request) -> Result<Self> {
+    /// Connects; `request` is what it fills in place.
+    pub(crate) fn open(address: SocketAddr, request: &Request) -> Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
@@ -68,7 +71,7 @@ impl Connection {
     }
 
     /// Sends event `number`; a request is smaller than any socket's buffer, so it is one write.
-    fn send(&mut self, events: &Events, number: u64, now: Instant) -> Result<()> {
+    pub(crate) fn send(&mut self, events: &Events, number: u64, now: Instant) -> Result<()> {
         let bytes = self.request.of(events, number).context("the event is signed")?;
         let written = self.stream.write(bytes).context("a request cannot be written")?;
         ensure!(written == bytes.len(), "a request did not fit the socket's buffer");
@@ -77,7 +80,7 @@ impl Connection {
     }
 
     /// Reads what has come.
-    fn read(&mut self) -> Result<()> {
+    pub(crate) fn read(&mut self) -> Result<()> {
         match self.stream.read(self.answer.get_mut(self.filled..).unwrap_or_default()) {
             Ok(0) => bail!("the server closed a connection"),
             Ok(read) => self.filled += read,
@@ -88,7 +91,7 @@ impl Connection {
     }
 
     /// Status and body, once the answer is whole.
-    fn answered(&self) -> Option<(&str, &str)> {
+    pub(crate) fn answered(&self) -> Option<(&str, &str)> {
         whole_answer(self.answer.get(..self.filled)?)
     }
 }

@@ -8,6 +8,8 @@ mod double;
 mod idle;
 mod ingest;
 mod instance;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod latency;
 mod load;
 mod payload;
@@ -42,6 +44,9 @@ const BENCHES: &[Bench] = &[
     Bench { name: "restart", about: "start to first commit with a million known ids", run: restart::run },
 ];
 
+/// Those on a broker, which are built only where asked for.
+const KAFKA: &str = "kafka";
+
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let wanted = args.next();
@@ -54,13 +59,25 @@ fn main() -> Result<()> {
             for bench in BENCHES {
                 println!("{:<10} {}", bench.name, bench.about);
             }
+            println!("{:<10} the same on a real broker: ingest, latency, redeploy, stream", KAFKA);
             Ok(())
         }
+        Some(KAFKA) => on_kafka(&rest),
         Some(name) => match BENCHES.iter().find(|bench| bench.name == name) {
             Some(bench) => run(bench, &rest),
             None => bail!("there is no benchmark {name:?}: `--help` lists them"),
         },
     }
+}
+
+#[cfg(feature = "kafka")]
+fn on_kafka(args: &[String]) -> Result<()> {
+    kafka::run(args)
+}
+
+#[cfg(not(feature = "kafka"))]
+fn on_kafka(_: &[String]) -> Result<()> {
+    bail!("this was built without Kafka: use `make bench-kafka`, or --features kafka")
 }
 
 fn run(bench: &Bench, args: &[String]) -> Result<()> {

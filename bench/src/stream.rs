@@ -5,19 +5,17 @@
 //! the log and compared with an oracle. CPU is that of the whole process, the opening of log and store included.
 
 mod baseline;
-mod check;
-mod child;
-mod engine;
-mod events;
-mod fill;
+pub(crate) mod check;
+pub(crate) mod child;
+pub(crate) mod engine;
+pub(crate) mod events;
+pub(crate) mod fill;
 mod report;
 mod timed;
 
 use std::path::Path;
 
 use anyhow::Result;
-use leadline_connectors::clock_system::SystemClock;
-use leadline_connectors::contract::clock::Clock;
 
 use crate::arguments::numbers;
 use child::Variant;
@@ -25,7 +23,7 @@ use events::Events;
 use report::Round;
 
 /// Partitions of the log: those of the peers.
-const PARTITIONS: u16 = 8;
+pub(crate) const PARTITIONS: u16 = 8;
 
 /// What is run.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +47,9 @@ impl Plan {
         Ok(Self { events, earlier, rounds, only: named })
     }
 
-    /// The events, the last of which has just happened: older ones would be backfills.
     fn events(self, variant: Variant) -> Result<Events> {
         let earlier = if variant == Variant::Disk { self.earlier } else { 0 };
-        let span_ms = i64::try_from((earlier + self.events) * events::STEP_US / 1_000)?;
-        Ok(Events::new(self.events, earlier, SystemClock.wall().plus(-span_ms - 60_000)))
+        Events::until_now(self.events, earlier)
     }
 }
 

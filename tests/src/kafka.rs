@@ -21,6 +21,7 @@ pub const USER: (&str, &str) = ("leadline", "not-so-secret");
 /// Brokers that know each other.
 pub struct Cluster {
     folder: PathBuf,
+    jvm: &'static [&'static str],
     brokers: Vec<Broker>,
     /// What clients are sent through, if anything.
     proxy: Option<Proxy>,
@@ -57,7 +58,13 @@ impl Cluster {
     /// Starts so many; none, said loudly, where a tool is missing. In CI that is a failure.
     pub fn start(count: usize) -> Option<Self> {
         let libraries = libraries()?;
-        Some(Self::with(&libraries, (0..count).map(|_| Ports::free()).collect(), None))
+        Some(Self::with(&libraries, (0..count).map(|_| Ports::free()).collect(), None, SHORT_RUN))
+    }
+
+    /// Starts one broker for measurements: it compiles what is hot, and its heap holds what clients send at full speed.
+    pub fn for_load() -> Option<Self> {
+        let libraries = libraries()?;
+        Some(Self::with(&libraries, vec![Ports::free()], None, LONG_RUN))
     }
 
     /// Starts one that clients reach through a proxy.
@@ -66,21 +73,22 @@ impl Cluster {
         let mut ports = Ports::free();
         let proxy = Proxy::start(ports.clients);
         ports.advertised = proxy.port;
-        Some(Self::with(&libraries, vec![ports], Some(proxy)))
+        Some(Self::with(&libraries, vec![ports], Some(proxy), SHORT_RUN))
     }
 
-    fn with(libraries: &Path, ports: Vec<Ports>, proxy: Option<Proxy>) -> Self {
+    fn with(libraries: &Path, ports: Vec<Ports>, proxy: Option<Proxy>, jvm: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("leadline-kafka-").tempdir().unwrap().keep();
-        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), proxy, folder };
+        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), proxy, folder, jvm };
         cluster.make_certificate();
-        let id = java(libraries).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
+        let id =
+            java(libraries, SHORT_RUN).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
         let id = String::from_utf8(id.stdout).unwrap().trim().to_owned();
         for index in 0..ports.len() {
             cluster.prepare(index, &ports);
             let file = cluster.file(index, "server.properties");
             let user = format!("SCRAM-SHA-512=[name={},password={}]", USER.0, USER.1);
             let format = ["kafka.tools.StorageTool", "format", "-t", &id, "-c", &file, "--add-scram", &user];
-            let done = java(libraries).args(format).output().unwrap();
+            let done = java(libraries, SHORT_RUN).args(format).output().unwrap();
             assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
             cluster.brokers.push(Broker { ports: ports[index], process: None });
         }
@@ -99,6 +107,11 @@ impl Cluster {
     pub fn bootstrap_secure(&self) -> String {
         let address = |broker: &Broker| format!("127.0.0.1:{}", broker.ports.secure);
         self.brokers.iter().map(address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The brokers' processes, as long as nobody has ended them.
+    pub fn processes(&self) -> Vec<u32> {
+        self.brokers.iter().filter_map(|broker| Some(broker.process.as_ref()?.id())).collect()
     }
 
     /// The certificate of the brokers, which is its own authority.
@@ -186,10 +199,10 @@ impl Cluster {
     fn spawn(&mut self, index: usize) {
         let output = self.file(index, "output");
         let output = std::fs::OpenOptions::new().create(true).append(true).open(output).unwrap();
-        let mut command = java(&libraries().unwrap());
+        let mut command = java(&libraries().unwrap(), self.jvm);
         command
             .arg(format!("-Dlog4j2.configurationFile={}", self.file(index, "log4j2.properties")))
-            .args(["-Xms256m", "-Xmx512m", "kafka.Kafka"])
+            .arg("kafka.Kafka")
             .arg(self.file(index, "server.properties"))
             .stdin(Stdio::null())
             .stderr(output.try_clone().unwrap())
@@ -275,9 +288,13 @@ fn janitor(folder: &Path) -> Child {
 }
 
 /// Quick to start; the tests' loads are small.
-fn java(libraries: &Path) -> Command {
+const SHORT_RUN: &[&str] = &["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms256m", "-Xmx512m"];
+/// What Kafka's own scripts start a broker with.
+const LONG_RUN: &[&str] = &["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Xms1g", "-Xmx1g"];
+
+fn java(libraries: &Path, jvm: &[&str]) -> Command {
     let mut command = Command::new("java");
-    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"]);
+    command.args(jvm).arg("-cp");
     command.arg(format!("{}/*", libraries.display()));
     command
 }
@@ -285,7 +302,10 @@ fn java(libraries: &Path) -> Command {
 /// The folder with the broker's jars, beside what cargo builds.
 fn libraries() -> Option<PathBuf> {
     let here = std::env::current_exe().unwrap();
-    let target = here.ancestors().nth(3).unwrap();
+    // Tests lie in `deps`, programs beside it.
+    let built = here.parent().unwrap();
+    let profile = if built.ends_with("deps") { built.parent().unwrap() } else { built };
+    let target = profile.parent().unwrap();
     let (folder, libraries) = (target.join("kafka"), target.join("kafka").join(VERSION));
     if !has("java", "-version") {
         return None;

@@ -25,22 +25,64 @@ struct Outcome {
     duplicates: u64,
 }
 
+/// Output records, as they are read back.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Revision and calls of each window.
+    newest: BTreeMap<(String, i64), (i64, i64)>,
+    duplicates: u64,
+}
+
+impl Tally {
+    /// Takes the next record of a partition.
+    pub(crate) fn add(&mut self, topic: Topic, value: &[u8]) -> Result<()> {
+        match topic {
+            Topic::Requests => {
+                let request: Request = avro::decode(value)?;
+                self.duplicates += u64::from(request.status == RequestStatus::Duplicate);
+            }
+            Topic::Metrics => {
+                let window: WindowMetrics = avro::decode(value)?;
+                if window.window == WindowKind::Minute {
+                    let key = (window.tenant.to_string(), window.start.0);
+                    let before = self.newest.insert(key, (window.revision, window.calls));
+                    ensure!(
+                        before.is_none_or(|(revision, _)| revision < window.revision),
+                        "a revision came twice"
+                    );
+                }
+            }
+            other => anyhow::bail!("there is a record of {other}"),
+        }
+        Ok(())
+    }
+
+    /// Compares all of it with what the events ask for.
+    pub(crate) fn compare(self, events: &Events) -> Result<()> {
+        let windows = self.newest.into_iter().map(|(key, (_, calls))| (key, calls)).collect();
+        let found = Outcome { windows, duplicates: self.duplicates };
+        let expected = expected(events);
+        ensure!(
+            expected.duplicates == found.duplicates,
+            "{} duplicates were told apart, not {}",
+            found.duplicates,
+            expected.duplicates
+        );
+        for (window, count) in &expected.windows {
+            let found = found.windows.get(window);
+            ensure!(found == Some(count), "window {window:?} has {found:?} calls, not {count}");
+        }
+        let (wanted, there) = (expected.windows.len(), found.windows.len());
+        ensure!(expected == found, "there are {there} windows, not {wanted}");
+        Ok(())
+    }
+}
+
 /// Compares what is committed in the log of a folder with what its events ask for. Answers the CPU seconds that
 /// encoding all frames once more takes.
 pub(super) fn check(folder: &Path, events: &Events) -> Result<f64> {
-    let (found, frames_s) = committed(folder)?;
-    let expected = expected(events);
-    ensure!(
-        expected.duplicates == found.duplicates,
-        "{} duplicates were told apart, not {}",
-        found.duplicates,
-        expected.duplicates
-    );
-    for (window, count) in &expected.windows {
-        let found = found.windows.get(window);
-        ensure!(found == Some(count), "window {window:?} has {found:?} calls, not {count}");
-    }
-    ensure!(expected == found, "there are {} windows, not {}", found.windows.len(), expected.windows.len());
+    let (tally, frames_s) = committed(folder)?;
+    tally.compare(events)?;
     Ok(frames_s)
 }
 
@@ -59,10 +101,9 @@ fn expected(events: &Events) -> Outcome {
 }
 
 /// What the frames of the log say, read like any reader of the topics would.
-fn committed(folder: &Path) -> Result<(Outcome, f64)> {
+fn committed(folder: &Path) -> Result<(Tally, f64)> {
     let log = open_log(folder)?;
-    let mut newest: BTreeMap<(String, i64), (i64, i64)> = BTreeMap::new();
-    let (mut duplicates, mut frames_s) = (0, 0.0);
+    let (mut tally, mut frames_s) = (Tally::default(), 0.0);
     for partition in 0..PARTITIONS {
         let mut from = Offset(0);
         loop {
@@ -76,29 +117,11 @@ fn committed(folder: &Path) -> Result<(Outcome, f64)> {
                 ensure!(avro::encode(&frame)?.len() == record.value.len(), "a frame is encoded otherwise");
                 frames_s += cpu_s_of_thread() - before;
                 for output in &frame.outputs {
-                    match output.topic {
-                        Topic::Requests => {
-                            let request: Request = avro::decode(&output.value)?;
-                            duplicates += u64::from(request.status == RequestStatus::Duplicate);
-                        }
-                        Topic::Metrics => {
-                            let window: WindowMetrics = avro::decode(&output.value)?;
-                            if window.window == WindowKind::Minute {
-                                let key = (window.tenant.to_string(), window.start.0);
-                                let before = newest.insert(key, (window.revision, window.calls));
-                                ensure!(
-                                    before.is_none_or(|(revision, _)| revision < window.revision),
-                                    "a revision came twice"
-                                );
-                            }
-                        }
-                        other => anyhow::bail!("there is a record of {other}"),
-                    }
+                    tally.add(output.topic, &output.value)?;
                 }
             }
             from = chunk.next;
         }
     }
-    let windows = newest.into_iter().map(|(key, (_, calls))| (key, calls)).collect();
-    Ok((Outcome { windows, duplicates }, frames_s))
+    Ok((tally, frames_s))
 }

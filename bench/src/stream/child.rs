@@ -14,11 +14,12 @@ use leadline_operators::window::Window;
 use leadline_schemas::{Partition, Topic};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::engine::Started;
 use super::{PARTITIONS, engine, timed};
 use crate::process::memory;
 
 /// The argument that makes this process the child.
-pub(super) const COMMAND: &str = "--engine";
+pub(crate) const COMMAND: &str = "--engine";
 /// What its figures are told by in its output.
 const MARK: &str = "measured ";
 /// Windows are published a second after a change; after this long without a commit all are.
@@ -28,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 
 /// Where state lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variant {
+pub(crate) enum Variant {
     /// It fits in the store's cache.
     Memory,
     /// It does not.
@@ -38,7 +39,7 @@ pub(super) enum Variant {
 impl Variant {
     pub(super) const ALL: [Self; 2] = [Self::Memory, Self::Disk];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Disk => "disk",
@@ -53,17 +54,17 @@ impl Variant {
         }
     }
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|variant| variant.name() == name)
     }
 }
 
 /// What a run has cost, by name: seconds, counts, megabytes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Measured(BTreeMap<String, f64>);
+pub(crate) struct Measured(BTreeMap<String, f64>);
 
 impl Measured {
-    pub(super) fn get(&self, name: &str) -> f64 {
+    pub(crate) fn get(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or(0.0)
     }
 
@@ -72,7 +73,7 @@ impl Measured {
     }
 
     /// CPU seconds of the threads whose names start so.
-    pub(super) fn threads_s(&self, prefix: &str) -> f64 {
+    pub(crate) fn threads_s(&self, prefix: &str) -> f64 {
         let threads = self.0.iter().filter(|(name, _)| name.starts_with(&format!("thread {prefix}")));
         threads.map(|(_, seconds)| seconds).sum()
     }
@@ -80,12 +81,14 @@ impl Measured {
 
 /// Starts a run over the log and state of `folder` and waits for it.
 pub(super) fn start(folder: &Path, variant: Variant) -> Result<Measured> {
-    let output = Command::new(std::env::current_exe()?)
-        .args(["stream", COMMAND])
-        .arg(folder)
-        .arg(variant.name())
-        .stderr(Stdio::inherit())
-        .output()?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["stream", COMMAND]).arg(folder).arg(variant.name());
+    measured_by(command)
+}
+
+/// Waits for a run and reads its figures.
+pub(crate) fn measured_by(mut command: Command) -> Result<Measured> {
+    let output = command.stderr(Stdio::inherit()).output()?;
     ensure!(output.status.success(), "the engine's process ended with {}", output.status);
     let mut measured = Measured::default();
     for line in String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| line.strip_prefix(MARK)) {
@@ -95,12 +98,17 @@ pub(super) fn start(folder: &Path, variant: Variant) -> Result<Measured> {
     Ok(measured)
 }
 
-/// Is that process: runs the engine until all is committed and published, and prints what it took.
+/// Is that process.
 pub(super) fn run(args: &[String]) -> Result<()> {
     let [folder, variant] = args else { bail!("{COMMAND} FOLDER memory|disk") };
     let variant = Variant::named(variant).with_context(|| format!("{variant} is no variant"))?;
     let began = Instant::now();
     let started = engine::start(Path::new(folder), variant)?;
+    work_off(began, started)
+}
+
+/// Waits until all is committed and published, stops the engine, and prints what it took since `began`.
+pub(crate) fn work_off(began: Instant, started: Started) -> Result<()> {
     let opened = began.elapsed();
     let mut ends = Vec::new();
     for partition in 0..PARTITIONS {
@@ -119,6 +127,7 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     let since = |at: Option<Instant>| at.map_or(0.0, |at| (at - began).as_secs_f64());
     let mut measured = Measured::default();
     measured.put("open_s", opened.as_secs_f64());
+    measured.put("first_s", since(committed.first));
     measured.put("inputs_s", since(committed.last_input));
     measured.put("all_s", since(committed.last));
     measured.put("commits", committed.count as f64);

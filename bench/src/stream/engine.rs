@@ -13,7 +13,6 @@ use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::log::{
     Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError,
 };
-use leadline_connectors::log_embedded::EmbeddedLog;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
 use leadline_operators::decode::{Decode, Decoded};
 use leadline_operators::dedupe::{ContactOut, Dedupe};
@@ -51,32 +50,34 @@ fn facts(out: ContactOut) -> Option<ContactFacts> {
 }
 
 /// The log, watched: how far the commits are.
-pub(super) struct Watched {
-    log: EmbeddedLog,
+pub(crate) struct Watched {
+    log: Arc<dyn Log>,
     commits: Arc<Commits>,
     read_ns: AtomicU64,
 }
 
 /// What was committed so far.
 #[derive(Debug, Default)]
-pub(super) struct Commits {
+pub(crate) struct Commits {
     inner: Mutex<Committed>,
 }
 
 #[derive(Debug, Default, Clone)]
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// Commits, and bytes of their frames.
-    pub(super) count: u64,
-    pub(super) frame_bytes: u64,
+    pub(crate) count: u64,
+    pub(crate) frame_bytes: u64,
     /// The first input that is not committed, per partition.
-    pub(super) inbound_next: Vec<u64>,
+    pub(crate) inbound_next: Vec<u64>,
+    /// When the first commit was durable.
+    pub(crate) first: Option<Instant>,
     /// When the newest commit was durable, and the newest with inputs.
-    pub(super) last: Option<Instant>,
-    pub(super) last_input: Option<Instant>,
+    pub(crate) last: Option<Instant>,
+    pub(crate) last_input: Option<Instant>,
 }
 
 impl Commits {
-    pub(super) fn now(&self) -> Committed {
+    pub(crate) fn now(&self) -> Committed {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -85,6 +86,7 @@ impl Commits {
         let now = Instant::now();
         inner.count += 1;
         inner.frame_bytes += frame_bytes as u64;
+        inner.first.get_or_insert(now);
         inner.last = Some(now);
         let at = usize::from(partition.0);
         if inner.inbound_next.len() <= at {
@@ -131,6 +133,15 @@ impl Log for Watched {
         self.read_ns.fetch_add(cpu_ns_of_thread() - started, Ordering::Relaxed);
         chunk
     }
+    fn fetch(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.log.fetch(topic, partition, from, limit_bytes)
+    }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
         self.log.range(topic, partition)
     }
@@ -146,29 +157,40 @@ impl Log for Watched {
 }
 
 /// A started engine with what is watched of it.
-pub(super) struct Started {
-    pub(super) engine: Engine,
-    pub(super) commits: Arc<Commits>,
-    pub(super) log: Arc<Watched>,
+pub(crate) struct Started {
+    pub(crate) engine: Engine,
+    pub(crate) commits: Arc<Commits>,
+    pub(crate) log: Arc<Watched>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Watched {
     /// CPU seconds of reads.
-    pub(super) fn read_s(&self) -> f64 {
+    pub(crate) fn read_s(&self) -> f64 {
         self.read_ns.load(Ordering::Relaxed) as f64 / 1e9
     }
 }
 
 /// Opens log and store of a folder and starts the engine over them.
 pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
+    let started = start_on(Arc::new(open_log(folder)?), false, 1, folder, variant)?;
+    let all: Vec<Partition> = (0..started.log.partitions()).map(Partition).collect();
+    started.engine.own(&all)?;
+    Ok(started)
+}
+
+/// Opens the store of a folder and starts the engine on a log, with so many workers; it owns no partition yet. `shared`
+/// says whether other processes may work on the log.
+pub(crate) fn start_on(
+    log: Arc<dyn Log>,
+    shared: bool,
+    workers: usize,
+    folder: &Path,
+    variant: Variant,
+) -> Result<Started> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let commits = Arc::new(Commits::default());
-    let log = Arc::new(Watched {
-        log: open_log(folder)?,
-        commits: Arc::clone(&commits),
-        read_ns: AtomicU64::new(0),
-    });
+    let log = Arc::new(Watched { log, commits: Arc::clone(&commits), read_ns: AtomicU64::new(0) });
     let mut config = FjallConfig::new(state_folder(folder));
     config.cache_bytes = match variant {
         Variant::Memory => CACHE_BYTES_MEMORY,
@@ -179,8 +201,8 @@ pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
         pipeline,
         pipeline_name: "stream",
         generation: 1,
-        workers: 1,
-        shared: false,
+        workers,
+        shared,
         log: log.clone(),
         state: Arc::new(FjallState::open(&config)?),
         blob: Arc::new(FolderBlob::open(folder.join("blobs"))?),
@@ -197,7 +219,6 @@ pub(super) fn start(folder: &Path, variant: Variant) -> Result<Started> {
             std::process::exit(70);
         }),
     });
-    engine.own(&(0..log.partitions()).map(Partition).collect::<Vec<_>>())?;
     Ok(Started { engine, commits, log, _runtime: runtime })
 }
 

@@ -7,12 +7,14 @@
 use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
+use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::clock::Clock as _;
 use leadline_schemas::Millis;
 
 /// Bytes of a body.
-pub(super) const BODY_BYTES: usize = 1_024;
+pub(crate) const BODY_BYTES: usize = 1_024;
 /// Tenants.
-pub(super) const TENANTS: usize = 1_000;
+pub(crate) const TENANTS: usize = 1_000;
 /// Exponent of the tenants' shares.
 const ZIPF: f64 = 1.1;
 /// Duplicates in a hundred events.
@@ -20,7 +22,7 @@ const DUPLICATES_PERCENT: u64 = 5;
 /// How far behind its original a duplicate comes at most, in events.
 const DUPLICATE_LAG_MAX: u64 = 20_000;
 /// Event time from one event to the next: a million events span half an hour.
-pub(super) const STEP_US: u64 = 1_800;
+pub(crate) const STEP_US: u64 = 1_800;
 /// How far event times are out of order.
 const DISORDER_MS: u64 = 5_000;
 
@@ -54,9 +56,9 @@ const WORDS: [&str; 24] = [
 
 /// All events of one run.
 #[derive(Clone, Debug)]
-pub(super) struct Events {
+pub(crate) struct Events {
     /// How many there are, and how many came before them: those are only in the state store.
-    pub(super) count: u64,
+    pub(crate) count: u64,
     pub(super) earlier: u64,
     /// When the first of them happened.
     pub(super) begins: Millis,
@@ -65,7 +67,7 @@ pub(super) struct Events {
 
 /// What follows from an event's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Event {
+pub(crate) struct Event {
     /// The number of the original; its own when it is no duplicate.
     pub(super) root: u64,
     pub(super) tenant: usize,
@@ -75,7 +77,7 @@ pub(super) struct Event {
 
 impl Events {
     /// `count` events behind `earlier` ones, the first of which happened at `begins`.
-    pub(super) fn new(count: u64, earlier: u64, begins: Millis) -> Self {
+    pub(crate) fn new(count: u64, earlier: u64, begins: Millis) -> Self {
         let mut shares: Vec<f64> = (1..=TENANTS).map(|rank| (rank as f64).powf(-ZIPF)).collect();
         let total: f64 = shares.iter().sum();
         let mut sum = 0.0;
@@ -84,6 +86,12 @@ impl Events {
             *share = sum;
         }
         Self { count, earlier, begins, shares }
+    }
+
+    /// As `new`, the last of which has just happened: older ones would be backfills.
+    pub(crate) fn until_now(count: u64, earlier: u64) -> Result<Self> {
+        let span_ms = i64::try_from((earlier + count) * STEP_US / 1_000)?;
+        Ok(Self::new(count, earlier, SystemClock.wall().plus(-span_ms - 60_000)))
     }
 
     /// The numbers of the events.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::clock::Clock as _;
-use leadline_connectors::contract::log::{Append, AppendError, Log as _};
+use leadline_connectors::contract::log::{Append, AppendError, Log};
 use leadline_connectors::contract::state::{Change, PartitionState, State as _};
 use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
@@ -65,24 +65,8 @@ pub(super) fn layout() -> Layout {
 /// Appends all events to a new log; with earlier ones, puts their ids into a new state store.
 pub(super) fn fill(folder: &Path, events: &Events) -> Result<()> {
     let log = open_log(folder)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let tenants: Vec<TenantId> = (0..super::events::TENANTS)
-        .map(|tenant| TenantId::new(&tenant_name(tenant)))
-        .collect::<Result<_, _>>()?;
-    let mut under_way = VecDeque::new();
-    for first in events.numbers().step_by(APPEND_RECORDS as usize) {
-        let numbers = first..(first + APPEND_RECORDS).min(events.numbers().end);
-        let records = numbers.map(|number| record(events, number, &tenants)).collect::<Result<Vec<_>>>()?;
-        if under_way.len() >= APPENDS_MAX
-            && let Some((records, answer)) = under_way.pop_front()
-        {
-            runtime.block_on(appended(&log, records, answer))?;
-        }
-        under_way.push_back((records.clone(), log.append(records)));
-    }
-    for (records, answer) in under_way {
-        runtime.block_on(appended(&log, records, answer))?;
-    }
+    let tenants = tenants()?;
+    fill_log(&log, events, &tenants)?;
     log.close();
     if events.earlier > 0 {
         fill_state(folder, events, &tenants)?;
@@ -90,8 +74,33 @@ pub(super) fn fill(folder: &Path, events: &Events) -> Result<()> {
     Ok(())
 }
 
+/// All tenants' ids.
+pub(crate) fn tenants() -> Result<Vec<TenantId>> {
+    (0..super::events::TENANTS).map(|tenant| Ok(TenantId::new(&tenant_name(tenant))?)).collect()
+}
+
+/// Appends all events.
+pub(crate) fn fill_log(log: &dyn Log, events: &Events, tenants: &[TenantId]) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut under_way = VecDeque::new();
+    for first in events.numbers().step_by(APPEND_RECORDS as usize) {
+        let numbers = first..(first + APPEND_RECORDS).min(events.numbers().end);
+        let records = numbers.map(|number| record(events, number, tenants)).collect::<Result<Vec<_>>>()?;
+        if under_way.len() >= APPENDS_MAX
+            && let Some((records, answer)) = under_way.pop_front()
+        {
+            runtime.block_on(appended(log, records, answer))?;
+        }
+        under_way.push_back((records.clone(), log.append(records)));
+    }
+    for (records, answer) in under_way {
+        runtime.block_on(appended(log, records, answer))?;
+    }
+    Ok(())
+}
+
 /// Waits for an append. A new log that is filled at full speed has no segment ready at times, and says so.
-async fn appended(log: &EmbeddedLog, records: Vec<Append>, mut answer: Answer) -> Result<()> {
+async fn appended(log: &dyn Log, records: Vec<Append>, mut answer: Answer) -> Result<()> {
     while let Err(error) = answer.await {
         ensure!(
             error == AppendError::Full && log.health().failed.is_none(),
