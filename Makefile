@@ -72,8 +72,8 @@ bench: setup ## Print the figures of bench/README.md
 	@$(CARGO) run --release --locked -p leadline-bench --
 
 bench-kafka: setup-tests ## Print the figures on Kafka of bench/README.md, on a real broker
-	@$(CARGO) build --release --locked --bin leadline --features kafka
-	@$(CARGO) run --release --locked -p leadline-bench --features kafka -- kafka
+	@$(CARGO) build --release --locked -p leadline -p leadline-bench --features leadline/kafka,leadline-bench/kafka
+	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/release/leadline-bench" kafka
 
 load-test: setup ## Webhooks at full speed against the release binary, beside a bare handler
 	@$(CARGO) build --release --locked --bin leadline

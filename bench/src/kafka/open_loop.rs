@@ -3,6 +3,7 @@
 //! As `load`, but for arrivals that do not wait for answers: what is late because no connection is free counts from
 //! when it was due.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ pub(super) type Due = (u64, Instant);
 /// Open connections, and which of them wait for an answer to what.
 struct Connections {
     open: Vec<Connection>,
-    free: Vec<usize>,
+    /// The one that has waited longest is used next: a server closes connections that are not used.
+    free: VecDeque<usize>,
     waiting: Vec<Option<Due>>,
 }
 
@@ -74,7 +76,7 @@ impl Connections {
         let now = Instant::now();
         while let [(number, at), rest @ ..] = due
             && *at <= now
-            && let Some(index) = self.free.pop()
+            && let Some(index) = self.free.pop_front()
         {
             if let (Some(connection), Some(waiting)) = (self.open.get_mut(index), self.waiting.get_mut(index))
             {
@@ -92,7 +94,7 @@ impl Connections {
         connection.read()?;
         let Some((status, body)) = connection.answered() else { return Ok(None) };
         ensure!(status == "200", "a webhook was answered by {status}: {body}");
-        self.free.push(index);
+        self.free.push_back(index);
         let due = self.waiting.get_mut(index).and_then(Option::take);
         Ok(due.map(|(_, at)| ms(at.elapsed())))
     }

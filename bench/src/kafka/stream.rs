@@ -80,7 +80,7 @@ pub(super) fn child(args: &[String]) -> Result<()> {
     let started =
         engine::start_on(Arc::new(log), true, usize::from(workers), Path::new(folder), Variant::Memory)?;
     assignment.join(started.engine.owner())?;
-    work_off(began, started)
+    work_off(began, started, || assignment.leave())
 }
 
 /// CPU seconds of a consumer that reads every event and parses its body, per million.

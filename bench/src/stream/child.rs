@@ -104,11 +104,11 @@ pub(super) fn run(args: &[String]) -> Result<()> {
     let variant = Variant::named(variant).with_context(|| format!("{variant} is no variant"))?;
     let began = Instant::now();
     let started = engine::start(Path::new(folder), variant)?;
-    work_off(began, started)
+    work_off(began, started, || {})
 }
 
-/// Waits until all is committed and published, stops the engine, and prints what it took since `began`.
-pub(crate) fn work_off(began: Instant, started: Started) -> Result<()> {
+/// Waits until all is committed and published, leaves the group, stops the engine, and prints what it took since `began`.
+pub(crate) fn work_off(began: Instant, started: Started, leave: impl FnOnce()) -> Result<()> {
     let opened = began.elapsed();
     let mut ends = Vec::new();
     for partition in 0..PARTITIONS {
@@ -138,6 +138,7 @@ pub(crate) fn work_off(began: Instant, started: Started) -> Result<()> {
     }
     threads(&mut measured)?;
     // What is left to apply and to sync is part of the price.
+    leave();
     ensure!(started.engine.stop(), "the engine did not stop in time");
     measured.put("cpu_s", cpu_ns(ClockId::ProcessCPUTime) as f64 / 1e9);
     measured.put("peak_mb", memory(std::process::id())?.peak_mb);
