@@ -13,7 +13,6 @@ const LONG_FILES: &[(&str, usize, &str)] = &[
         "every kind of input, how it is fed, and what remains of it when it is poison",
     ),
     ("connectors/tests/http_sources.rs", 410, "one server, every way in"),
-    ("topology/src/run.rs", 420, "the one place that knows every part of an instance"),
     ("topology/src/engine/tests/mod.rs", 460, "the engine's promises, each a test"),
 ];
 

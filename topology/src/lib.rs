@@ -10,6 +10,7 @@ pub mod demo;
 pub mod descriptors;
 pub mod engine;
 pub mod guard;
+mod listening;
 pub mod logs;
 pub mod notify;
 pub mod parts;

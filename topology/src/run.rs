@@ -29,15 +29,13 @@ use crate::control;
 use crate::descriptors;
 use crate::engine::{Engine, EngineParts, Responders, Stored};
 use crate::guard;
+use crate::listening::listener;
 use crate::notify;
 use crate::parts::{GENERATION, Parts};
 use crate::pipeline;
 
 /// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
 pub const HTTP_PROVIDER: &str = "http";
-
-/// Connections that the kernel keeps while they wait to be accepted; Linux caps it at `net.core.somaxconn`, 4,096.
-const BACKLOG: i32 = 4_096;
 
 /// How long partitions may take to be let go at the end; then whoever gets them waits for the session's time-out.
 const LEAVE_MAX: Duration = Duration::from_secs(6);
@@ -170,32 +168,6 @@ fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static) -> bool {
             false
         }
     }
-}
-
-/// The address to listen on, or a socket that a parent handed in.
-fn listener(listen: &str) -> anyhow::Result<TcpListener> {
-    if let Some(fd) = listen.strip_prefix("fd:") {
-        let fd: i32 = fd.parse().with_context(|| format!("--listen {listen}: use fd:3"))?;
-        return inherited(fd);
-    }
-    let listener = TcpListener::bind(listen).with_context(|| {
-        format!("{listen} cannot be listened on; is another process there? choose another --listen")
-    })?;
-    // The standard library asks for 128: a burst of webhooks would wait a second for its second SYN.
-    rustix::net::listen(&listener, BACKLOG)?;
-    Ok(listener)
-}
-
-/// A socket that systemd (or a test) has bound: it keeps connections queued while leadline restarts.
-fn inherited(fd: i32) -> anyhow::Result<TcpListener> {
-    let index =
-        usize::try_from(fd - 3).with_context(|| format!("fd:{fd}: handed-in sockets begin at fd:3"))?;
-    let taken = listenfd::ListenFd::from_env().take_tcp_listener(index)?;
-    taken.ok_or_else(|| {
-        anyhow!(
-            "fd:{fd} was not handed in: LISTEN_FDS names no such socket; start leadline from a .socket unit"
-        )
-    })
 }
 
 type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
