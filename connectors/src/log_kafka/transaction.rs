@@ -21,6 +21,8 @@ use crate::contract::log::Commit;
 
 /// How long the producer's queue is waited for at once.
 const TICK: Duration = Duration::from_millis(1);
+/// How long `abort_transaction` waits at once.
+const ABORT_SLICE: Duration = Duration::from_millis(10);
 /// How many records a transaction may have in librdkafka's queue; more wait.
 const QUEUE_RECORDS_MAX: usize = 100_000;
 
@@ -180,10 +182,8 @@ impl Transactions {
     /// Undoes what the transaction has written; says why it had to.
     fn abort(&self, why: KafkaError) -> Failure {
         let deadline = Instant::now() + self.patience;
-        let aborted = self.retry(deadline, || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.producer.abort_transaction(left.max(TICK))
-        });
+        // It waits for records under way, whose reports only `poll` takes; so in slices, between which they are taken.
+        let aborted = self.retry(deadline, || self.producer.abort_transaction(ABORT_SLICE));
         match (aborted, failure_of(&why)) {
             (_, fenced @ Failure::Fenced(_)) => fenced,
             (Ok(()), failure) => failure,

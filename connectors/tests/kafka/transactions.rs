@@ -1,6 +1,6 @@
 //! An epoch is there as a whole or not at all, once, and from its owner only.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_connectors::contract::log::{CommitAnswer, Log as _, RECORD_BYTES_MAX};
@@ -45,6 +45,23 @@ fn an_aborted_epoch_leaves_nothing_that_others_see() {
     assert_eq!(pairs(&config, Topic::Calls), ["call=1", "call=22"]);
     assert_eq!(foreign(&config, Topic::Leads, P0), [("gone".to_owned(), None)], "no value is a tombstone");
     assert_eq!(pairs(&config, Topic::State), ["0=0:1", "0=0:2"]);
+}
+
+#[test]
+fn an_epoch_is_given_up_at_once_though_its_records_are_on_their_way() {
+    let Some(broker) = crate::broker() else { return };
+    let config = fresh(broker, 2);
+    let log = open(&config);
+    assert_eq!(commit(&log, epoch(P0, 1, Vec::new())), CommitAnswer::Committed);
+    let mut outputs: Vec<_> =
+        (0..3_000).map(|n| output(Topic::Calls, &n.to_string(), Bytes::from(vec![7; 1_000]))).collect();
+    outputs.push(output(Topic::Leads, "lead", Bytes::from(vec![0; 2 * RECORD_BYTES_MAX])));
+    let started = Instant::now();
+    let answer = commit(&log, epoch(P0, 2, outputs));
+    assert!(matches!(answer, CommitAnswer::Aborted(_)), "{answer:?}");
+    assert_eq!(commit(&log, epoch(P0, 2, Vec::new())), CommitAnswer::Committed);
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(config.transaction_timeout_ms / 2), "it took {took:?}");
 }
 
 /// What a process that was killed in the middle of commit 2 leaves: everything is written but the commit itself.
