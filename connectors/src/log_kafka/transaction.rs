@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use leadline_schemas::Topic;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
@@ -21,8 +21,8 @@ use crate::contract::log::Commit;
 
 /// How long the producer's queue is waited for at once.
 const TICK: Duration = Duration::from_millis(1);
-/// How long `abort_transaction` waits at once.
-const ABORT_SLICE: Duration = Duration::from_millis(10);
+/// How long records under way are waited for before a transaction is aborted.
+const ABORT_DRAIN: Duration = Duration::from_millis(50);
 /// How many records a transaction may have in librdkafka's queue; more wait.
 const QUEUE_RECORDS_MAX: usize = 100_000;
 
@@ -112,12 +112,17 @@ impl Transactions {
             self.producer.send_offsets_to_transaction(&offsets, &ticket.metadata, left)
         })?;
         // `commit_transaction` would wait for them in slices of 100 ms.
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
-            self.producer.poll(TICK);
-        }
+        self.drain(deadline);
         match lock(&self.producer.context().error).take() {
             Some(error) => Err(error),
             None => Ok(()),
+        }
+    }
+
+    /// Takes the reports of all records under way.
+    fn drain(&self, deadline: Instant) {
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            self.producer.poll(TICK);
         }
     }
 
@@ -171,6 +176,8 @@ impl Transactions {
             Ok(()) => Ok(()),
             // Nothing was asked of the coordinator yet.
             Err(error @ KafkaError::Flush(_)) => Err(self.abort(error)),
+            // A broker that was slow has ended it already, one way or the other.
+            Err(KafkaError::Transaction(error)) if is_over(&error) => Err(Failure::Unknown(error.string())),
             Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => {
                 Err(self.abort(KafkaError::Transaction(error)))
@@ -181,13 +188,23 @@ impl Transactions {
 
     /// Undoes what the transaction has written; says why it had to.
     fn abort(&self, why: KafkaError) -> Failure {
+        // `abort_transaction` waits for the reports of records under way, which only `poll` takes: until its time-out. Whoever
+        // opens the transactional id next aborts it as well, and at once.
+        self.drain(Instant::now() + ABORT_DRAIN);
+        if self.producer.in_flight_count() > 0 {
+            return stuck(failure_of(&why));
+        }
         let deadline = Instant::now() + self.patience;
-        // It waits for records under way, whose reports only `poll` takes; so in slices, between which they are taken.
-        let aborted = self.retry(deadline, || self.producer.abort_transaction(ABORT_SLICE));
+        let aborted = self.retry(deadline, || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.producer.abort_transaction(left.max(TICK))
+        });
         match (aborted, failure_of(&why)) {
             (_, fenced @ Failure::Fenced(_)) => fenced,
             (Ok(()), failure) => failure,
-            (Err(KafkaError::Transaction(error)), _) if error.is_fatal() => Failure::Fenced(error.string()),
+            (Err(KafkaError::Transaction(error)), _) if error.is_fatal() && !is_over(&error) => {
+                Failure::Fenced(error.string())
+            }
             // The next holder of the transactional id aborts it, or its time-out does: nothing of it is committed.
             (Err(_), failure) => stuck(failure),
         }
@@ -208,6 +225,11 @@ impl Transactions {
             }
         }
     }
+}
+
+/// Whether the coordinator knows of no such open transaction any more.
+fn is_over(error: &RDKafkaError) -> bool {
+    error.code() == RDKafkaErrorCode::InvalidTransactionalState
 }
 
 fn stuck(failure: Failure) -> Failure {
