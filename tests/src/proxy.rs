@@ -37,9 +37,7 @@ impl Proxy {
         let shared = Arc::clone(&way);
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if !shared.lock().unwrap().down {
-                    connect(client, broker, &shared);
-                }
+                connect(client, broker, &shared);
             }
         });
         Self { port, way }
@@ -60,9 +58,14 @@ impl Proxy {
 }
 
 impl Way {
-    fn cut(&mut self) {
+    /// Lets nobody come any more.
+    fn close(&mut self) {
         self.planned = None;
         self.down = true;
+    }
+
+    fn cut(&mut self) {
+        self.close();
         for stream in self.open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -78,9 +81,16 @@ impl Way {
 
 fn connect(client: TcpStream, broker: u16, way: &Arc<Mutex<Way>>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", broker)) else { return };
-    for stream in [&client, &server] {
-        stream.set_nodelay(true).unwrap();
-        way.lock().unwrap().open.push(stream.try_clone().unwrap());
+    {
+        // At once, or a cut between would leave this way open.
+        let mut way = way.lock().unwrap();
+        if way.down {
+            return;
+        }
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+            way.open.push(stream.try_clone().unwrap());
+        }
     }
     let (to_client, from_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
     std::thread::spawn(move || drop(pass(from_server, to_client)));
@@ -105,8 +115,9 @@ fn requests(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>) -> s
         match cut {
             Some(Cut::Request) => way.lock().unwrap().cut(),
             Some(Cut::Answer) => {
-                // First nobody hears it, then it is asked. The broker works off what it has received, though who
+                // First nobody comes and nobody hears it, then it is asked. The broker works off what it has received, though who
                 // asked is gone.
+                way.lock().unwrap().close();
                 client.shutdown(Shutdown::Write)?;
                 server.write_all(&[&size[..], &request].concat())?;
                 server.shutdown(Shutdown::Write)?;
