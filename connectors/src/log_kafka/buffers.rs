@@ -12,7 +12,7 @@ use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
 use super::buffer::Buffer;
-use super::lock;
+use super::{lock, wait};
 use crate::contract::log::{Chunk, ReadError};
 
 pub(super) type Listener = Arc<dyn Fn() + Send + Sync>;
@@ -239,11 +239,7 @@ impl Buffers {
     pub(super) fn scout_wishes(&self, patience: Duration) -> Vec<Place> {
         let mut wishes = lock(&self.wishes.scout);
         if wishes.is_empty() {
-            wishes = self
-                .wishes
-                .scout_wakes
-                .wait_timeout(wishes, patience)
-                .map_or_else(|poisoned| poisoned.into_inner().0, |(wishes, _)| wishes);
+            wishes = wait(&self.wishes.scout_wakes, wishes, patience);
         }
         std::mem::take(&mut wishes)
     }

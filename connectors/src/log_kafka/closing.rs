@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
-use super::lock;
+use super::{lock, wait};
 
 /// Set once.
 #[derive(Default)]
@@ -28,7 +28,6 @@ impl Closing {
         if *closed {
             return true;
         }
-        let waited = self.changed.wait_timeout(closed, time);
-        waited.map_or_else(|poisoned| *poisoned.into_inner().0, |(closed, _)| *closed)
+        *wait(&self.changed, closed, time)
     }
 }

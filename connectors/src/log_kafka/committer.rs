@@ -10,9 +10,9 @@ use super::buffers::Buffers;
 use super::config::KafkaConfig;
 use super::frames::Frames;
 use super::link::Link;
-use super::lock;
 use super::membership::{Membership, Ticket};
 use super::transaction::{Failure, Transactions};
+use super::{lock, wait};
 use crate::contract::log::{Commit, CommitAnswer};
 
 /// How many commits wait for a committer; the engine has one open for each partition.
@@ -101,8 +101,7 @@ impl Committer {
             if left.is_zero() {
                 break;
             }
-            queue =
-                self.moved.wait_timeout(queue, left).map_or_else(|e| e.into_inner().0, |(queue, _)| queue);
+            queue = wait(&self.moved, queue, left);
         }
         drop(queue);
         for waiting in gone {
@@ -125,7 +124,7 @@ impl Committer {
                 break;
             }
             if queue.waiting.is_empty() && !queue.prepare {
-                drop(self.moved.wait_timeout(queue, TURN));
+                drop(wait(&self.moved, queue, TURN));
                 if let Some(producer) = &producer {
                     Transactions::idle(producer);
                 }
@@ -208,6 +207,9 @@ impl Committer {
             return Err(Failure::Aborted("this process is in no generation of its group".to_owned()));
         };
         let answer = ready.run(&self.config, &ticket, commits);
+        if ready.is_given_up() {
+            *producer = None;
+        }
         if let Err(Failure::Stale(_)) = &answer {
             self.wait_for_generation(commits, &ticket);
         }
@@ -247,10 +249,6 @@ impl Committer {
         let all = |answer: CommitAnswer| commits.iter().map(|_| answer.clone()).collect();
         match failure {
             Failure::Aborted(why) => all(CommitAnswer::Aborted(why)),
-            Failure::Stuck(why) => {
-                *producer = None;
-                all(CommitAnswer::Aborted(why))
-            }
             Failure::Stale(why) => {
                 let answer = |commit: &Commit| match self.membership.refusal(commit.partition) {
                     Some(refusal) => CommitAnswer::Fenced(refusal),
@@ -301,7 +299,7 @@ impl Committer {
             if queue.closed {
                 return commits.iter().map(|_| CommitAnswer::Unknown(why.to_owned())).collect();
             }
-            drop(self.moved.wait_timeout(queue, TURN));
+            drop(wait(&self.moved, queue, TURN));
             *producer = None;
         }
     }

@@ -1,7 +1,7 @@
 //! History: what brokers know, asked and waited for: ends, and records anywhere.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use leadline_schemas::{Offset, Partition, Topic};
@@ -9,8 +9,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use super::config::KafkaConfig;
 use super::link::Link;
-use super::lock;
 use super::reader::{Next, Reader, unavailable};
+use super::{lock, wait};
 use crate::contract::log::{Chunk, ReadError, Record};
 
 /// How many readers there are at once; more callers wait. Each has threads and connections of its own.
@@ -135,7 +135,7 @@ impl History {
             if left.is_zero() {
                 return Err(ReadError::Unavailable(format!("all {READERS_MAX} readers of the log are busy")));
             }
-            pool = self.freed.wait_timeout(pool, left).map_or_else(|e| e.into_inner().0, |(pool, _)| pool);
+            pool = wait(&self.freed, pool, left);
         }
         pool.out += 1;
         let exact = |reader: &Reader| offset.is_some_and(|offset| reader.stands_at(topic, partition, offset));
@@ -158,7 +158,7 @@ impl History {
 
     /// Closes readers that nobody uses.
     pub(super) fn tidy(&self) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&self.pool);
         let idle = std::mem::take(&mut pool.idle);
         let (kept, closed): (Vec<_>, Vec<_>) = idle.into_iter().partition(|r| r.used.elapsed() < IDLE);
         pool.idle = kept;

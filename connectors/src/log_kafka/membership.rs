@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use leadline_schemas::Partition;
 use rdkafka::consumer::ConsumerGroupMetadata;
 
-use super::lock;
+use super::{lock, wait};
 
 /// The shared copy.
 #[derive(Default)]
@@ -122,8 +122,7 @@ impl Membership {
             if left.is_zero() {
                 return;
             }
-            inner =
-                self.changed.wait_timeout(inner, left).map_or_else(|e| e.into_inner().0, |(inner, _)| inner);
+            inner = wait(&self.changed, inner, left);
         }
     }
 }

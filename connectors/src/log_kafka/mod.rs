@@ -91,6 +91,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Waits for a word, at most that long.
+fn wait<'g, T>(word: &Condvar, guard: MutexGuard<'g, T>, time: Duration) -> MutexGuard<'g, T> {
+    word.wait_timeout(guard, time).unwrap_or_else(PoisonError::into_inner).0
+}
+
 /// A log on Kafka, in one process.
 pub struct KafkaLog {
     inner: Arc<Inner>,

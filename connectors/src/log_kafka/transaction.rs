@@ -1,5 +1,6 @@
 //! Transaction: one producer that writes epochs of several partitions together, or none of them.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -33,8 +34,6 @@ pub(super) enum Failure {
     Aborted(String),
     /// It left nothing behind: the group is in another generation than its ticket says.
     Stale(String),
-    /// It left nothing behind, but its producer is stuck in it: another has to take the id over.
-    Stuck(String),
     /// Another producer has the transactional id, or this one is broken: it is to be dropped.
     Fenced(String),
     /// Nobody knows.
@@ -45,6 +44,7 @@ pub(super) enum Failure {
 pub(super) struct Transactions {
     producer: BaseProducer<Context>,
     patience: Duration,
+    given_up: Cell<bool>,
 }
 
 impl Transactions {
@@ -68,10 +68,15 @@ impl Transactions {
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
-            Ok(()) => Ok(Self { producer, patience }),
+            Ok(()) => Ok(Self { producer, patience, given_up: Cell::new(false) }),
             Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
             Err(error) => Err(Failure::Aborted(describe(&error))),
         }
+    }
+
+    /// Whether another has to be opened for the next transaction.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.get()
     }
 
     /// Serves the producer's events while there is nothing to do.
@@ -88,7 +93,7 @@ impl Transactions {
     ) -> Result<(), Failure> {
         let deadline = Instant::now() + self.patience;
         lock(&self.producer.context().error).take();
-        self.producer.begin_transaction().map_err(|error| stuck(failure_of(&error)))?;
+        self.producer.begin_transaction().map_err(|error| self.give_up(failure_of(&error)))?;
         let sent = self.fill(config, ticket, commits, deadline);
         if let Err(error) = sent {
             return Err(self.abort(error));
@@ -192,7 +197,7 @@ impl Transactions {
         // opens the transactional id next aborts it as well, and at once.
         self.drain(Instant::now() + ABORT_DRAIN);
         if self.producer.in_flight_count() > 0 {
-            return stuck(failure_of(&why));
+            return self.give_up(failure_of(&why));
         }
         let deadline = Instant::now() + self.patience;
         let aborted = self.retry(deadline, || {
@@ -206,8 +211,14 @@ impl Transactions {
                 Failure::Fenced(error.string())
             }
             // The next holder of the transactional id aborts it, or its time-out does: nothing of it is committed.
-            (Err(_), failure) => stuck(failure),
+            (Err(_), failure) => self.give_up(failure),
         }
+    }
+
+    /// It takes no other transaction: whoever opens its transactional id next ends this one.
+    fn give_up(&self, failure: Failure) -> Failure {
+        self.given_up.set(true);
+        failure
     }
 
     /// Repeats what the client says may be repeated.
@@ -230,13 +241,6 @@ impl Transactions {
 /// Whether the coordinator knows of no such open transaction any more.
 fn is_over(error: &RDKafkaError) -> bool {
     error.code() == RDKafkaErrorCode::InvalidTransactionalState
-}
-
-fn stuck(failure: Failure) -> Failure {
-    match failure {
-        Failure::Aborted(why) | Failure::Stale(why) => Failure::Stuck(why),
-        other => other,
-    }
 }
 
 /// What the group's offsets become: the commit number lies beside them.
