@@ -61,21 +61,6 @@ impl Origin {
 }
 
 impl EventKind {
-    /// All of them, in the order of the schema's symbols.
-    const ALL: [Self; 11] = [
-        Self::PreCall,
-        Self::CallRoutingComplete,
-        Self::PostCall,
-        Self::CallModified,
-        Self::OutboundPostCall,
-        Self::OutboundCallModified,
-        Self::TextReceived,
-        Self::TextSent,
-        Self::FormSubmission,
-        Self::ConvertAssistComplete,
-        Self::Command,
-    ];
-
     /// The ten kinds of CallRail, as their webhook paths name them.
     pub const CALLRAIL: [Self; 10] = [
         Self::PreCall,
@@ -89,6 +74,12 @@ impl EventKind {
         Self::FormSubmission,
         Self::ConvertAssistComplete,
     ];
+
+    /// The kind at this place among the schema's symbols: those of CallRail, then the command.
+    fn of_symbol(place: usize) -> Option<Self> {
+        let command = (place == Self::CALLRAIL.len()).then_some(Self::Command);
+        Self::CALLRAIL.get(place).copied().or(command)
+    }
 
     /// The name in paths, records and metrics.
     pub const fn name(self) -> &'static str {
@@ -174,7 +165,7 @@ impl Inbound {
             bucket: Bucket(datum.number()?),
             caller: datum.text()?.to_owned(),
             origin: *Origin::ALL.get(datum.number::<usize>()?)?,
-            kind: *EventKind::ALL.get(datum.number::<usize>()?)?,
+            kind: EventKind::of_symbol(datum.number()?)?,
             received_at: Millis(datum.number()?),
             settings_version: datum.number()?,
             attempt: datum.number()?,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use leadline_connectors::contract::assignment::{All, Assignment};
+use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::disk_folder::FolderDisk;
@@ -15,10 +15,8 @@ use crate::config::{Config, LogKind};
 pub struct OpenLog {
     /// The log.
     pub log: Arc<dyn Log>,
-    /// Who owns partitions.
-    pub assignment: Arc<dyn Assignment>,
-    /// Whether other processes work on it too.
-    pub is_shared: bool,
+    /// Who deals partitions out, where several processes work on it; else this one owns all.
+    pub assignment: Option<Arc<dyn Assignment>>,
     /// Ends the embedded log's threads; nothing is written behind it.
     embedded: Option<Arc<EmbeddedLog>>,
     /// Holds the data folder's lock.
@@ -61,13 +59,7 @@ impl OpenLog {
             );
         }
         let log = Arc::new(log);
-        Ok(Self {
-            log: log.clone(),
-            assignment: Arc::new(All(config.partitions)),
-            is_shared: false,
-            embedded: Some(log),
-            _disk: disk,
-        })
+        Ok(Self { log: log.clone(), assignment: None, embedded: Some(log), _disk: disk })
     }
 }
 
@@ -76,7 +68,7 @@ fn kafka(config: &Config, disk: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
     use leadline_connectors::log_kafka::{KafkaAssignment, KafkaLog};
     let log = KafkaLog::open(kafka_config(config))?;
     let assignment = Arc::new(KafkaAssignment::new(&log));
-    Ok(OpenLog { log: Arc::new(log), assignment, is_shared: true, embedded: None, _disk: disk })
+    Ok(OpenLog { log: Arc::new(log), assignment: Some(assignment), embedded: None, _disk: disk })
 }
 
 #[cfg(not(feature = "kafka"))]

@@ -27,10 +27,8 @@ pub const GENERATION: u32 = 1;
 pub struct Parts {
     /// The log; it owns the data folder.
     pub log: Arc<dyn Log>,
-    /// Who owns partitions.
-    pub assignment: Arc<dyn Assignment>,
-    /// Whether other processes work on the log too.
-    pub is_shared: bool,
+    /// Who deals partitions out, where several processes work on the log; else this one owns all.
+    pub assignment: Option<Arc<dyn Assignment>>,
     /// The state store.
     pub state: Arc<GuardedState>,
     /// The blob store.
@@ -60,12 +58,16 @@ impl Parts {
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
         let layout = Layout { generation: GENERATION, partitions: log.log.partitions() };
         let copy = config.data.join("settings.avro");
-        let settings =
-            SettingsService::open(Arc::clone(&log.log), state.clone(), layout, copy, log.is_shared)?;
+        let settings = SettingsService::open(
+            Arc::clone(&log.log),
+            state.clone(),
+            layout,
+            copy,
+            log.assignment.is_some(),
+        )?;
         Ok(Self {
             log: Arc::clone(&log.log),
-            assignment: Arc::clone(&log.assignment),
-            is_shared: log.is_shared,
+            assignment: log.assignment.clone(),
             state,
             blob,
             secrets,

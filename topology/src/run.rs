@@ -136,7 +136,7 @@ fn run_on(
     notify::tell(notify::STOPPING);
     runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
     drop(control);
-    let assignment = engine.is_some().then(|| Arc::clone(&parts.assignment));
+    let assignment = parts.assignment.clone().filter(|_| engine.is_some());
     let has_left = assignment.is_none_or(|assignment| ends_within(LEAVE_MAX, move || assignment.leave()));
     let all_ended = engine.is_none_or(Engine::stop) && has_left;
     parts.close();
@@ -200,7 +200,7 @@ fn start_engine(
         pipeline_name: pipeline::NAME,
         generation: GENERATION,
         workers: config.workers,
-        shared: parts.is_shared,
+        shared: parts.assignment.is_some(),
         log: parts.log.clone(),
         state: parts.state.clone(),
         blob: parts.blob.clone(),
@@ -214,11 +214,10 @@ fn start_engine(
         snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
         fatal: Arc::clone(fatal),
     });
-    if parts.is_shared {
-        parts.assignment.join(engine.owner())?;
-    } else {
+    match &parts.assignment {
+        Some(assignment) => assignment.join(engine.owner())?,
         // Restored before anything is accepted: what is wrong with the data folder is told at once.
-        engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?;
+        None => engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?,
     }
     Ok(engine)
 }
@@ -265,8 +264,8 @@ fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
 type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 fn dataflow_trouble(engine: &Engine, parts: &Parts) -> Trouble {
-    let (partitions, assignment) = (engine.trouble(), Arc::clone(&parts.assignment));
-    Box::new(move || assignment.trouble().or_else(&partitions))
+    let (partitions, assignment) = (engine.trouble(), parts.assignment.clone());
+    Box::new(move || assignment.as_ref().and_then(|assignment| assignment.trouble()).or_else(&partitions))
 }
 
 fn router(

@@ -39,20 +39,3 @@ pub trait Owner: Send + Sync + 'static {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("partitions cannot be had: {0}")]
 pub struct AssignmentError(pub String);
-
-/// One process that owns all partitions.
-#[derive(Debug)]
-pub struct All(pub u16);
-
-impl Assignment for All {
-    fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
-        owner.assigned(&(0..self.0).map(Partition).collect::<Vec<_>>());
-        Ok(())
-    }
-
-    fn leave(&self) {}
-
-    fn trouble(&self) -> Option<String> {
-        None
-    }
-}

@@ -271,7 +271,7 @@ impl Ownership {
         stages.of.insert(partition, Stage::Left);
         self.rows.remove(partition);
         lock(&self.progress.behind).remove(&partition);
-        lock(&self.progress.troubles).remove(&partition);
+        self.note_trouble(partition, None);
         self.retention.forget(partition);
         self.leases.end(partition);
         for topic in [Topic::Inbound, Topic::Replies] {
@@ -288,6 +288,14 @@ impl Ownership {
     /// No delivery of a partition that is leaving runs any more.
     pub(super) fn is_quiet(&self, partition: Partition) {
         self.mailbox(partition).order(Order::Quiet(partition));
+    }
+
+    /// A commit that was sent then was accepted.
+    pub(super) fn committed(&self, partition: Partition, sent_boot_ms: u64) {
+        // Alone on its log nobody asks for a lease.
+        if self.shared {
+            self.leases.renew(partition, sent_boot_ms);
+        }
     }
 
     /// Asks for a commit that renews the lease.

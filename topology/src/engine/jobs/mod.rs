@@ -271,7 +271,7 @@ impl Executor {
             let now = (self.parts.clock.wall(), self.parts.clock.boot_ms());
             let lets_start =
                 self.guests.get(&key.partition).is_some_and(|guest| guest.lets_start(&key, now.1));
-            let store = self.rows_of(key.partition).filter(|_| lets_start);
+            let store = if lets_start { self.rows_of(key.partition) } else { None };
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let next = match store {
                 Some(store) if target_running < TARGET_JOBS_RUNNING_MAX => lane.next(&key, &*store, now),

@@ -134,7 +134,7 @@ impl Partition {
                 metrics::histogram!("leadline_commit_ms").record(took_ms as f64);
                 metrics::counter!("leadline_commits_total").increment(1);
                 self.committed = out.position;
-                self.around.ownership.leases.renew(self.id, out.asked_boot_ms);
+                self.around.ownership.committed(self.id, out.asked_boot_ms);
                 self.gets_on();
                 (self.around.committed)(out.committed);
             }
