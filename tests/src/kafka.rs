@@ -155,6 +155,9 @@ impl Cluster {
     /// Stops one in its tracks: its connections stay open and nobody answers.
     pub fn pause(&self, index: usize) {
         self.signal(index, "-STOP");
+        // The signal is only sent when `kill` returns, and a broker has a hundred threads.
+        let process = self.brokers[index].process.as_ref().unwrap().id();
+        until("a broker that stands still", START, || threads(process).all(|state| state == "T"));
     }
 
     /// Lets it go on.
@@ -256,6 +259,15 @@ fn security(keystore: &Path) -> String {
          unsecuredLoginStringClaim_sub=\"broker\";\n",
         keystore.display()
     )
+}
+
+/// The state of each thread of a process, as `proc(5)` names it.
+fn threads(process: u32) -> impl Iterator<Item = String> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    tasks.map_while(Result::ok).filter_map(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        Some(stat.rsplit_once(") ")?.1.get(..1)?.to_owned())
+    })
 }
 
 const LOGGING: &str = "rootLogger.level = warn\nrootLogger.appenderRef.out.ref = out\nappender.out.type = Console\n\
