@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use leadline_connectors::contract::assignment::Owner;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
-use leadline_connectors::contract::log::{Log, ReadError};
+use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::State;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
@@ -396,12 +396,5 @@ impl Owner for Ownership {
         if !self.wait_left(partitions, DROP_MAX) {
             (self.fatal)(format!("partitions {partitions:?} were not let go within {DROP_MAX:?}"));
         }
-    }
-}
-
-impl RestoreError {
-    /// Whether it may go by itself.
-    fn is_temporary(&self) -> bool {
-        matches!(self, Self::Log(ReadError::Unavailable(_)) | Self::Snapshot(_))
     }
 }

@@ -70,6 +70,13 @@ pub enum RestoreError {
     Snapshot(String),
 }
 
+impl RestoreError {
+    /// Whether it may go by itself.
+    pub(super) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Log(ReadError::Unavailable(_)) | Self::Snapshot(_))
+    }
+}
+
 impl From<Fault> for RestoreError {
     fn from(fault: Fault) -> Self {
         Self::Row(fault.to_string())
