@@ -362,3 +362,23 @@ fn a_contact_takes_less_than_five_milliseconds() {
     println!("{} contacts: median {:?}, p99 {:?}, most {:?}", times.len(), at(0.5), at(0.99), at(1.0));
     assert!(at(0.99) < Duration::from_millis(5), "p99 {:?}", at(0.99));
 }
+
+#[test]
+fn a_pasted_attachment_is_neither_quoted_nor_taken_for_a_name() {
+    let blob = "x".repeat(20_000);
+    for attachment in [blob.clone(), blob.replace('x', "\0"), blob.replace('x', "é")] {
+        let input = json!({
+            "channel": "form",
+            "form_data": {
+                "name": format!("Ana {attachment}"),
+                "city": attachment,
+                "message": format!("{attachment} kitchen remodel {attachment}, $40k, asap, 12{attachment} Maple Street"),
+            },
+        });
+        let output = rules::score(&serde_json::from_value::<ScoreInput>(input).unwrap());
+        let bytes = serde_json::to_string(&output).unwrap().len();
+        assert!(bytes < 32 << 10, "a result of {bytes} bytes");
+        let name = output.extracted.caller_name.unwrap_or_default();
+        assert!(name.len() < 255, "a name of {} bytes", name.len());
+    }
+}

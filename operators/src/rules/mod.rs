@@ -107,6 +107,7 @@ pub fn score(input: &ScoreInput) -> ScoreOutput {
         if class == Class::Lead && reading.area.fit == Fit::Outside { Class::OutOfArea } else { class };
     reading.date_service();
     reading.keep_for(class);
+    reading.forget_too_long();
     assemble(input, &talk, &reading, class, class_place)
 }
 
@@ -146,6 +147,17 @@ impl Reading {
         (self.area.city, self.area.postcode, self.contact.address) = (None, None, None);
         if !matches!(class, Class::JobSeeker | Class::NoConversation) {
             self.contact = Contact { name: None, phone: None, email: None, address: None };
+        }
+    }
+
+    /// What somebody pasted into a form is not a name: a lead stays small whatever was sent.
+    fn forget_too_long(&mut self) {
+        let Contact { name, phone, email, address } = &mut self.contact;
+        for fact in [name, phone, email, address, &mut self.area.city, &mut self.area.postcode] {
+            fact.take_if(|fact| fact.is_too_long());
+        }
+        if let Some(visit) = self.authority.appointment.as_mut().filter(|visit| visit.is_too_long()) {
+            visit.value.clear();
         }
     }
 }
