@@ -49,6 +49,11 @@ impl Instance {
     /// Starts the release binary in `role` on `data` and waits until it takes events. A `leadline.toml` there is its
     /// configuration.
     pub(crate) fn start(role: &str, data: &Path) -> Result<Self> {
+        Self::start_with(role, data, &[])
+    }
+
+    /// The same with more of a command line.
+    pub(crate) fn start_with(role: &str, data: &Path, args: &[String]) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = data.join("leadline.toml");
         let config_args = if config.exists() { vec![Path::new("--config"), &config] } else { Vec::new() };
@@ -57,6 +62,7 @@ impl Instance {
             .args(["run", "--role", role, "--listen", &address.to_string(), "--data"])
             .arg(data)
             .args(config_args)
+            .args(args)
             .env("LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -115,6 +121,13 @@ impl Instance {
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait_end(mut self) -> Result<()> {
+        let status = self.process.wait()?;
+        ensure!(status.success(), "leadline ended with {status}");
+        Ok(())
     }
 
     /// SIGTERM; waits until it has ended.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use leadline_schemas::Topic;
 use leadline_schemas::avro::{self, AvroRecord};
 use leadline_tests::kafka::Cluster;
-use leadline_tests::{COMPANY, Instance, binary, call, post, sign};
+use leadline_tests::{COMPANY, Instance, binary, call, free_port, post, sign};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message as _, TopicPartitionList};
@@ -25,13 +25,26 @@ pub struct Company {
     pub brokers: String,
     pub webhook: Instance,
     pub workers: Vec<Instance>,
-    partitions: u16,
+    pub partitions: u16,
+    /// Variables of all workers.
+    env: Vec<(&'static str, String)>,
     shared: TempDir,
 }
 
 impl Company {
     /// Makes the topics, starts everybody and adds a tenant.
     pub fn start(cluster: &Cluster, partitions: u16, workers: usize, tenant: &[&str]) -> Self {
+        Self::start_with(cluster, partitions, workers, tenant, &[])
+    }
+
+    /// The same with variables of all workers.
+    pub fn start_with(
+        cluster: &Cluster,
+        partitions: u16,
+        workers: usize,
+        tenant: &[&str],
+        env: &[(&'static str, String)],
+    ) -> Self {
         let brokers = cluster.bootstrap();
         let (count, replication) = (partitions.to_string(), "1".to_owned());
         let args = ["--brokers", &brokers, "--partitions", &count, "--replication", &replication];
@@ -39,7 +52,8 @@ impl Company {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let shared = tempfile::tempdir().unwrap();
         let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers);
-        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, shared };
+        let env = env.to_vec();
+        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, env, shared };
         company.webhook.start();
         company.webhook.tenant("summit", COMPANY, tenant);
         for index in 0..workers {
@@ -50,8 +64,27 @@ impl Company {
         company
     }
 
+    /// A process that is not started: worker `index`, on a data folder of its own.
     fn worker(&self, index: usize, workers: usize) -> Instance {
-        instance(&self.brokers, self.shared.path(), &format!("worker-{index}"), "worker", workers)
+        let name = format!("worker-{index}");
+        let mut worker = instance(&self.brokers, self.shared.path(), &name, "worker", workers);
+        worker.env.clone_from(&self.env);
+        worker
+    }
+
+    /// A process that is not started and is to take the place of worker `index`.
+    pub fn standby(&self, index: usize) -> Instance {
+        let mut standby = self.worker(index, self.workers.len());
+        standby.args.extend(["--standby".to_owned(), admin_url(&self.workers[index])]);
+        standby
+    }
+
+    /// A process that is not started and is to take the place of the one that takes webhooks.
+    pub fn standby_of_webhook(&self) -> Instance {
+        let (shared, workers) = (self.shared.path(), self.workers.len());
+        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers);
+        standby.args.extend(["--standby".to_owned(), admin_url(&self.webhook)]);
+        standby
     }
 
     /// All records of a topic that are committed, as any client of Kafka reads them.
@@ -92,19 +125,35 @@ impl Company {
     }
 }
 
+/// The port of an instance's admin address.
+pub fn admin_port(instance: &Instance) -> u16 {
+    let at = instance.args.iter().position(|arg| arg == "--admin-listen").unwrap();
+    instance.args[at + 1].parse().unwrap()
+}
+
+pub fn admin_url(instance: &Instance) -> String {
+    format!("http://127.0.0.1:{}", admin_port(instance))
+}
+
 fn instance(brokers: &str, shared: &std::path::Path, name: &str, role: &str, processes: usize) -> Instance {
     let path = |name: &str| -> PathBuf { shared.join(name) };
     let (blobs, key) = (path("blobs"), path("secret.key"));
-    Instance::configured(&format!(
+    let mut instance = Instance::configured(&format!(
         "role = {role:?}\n[log]\nkind = \"kafka\"\n[records]\nstore = \"none\"\n[blobs]\nfolder = {blobs:?}\n\
          [secrets]\nkey_file = {key:?}\n[state]\nsnapshot_interval_s = 5\n[kafka]\nbrokers = {brokers:?}\n\
          instance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\nsession_timeout_ms = 6000\n"
-    ))
+    ));
+    instance.args = vec!["--admin-listen".to_owned(), free_port().to_string()];
+    instance
 }
 
 /// Senders of post-calls, each call of another caller.
 pub struct Senders {
     accepted: Arc<Mutex<BTreeSet<u64>>>,
+    /// Where they send.
+    pub port: Arc<AtomicU16>,
+    /// How many calls were not accepted.
+    pub refused: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -113,23 +162,26 @@ impl Senders {
     /// So many send as fast as they are answered, with a pause between.
     pub fn start(port: u16, count: u64, pause: Duration) -> Self {
         let (accepted, stop) = (Arc::<Mutex<BTreeSet<u64>>>::default(), Arc::<AtomicBool>::default());
-        let next = Arc::new(AtomicU64::new(1));
+        let (next, refused) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(0)));
+        let port = Arc::new(AtomicU16::new(port));
         let threads = (0..count).map(|_| {
             let (accepted, next, stop) = (Arc::clone(&accepted), Arc::clone(&next), Arc::clone(&stop));
+            let (refused, port) = (Arc::clone(&refused), Arc::clone(&port));
             std::thread::spawn(move || {
                 while !stop.load(Relaxed) {
                     let n = next.fetch_add(1, Relaxed);
                     let body = call(COMPANY, n);
                     let headers = [("Signature", &*sign(&body))];
-                    if let Some((200, _)) = post(port, "/v1/callrail/webhook/post_call", &headers, &body) {
-                        accepted.lock().unwrap().insert(n);
+                    match post(port.load(Relaxed), "/v1/callrail/webhook/post_call", &headers, &body) {
+                        Some((200, _)) => _ = accepted.lock().unwrap().insert(n),
+                        _ => _ = refused.fetch_add(1, Relaxed),
                     }
                     std::thread::sleep(pause);
                 }
             })
         });
         let threads = threads.collect();
-        Self { accepted, stop, threads }
+        Self { accepted, port, refused, stop, threads }
     }
 
     /// Ends them; answers the ids of the calls that were accepted.

@@ -3,6 +3,9 @@
 #![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod company;
+mod oracle;
+mod provider;
+mod redeploy;
 mod stops;
 mod topics;
 mod workers;

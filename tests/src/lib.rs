@@ -41,11 +41,19 @@ pub struct Instance {
     pub port: u16,
     pub process: Option<Child>,
     pub env: Vec<(&'static str, String)>,
+    /// More of its command line.
+    pub args: Vec<String>,
 }
 
 impl Instance {
     pub fn new() -> Self {
-        Self { data: tempfile::tempdir().unwrap(), port: free_port(), process: None, env: Vec::new() }
+        Self {
+            data: tempfile::tempdir().unwrap(),
+            port: free_port(),
+            process: None,
+            env: Vec::new(),
+            args: Vec::new(),
+        }
     }
 
     /// One with a configuration of its own.
@@ -93,6 +101,7 @@ impl Instance {
             .args(["run", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
             .arg(self.data.path())
             .args(self.config_args())
+            .args(&self.args)
             .env("LOG_LEVEL", "info")
             .envs(self.env.iter().map(|(name, value)| (*name, value)))
             .stdin(Stdio::null())
@@ -112,9 +121,26 @@ impl Instance {
     /// Starts it and waits until it takes events; answers how long that took.
     pub fn start(&mut self) -> Duration {
         let started = Instant::now();
-        self.process = Some(self.command().spawn().unwrap());
+        self.spawn();
         self.wait_ready();
         started.elapsed()
+    }
+
+    /// Starts it.
+    pub fn spawn(&mut self) {
+        self.process = Some(self.command().spawn().unwrap());
+    }
+
+    /// Waits until it has ended by itself; answers whether all was well.
+    pub fn wait_end(&mut self, time: Duration) -> bool {
+        let process = self.process.as_mut().unwrap();
+        let mut status = None;
+        until("its end", time, || {
+            status = process.try_wait().unwrap();
+            status.is_some()
+        });
+        self.process = None;
+        status.is_some_and(|status| status.success())
     }
 
     pub fn wait_ready(&mut self) {

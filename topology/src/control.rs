@@ -190,7 +190,7 @@ fn shown(tenant: &Tenant) -> Value {
     })
 }
 
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
     let mut bytes = [0; N];
     SystemRandom::new().fill(&mut bytes).map_err(|_| anyhow!("the system has no randomness"))?;
     Ok(bytes)

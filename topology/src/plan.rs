@@ -15,14 +15,14 @@ const FILE: &str = "topology.json";
 
 /// A table as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct TableShape {
+pub struct TableShape {
     record: String,
     version: u8,
     fingerprint: String,
 }
 
-/// Tables by `operator number/table number`, with their names.
-type Shape = BTreeMap<String, (String, TableShape)>;
+/// Tables by `operator number/table number`, with their names: what a binary writes, and has to be able to read.
+pub type Shape = BTreeMap<String, (String, TableShape)>;
 
 /// What becomes of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -69,9 +69,13 @@ fn shape(topology: &Topology) -> Shape {
         .collect()
 }
 
+/// This binary's tables.
+pub fn own_shape() -> Shape {
+    shape(&describe(pipeline::pipeline))
+}
+
 /// Compares the data folder's last topology with this binary's.
 pub fn plan(data: &Path) -> anyhow::Result<Vec<Line>> {
-    let new = shape(&describe(pipeline::pipeline));
     let path = data.join(FILE);
     let old: Shape = match std::fs::read(&path) {
         Ok(bytes) => {
@@ -80,6 +84,12 @@ pub fn plan(data: &Path) -> anyhow::Result<Vec<Line>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Shape::new(),
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
+    Ok(lines(&old))
+}
+
+/// What becomes of tables in this binary.
+fn lines(old: &Shape) -> Vec<Line> {
+    let new = own_shape();
     let mut lines = Vec::new();
     for (key, (name, table)) in &new {
         let (change, why) = match old.get(key) {
@@ -92,7 +102,7 @@ pub fn plan(data: &Path) -> anyhow::Result<Vec<Line>> {
         let why = format!("this binary has no table {key}; its rows stay until they expire");
         lines.push(Line { table: name.clone(), change: Change::Removed, why });
     }
-    Ok(lines)
+    lines
 }
 
 fn compare(before: &TableShape, now: &TableShape) -> (Change, String) {
@@ -127,21 +137,28 @@ fn compare(before: &TableShape, now: &TableShape) -> (Change, String) {
 
 /// Refuses a data folder that this binary cannot read, before anything is touched; else notes this topology.
 pub fn refuse_incompatible(data: &Path) -> anyhow::Result<()> {
-    let lines = plan(data)?;
+    if let Some(why) = incompatible(&plan(data)?) {
+        return Err(anyhow!("{} cannot be run by this binary: {why}; see `leadline plan`", data.display()));
+    }
+    let json = serde_json::to_vec_pretty(&own_shape())?;
+    let (path, unfinished) = (data.join(FILE), data.join("topology.json.tmp"));
+    std::fs::write(&unfinished, json).and_then(|()| std::fs::rename(&unfinished, &path))?;
+    Ok(())
+}
+
+/// Refuses tables of another process that this binary cannot read.
+pub fn refuse_tables(of_other: &Shape) -> anyhow::Result<()> {
+    match incompatible(&lines(of_other)) {
+        Some(why) => Err(anyhow!("its state cannot be read by this binary: {why}")),
+        None => Ok(()),
+    }
+}
+
+fn incompatible(lines: &[Line]) -> Option<String> {
     let bad: Vec<String> = lines
         .iter()
         .filter(|line| line.change == Change::Incompatible)
         .map(|line| format!("{} {}", line.table, line.why))
         .collect();
-    if !bad.is_empty() {
-        return Err(anyhow!(
-            "{} cannot be run by this binary: {}; see `leadline plan`",
-            data.display(),
-            bad.join("; ")
-        ));
-    }
-    let json = serde_json::to_vec_pretty(&shape(&describe(pipeline::pipeline)))?;
-    let (path, unfinished) = (data.join(FILE), data.join("topology.json.tmp"));
-    std::fs::write(&unfinished, json).and_then(|()| std::fs::rename(&unfinished, &path))?;
-    Ok(())
+    (!bad.is_empty()).then(|| bad.join("; "))
 }

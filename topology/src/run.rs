@@ -1,46 +1,41 @@
 //! A running instance: what `leadline run` puts together, and how it ends.
 
-use std::collections::HashMap;
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
-use axum::Router;
-use leadline_connectors::api_http::{self, ApiParts, Health, Probes};
-use leadline_connectors::contract::provider::Provider;
-use leadline_connectors::contract::secrets::Secrets;
-use leadline_connectors::contract::sink::Sink;
-use leadline_connectors::contract::source::Intake;
-use leadline_connectors::contract::store::{RecordReader, RecordWriter};
-use leadline_connectors::http_client::Client;
+use leadline_connectors::contract::store::RecordReader;
 use leadline_connectors::http_server::{ServerLimits, serve};
-use leadline_connectors::provider_http::HttpProvider;
-use leadline_connectors::sink_http::HttpSink;
-use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use leadline_schemas::Partition;
+use leadline_schemas::partitioning::Layout;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{Config, RecordsStore};
+use crate::config::{Config, LogKind};
 use crate::control;
 use crate::descriptors;
-use crate::engine::{Engine, EngineParts, Responders, Stored};
+use crate::engine::{Engine, Handed, Stored};
 use crate::guard;
+use crate::handover::{self, Footing, Giver, Identity, LEAVE_MAX, Phase, Phases, Standby, StandbyEnd};
 use crate::listening::listener;
 use crate::notify;
 use crate::parts::{GENERATION, Parts};
-use crate::pipeline;
+use crate::serving::{Shown, dataflow_trouble, router};
+use crate::stop::{Fatal, Stop, fatal, wait_for_signals};
+use crate::work::{open_records, start_engine};
 
-/// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
-pub const HTTP_PROVIDER: &str = "http";
-
-/// How long partitions may take to be let go at the end; then whoever gets them waits for the session's time-out.
-const LEAVE_MAX: Duration = Duration::from_secs(6);
 /// How long the log may take to close at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// How long a process that has handed over takes events, if its successor never says that it does.
+const SUCCESSOR_MAX: Duration = Duration::from_secs(60);
+/// How long it goes on listening when its successor takes events: whoever shares requests out between them looks at
+/// `/ready` only every few seconds.
+const LISTEN_ON: Duration = Duration::from_secs(5);
+/// How long calls of a process that has handed over may go on.
+const CALLS_MAX: Duration = Duration::from_secs(600);
+/// How often one that waits for its calls looks whether it was told to end.
+const STOP_LOOK: Duration = Duration::from_millis(200);
 
 /// Who is told of the address, once.
 pub type Ready = Box<dyn FnOnce(std::net::SocketAddr, &Parts) + Send>;
@@ -53,20 +48,28 @@ pub struct RunOptions {
     pub stored: Stored,
     /// Called once with the address, when events are accepted.
     pub ready: Ready,
+    /// The admin address of the process whose place it is to take.
+    pub standby: Option<String>,
 }
 
-/// Runs until SIGTERM, SIGINT or a fault that only a restart can mend.
+/// Runs until SIGTERM, SIGINT, a hand-over or a fault that only a restart can mend.
 pub fn run(options: RunOptions) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("tokio").build()?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics cannot be recorded")?;
-    let RunOptions { config, stored, ready } = options;
+    let RunOptions { config, stored, ready, standby } = options;
+    if standby.is_some() && config.log_kind == LogKind::Embedded {
+        return Err(anyhow!(
+            "--standby needs --log kafka: an embedded log has one process; restart it behind a socket (--listen fd:3)"
+        ));
+    }
     let descriptors = descriptors::take(&config)?;
     let limits = ServerLimits { connections_max: descriptors.connections_max, ..ServerLimits::default() };
     let mut opening = Some(Opening { listener: listener(&config.listen)?, limits, ready });
-    let mut result = run_on(&runtime, &config, &stored, &mut opening, &metrics);
+    let process = Process { runtime: &runtime, config: &config, stored: &stored, metrics: &metrics, standby };
+    let mut result = process.run(&mut opening);
     if result.is_err() && opening.is_some() && guard::is_marked(&config.data) {
         // The damage was found while starting: the second start moves the store aside. Connections wait meanwhile.
-        result = run_on(&runtime, &config, &stored, &mut opening, &metrics);
+        result = process.run(&mut opening);
     }
     // Calls that still run are left: their jobs are started again by the next process.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -80,81 +83,213 @@ struct Opening {
     ready: Ready,
 }
 
-fn run_on(
-    runtime: &tokio::runtime::Runtime,
-    config: &Config,
-    stored: &Stored,
-    opening: &mut Option<Opening>,
-    metrics: &PrometheusHandle,
-) -> anyhow::Result<()> {
-    let parts = Parts::open(config)?;
-    crate::plan::refuse_incompatible(&config.data)?;
-    let running = Running::mark(config)?;
-    let (stop_sender, stop) = watch::channel(None::<String>);
-    let fatal_sender = stop_sender.clone();
-    let fatal: Arc<dyn Fn(String) + Send + Sync> = Arc::new(move |why| {
-        // The first word counts: what follows are its consequences.
-        fatal_sender.send_if_modified(|stop| {
-            let first = stop.is_none();
-            if first {
-                tracing::error!(why, "leadline must stop");
-                *stop = Some(why);
+/// What a process is given.
+struct Process<'p> {
+    runtime: &'p tokio::runtime::Runtime,
+    config: &'p Config,
+    stored: &'p Stored,
+    metrics: &'p PrometheusHandle,
+    standby: Option<String>,
+}
+
+impl Process<'_> {
+    fn run(&self, opening: &mut Option<Opening>) -> anyhow::Result<()> {
+        let (mut live, reader) = self.open()?;
+        follow_settings(&live.parts, live.engine.as_ref());
+        let control = control::serve(self.runtime, self.config.control_socket(), &live.parts)?;
+        handover::serve(self.runtime, self.config, &live.giver, live.stop.told())?;
+        let opening = opening.take().context("it was started already")?;
+        let Served { address, task: serving, ready } = self.serve(&live, reader, opening)?;
+        watch_log(self.runtime, &live.parts, fatal(&live.stop));
+        self.runtime.spawn(wait_for_signals(Arc::clone(&live.stop)));
+        match self.stand_by(&live) {
+            Ok(true) => {
+                let (data, role) = (self.config.data.display(), self.config.role);
+                tracing::info!(%address, %data, ?role, "ready");
+                notify::tell(notify::READY);
+                ready(address, &live.parts);
             }
-            first
+            Ok(false) => {}
+            // What was wrong is told, and was no crash.
+            Err(error) => return live.running.clear().and(Err(error)),
+        }
+        let handed_over = self.wait_for_end(&mut live);
+        live.phases.set(Phase::Stopping);
+        notify::tell(notify::STOPPING);
+        let served = self.runtime.block_on(serving);
+        served.context("the HTTP server ended badly")?.context("the HTTP server failed")?;
+        drop(control);
+        let Live { parts, engine, stop, running, .. } = live;
+        let all_ended = end(&parts, engine, handed_over, &stop);
+        parts.close();
+        // Brokers that are away are told nothing: what is uncommitted is theirs to give up.
+        ends_within(CLOSE_MAX, move || drop(parts));
+        match stop.why() {
+            Some(why) => Err(anyhow!("stopped: {why}")),
+            None if all_ended => running.clear(),
+            None => {
+                tracing::warn!("some work did not end in time; it goes on after the next start");
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens everything; it owns its share then, unless it stands by.
+    fn open(&self) -> anyhow::Result<(Live, Option<Arc<dyn RecordReader>>)> {
+        let config = self.config;
+        let parts = Parts::open(config)?;
+        crate::plan::refuse_incompatible(&config.data)?;
+        let running = Running::mark(config)?;
+        let (stop, phases) = (Arc::<Stop>::default(), Arc::<Phases>::default());
+        let fatal = fatal(&stop);
+        parts.state.on_end(Arc::clone(&fatal));
+        let (writer, reader) = open_records(config)?;
+        let engine = match config.role.works() {
+            true => {
+                let after_abort = running.after_abort;
+                Some(start_engine(&parts, config, self.runtime, writer, self.stored, &fatal, after_abort)?)
+            }
+            false => None,
+        };
+        if self.standby.is_none() {
+            own(&parts, engine.as_ref())?;
+            phases.set(Phase::Running);
+        }
+        let identity = Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            group: config.kafka.group.clone(),
+            instance: config.kafka.instance.clone(),
+            layout: Layout { generation: GENERATION, partitions: parts.log.partitions() },
+        };
+        let assignment = parts.assignment.as_ref();
+        let (giver, asks) = Giver::new(identity.clone(), assignment, engine.as_ref(), Arc::clone(&phases));
+        Ok((Live { parts, engine, phases, stop, running, identity, giver, asks }, reader))
+    }
+
+    /// Answers HTTP from now on.
+    fn serve(
+        &self,
+        live: &Live,
+        reader: Option<Arc<dyn RecordReader>>,
+        opening: Opening,
+    ) -> anyhow::Result<Served> {
+        let Opening { listener, limits, ready } = opening;
+        let (parts, phases) = (&live.parts, &live.phases);
+        let shown = Shown {
+            reader,
+            metrics: self.metrics.clone(),
+            phases: Arc::clone(phases),
+            stopping: live.stop.stopping(),
+            dataflow: live.engine.as_ref().map(|engine| dataflow_trouble(engine, parts, phases)),
+            stands_by: self.standby.is_some(),
+        };
+        let address = listener.local_addr()?;
+        let served = serve(listener, router(parts, self.config, shown), limits, live.stop.told());
+        Ok(Served { address, task: self.runtime.spawn(served), ready })
+    }
+
+    /// Takes the other process's place, if there is one. Answers whether this one works now.
+    fn stand_by(&self, live: &Live) -> anyhow::Result<bool> {
+        let Some(url) = &self.standby else { return Ok(true) };
+        let stopped = || live.stop.is_told();
+        let footing = Footing {
+            runtime: self.runtime,
+            assignment: live.parts.assignment.as_ref(),
+            engine: live.engine.as_ref(),
+            phases: &live.phases,
+            stopped: &stopped,
+        };
+        let standby = Standby::new(url, self.config, live.identity.clone(), footing)?;
+        if standby.run()? == StandbyEnd::Stopped {
+            return Ok(false);
+        }
+        live.phases.set(Phase::Running);
+        standby.tell_ready();
+        Ok(true)
+    }
+
+    /// Runs until it is told to end, or has handed over and its successor takes events. Answers whether it has.
+    fn wait_for_end(&self, live: &mut Live) -> bool {
+        let (stop, phases, giver) = (&live.stop, &live.phases, &live.giver);
+        let asked = self.runtime.block_on(async {
+            tokio::select! {
+                () = stop.told() => None,
+                asked = live.asks.recv() => asked,
+            }
         });
-    });
-    parts.state.on_end(Arc::clone(&fatal));
-    let (writer, reader) = open_records(config)?;
-    let engine = match config.role.works() {
-        true => {
-            let stored = Arc::clone(stored);
-            Some(start_engine(&parts, config, runtime, writer, stored, &fatal, running.after_abort)?)
-        }
-        false => None,
-    };
-    let ready = Arc::new(AtomicBool::new(false));
-    follow_settings(&parts, engine.as_ref());
-    let told = stop.clone();
-    let stopping: Stopping = Arc::new(move || Box::pin(wait_for_stop(told.clone())));
-    let dataflow = engine.as_ref().map(|engine| dataflow_trouble(engine, &parts));
-    let router =
-        router(&parts, config, reader.clone(), metrics.clone(), Arc::clone(&ready), stopping, dataflow);
-    let control = control::serve(runtime, config.control_socket(), &parts)?;
-
-    let http_stop = wait_for_stop(stop.clone());
-    let Opening { listener, limits, ready: tell_ready } = opening.take().context("it was started already")?;
-    let address = listener.local_addr()?;
-    let serving = runtime.spawn(serve(listener, router, limits, Box::pin(http_stop)));
-    watch_log(runtime, &parts, fatal);
-    ready.store(true, Ordering::Release);
-    tracing::info!(%address, data = %config.data.display(), role = ?config.role, "ready");
-    notify::tell(notify::READY);
-    tell_ready(address, &parts);
-
-    runtime.block_on(wait_for_signal(&stop_sender, stop.clone()));
-    ready.store(false, Ordering::Release);
-    notify::tell(notify::STOPPING);
-    runtime.block_on(serving).context("the HTTP server ended badly")?.context("the HTTP server failed")?;
-    drop(control);
-    let assignment = parts.assignment.clone().filter(|_| engine.is_some());
-    let has_left = assignment.is_none_or(|assignment| ends_within(LEAVE_MAX, move || assignment.leave()));
-    let all_ended = engine.is_none_or(Engine::stop) && has_left;
-    parts.close();
-    // Brokers that are away are told nothing: what is uncommitted is theirs to give up.
-    ends_within(CLOSE_MAX, move || drop(parts));
-    let why = stop.borrow().clone().filter(|why| !why.is_empty());
-    match why {
-        Some(why) => Err(anyhow!("stopped: {why}")),
-        None if all_ended => running.clear(),
-        None => {
-            tracing::warn!("some work did not end in time; it goes on after the next start");
-            Ok(())
-        }
+        let Some(tell) = asked else { return false };
+        phases.set(Phase::HandedOver);
+        // A standby that is gone asks again, or the group gives the partitions to others.
+        let _ = tell.send(handover::give(live.engine.as_ref(), live.parts.assignment.as_ref()));
+        let is_asked_by_clients = self.config.role.takes_events() || self.config.role.answers();
+        let listen_on = if is_asked_by_clients { LISTEN_ON } else { Duration::ZERO };
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = giver.wait_for_successor() => {}
+                () = tokio::time::sleep(SUCCESSOR_MAX) => tracing::warn!("no successor has come"),
+                () = stop.told() => {}
+            }
+            phases.set(Phase::Replaced);
+            tokio::select! {
+                () = tokio::time::sleep(listen_on) => {}
+                () = stop.told() => {}
+            }
+        });
+        stop.tell(String::new());
+        true
     }
 }
 
+/// A process with everything open.
+struct Live {
+    parts: Parts,
+    engine: Option<Engine>,
+    phases: Arc<Phases>,
+    stop: Arc<Stop>,
+    running: Running,
+    identity: Identity,
+    giver: Arc<Giver>,
+    asks: mpsc::Receiver<oneshot::Sender<Handed>>,
+}
+
+/// A process that answers HTTP.
+struct Served {
+    address: std::net::SocketAddr,
+    task: tokio::task::JoinHandle<std::io::Result<()>>,
+    ready: Ready,
+}
+
+/// Has this process own its share.
+fn own(parts: &Parts, engine: Option<&Engine>) -> anyhow::Result<()> {
+    let Some(engine) = engine else { return Ok(()) };
+    match &parts.assignment {
+        Some(assignment) => assignment.join(engine.owner())?,
+        // Restored before anything is accepted: what is wrong with the data folder is told at once.
+        None => engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?,
+    }
+    Ok(())
+}
+
+/// Ends the work; answers whether all of it came to its end. What was handed over has gone, but for calls that run.
+fn end(parts: &Parts, engine: Option<Engine>, handed_over: bool, stop: &Stop) -> bool {
+    let Some(engine) = engine else { return true };
+    if handed_over {
+        let started = Instant::now();
+        let mut quiet = false;
+        while !quiet && !stop.was_signalled() && started.elapsed() < CALLS_MAX {
+            quiet = engine.wait_quiet(STOP_LOOK);
+        }
+        return engine.stop() && quiet;
+    }
+    let has_left = match parts.assignment.clone() {
+        Some(assignment) => ends_within(LEAVE_MAX, move || assignment.leave()),
+        None => true,
+    };
+    engine.stop() && has_left
+}
+
 /// Does something that may wait for others; answers whether it came to its end in time. If not, it is left behind.
-fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static) -> bool {
+pub(crate) fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static) -> bool {
     let (ended, end) = std::sync::mpsc::channel();
     let work = move || {
         what();
@@ -168,70 +303,6 @@ fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static) -> bool {
             false
         }
     }
-}
-
-type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
-
-fn open_records(config: &Config) -> anyhow::Result<Records> {
-    let asked = config.role.works() || config.role.answers();
-    if !asked || config.records_store == RecordsStore::None {
-        return Ok((None, None));
-    }
-    let sqlite = SqliteConfig::new(config.records_file());
-    let writer = SqliteWriter::open(sqlite.clone())?;
-    let reader = SqliteReader::open(sqlite)?;
-    let writer: Option<Box<dyn RecordWriter>> = config.role.works().then(|| Box::new(writer) as _);
-    Ok((writer, Some(Arc::new(reader))))
-}
-
-fn start_engine(
-    parts: &Parts,
-    config: &Config,
-    runtime: &tokio::runtime::Runtime,
-    writer: Option<Box<dyn RecordWriter>>,
-    stored: Stored,
-    fatal: &Arc<dyn Fn(String) + Send + Sync>,
-    after_abort: bool,
-) -> anyhow::Result<Engine> {
-    leadline_operators::rules::warm_up();
-    let settings = Arc::clone(&parts.settings);
-    let engine = Engine::start(EngineParts {
-        pipeline: pipeline::pipeline,
-        pipeline_name: pipeline::NAME,
-        generation: GENERATION,
-        workers: config.workers,
-        shared: parts.assignment.is_some(),
-        log: parts.log.clone(),
-        state: parts.state.clone(),
-        blob: parts.blob.clone(),
-        clock: Arc::clone(&parts.clock),
-        settings: Arc::new(move || settings.current()),
-        responders: responders(parts, config)?,
-        writer,
-        stored,
-        runtime: runtime.handle().clone(),
-        suspects: Some((config.data.clone(), after_abort)),
-        snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
-        fatal: Arc::clone(fatal),
-    });
-    match &parts.assignment {
-        Some(assignment) => assignment.join(engine.owner())?,
-        // Restored before anything is accepted: what is wrong with the data folder is told at once.
-        None => engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?,
-    }
-    Ok(engine)
-}
-
-fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
-    let client = Client::new()?;
-    let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
-    if let Some(url) = &config.ai_model_endpoint {
-        let provider: Arc<dyn Provider> = Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()));
-        providers.entry("score".to_owned()).or_default().insert(HTTP_PROVIDER.to_owned(), provider);
-    }
-    let secrets: Arc<dyn Secrets> = parts.secrets.clone();
-    let sink: Arc<dyn Sink> = Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock)));
-    Ok(Responders { providers, sinks: HashMap::from([("http".to_owned(), sink)]) })
 }
 
 /// Settings are taken in as they come, by a thread of their own; then the workers look again.
@@ -260,73 +331,8 @@ fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
     }
 }
 
-/// Why a part does not get on; none when it does.
-type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
-
-fn dataflow_trouble(engine: &Engine, parts: &Parts) -> Trouble {
-    let (partitions, assignment) = (engine.trouble(), parts.assignment.clone());
-    Box::new(move || assignment.as_ref().and_then(|assignment| assignment.trouble()).or_else(&partitions))
-}
-
-fn router(
-    parts: &Parts,
-    config: &Config,
-    reader: Option<Arc<dyn RecordReader>>,
-    metrics: PrometheusHandle,
-    ready: Arc<AtomicBool>,
-    stopping: Stopping,
-    dataflow: Option<Trouble>,
-) -> Router {
-    let intake: Arc<dyn Intake> = parts.settings.clone();
-    let probes = Probes {
-        health: health(parts, reader.clone(), dataflow),
-        ready: Arc::new(move || ready.load(Ordering::Acquire)),
-        metrics: Arc::new(move || metrics.render()),
-        clock: Arc::clone(&parts.clock),
-    };
-    let mut router = api_http::probe_routes(probes);
-    if config.role.takes_events() {
-        let sources = HttpSourceParts {
-            intake: Arc::clone(&intake),
-            secrets: parts.secrets.clone(),
-            blob: parts.blob.clone(),
-            clock: Arc::clone(&parts.clock),
-            records: reader.clone(),
-            requests_max: config.requests_max,
-            process_timeout: Duration::from_secs(config.process_timeout_s),
-        };
-        router = router.merge(source_http::routes_until(sources, stopping));
-    }
-    if let (true, Some(records)) = (config.role.answers(), reader) {
-        router =
-            router.merge(api_http::routes(ApiParts { records, intake, clock: Arc::clone(&parts.clock) }));
-    }
-    api_http::with_fallbacks(router)
-}
-
-fn health(
-    parts: &Parts,
-    reader: Option<Arc<dyn RecordReader>>,
-    dataflow: Option<Trouble>,
-) -> Arc<dyn Fn() -> Health + Send + Sync> {
-    let log = parts.log.clone();
-    Arc::new(move || {
-        let mut health = Health::default();
-        let state = log.health();
-        let full = state.full.then(|| "no room for another segment: free disk space".to_owned());
-        health.dependencies.insert("log", state.failed.or(state.unavailable).or(full));
-        if let Some(reader) = &reader {
-            health.dependencies.insert("records", reader.ping().err().map(|error| error.to_string()));
-        }
-        if let Some(dataflow) = &dataflow {
-            health.dependencies.insert("dataflow", dataflow());
-        }
-        health
-    })
-}
-
 /// A log that has failed ends the process: what it would still answer could not be trusted.
-fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn(String) + Send + Sync>) {
+fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Fatal) {
     let log = Arc::downgrade(&parts.log);
     runtime.spawn(async move {
         loop {
@@ -346,29 +352,6 @@ fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Arc<dyn Fn
             }
         }
     });
-}
-
-async fn wait_for_stop(mut stop: watch::Receiver<Option<String>>) {
-    // The sender lives as long as the process.
-    let _ = stop.wait_for(Option::is_some).await;
-}
-
-/// Waits for SIGTERM, SIGINT or a fatal fault, and tells everybody.
-async fn wait_for_signal(stop: &watch::Sender<Option<String>>, mut stopped: watch::Receiver<Option<String>>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be waited for");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = stopped.wait_for(Option::is_some) => return,
-    }
-    tracing::info!("stopping");
-    stop.send_replace(Some(String::new()));
 }
 
 /// A mark in the data folder while a process runs: left behind, it says that the process did not end by itself.

@@ -75,7 +75,19 @@ impl Scene {
 
     /// Starts the process of this name, or starts it again on what it left.
     pub(super) fn instance(&self, role: &str, name: &str, company: Company) -> Result<Instance> {
-        let (shared, data) = (self.shared.path(), self.shared.path().join(name));
+        self.instance_in(name, role, name, company, &[])
+    }
+
+    /// The same in a data folder of another name, with more of a command line.
+    pub(super) fn instance_in(
+        &self,
+        folder: &str,
+        role: &str,
+        name: &str,
+        company: Company,
+        args: &[String],
+    ) -> Result<Instance> {
+        let (shared, data) = (self.shared.path(), self.shared.path().join(folder));
         let (blobs, key) = (shared.join("blobs"), shared.join("secret.key"));
         let Company { processes, session_timeout_ms, snapshot_interval_s } = company;
         std::fs::create_dir_all(&data)?;
@@ -87,7 +99,7 @@ impl Scene {
             self.brokers()
         );
         std::fs::write(data.join("leadline.toml"), text)?;
-        Instance::start(role, &data)
+        Instance::start_with(role, &data, args)
     }
 
     /// A client of this broker, as a stranger would configure it.

@@ -54,8 +54,8 @@ pub struct Health {
 pub struct Probes {
     /// How the process is.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
-    /// Whether it takes events.
-    pub ready: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Why it takes no events; none when it does.
+    pub not_ready: Arc<dyn Fn() -> Option<&'static str> + Send + Sync>,
     /// Prometheus text.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The clock.
@@ -128,10 +128,9 @@ async fn health(State(probes): State<Arc<Probes>>) -> Response {
 }
 
 async fn ready(State(probes): State<Arc<Probes>>) -> Response {
-    if (probes.ready)() {
-        answer(StatusCode::OK, &json!({ "ready": true }))
-    } else {
-        Problem::unavailable("starting or stopping", 1).into_response()
+    match (probes.not_ready)() {
+        None => answer(StatusCode::OK, &json!({ "ready": true })),
+        Some(why) => Problem::unavailable(why, 1).into_response(),
     }
 }
 

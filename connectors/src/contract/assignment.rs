@@ -12,11 +12,23 @@ use leadline_schemas::Partition;
 
 /// Deals out partitions.
 pub trait Assignment: Send + Sync + 'static {
+    /// Gets ready to take part, without taking part yet: a later [`Assignment::join`] takes little. Only once.
+    fn prepare(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError>;
+
     /// Takes part from now on; `owner` is told what comes of it until [`Assignment::leave`] returns.
     fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError>;
 
-    /// Ends taking part: what the owner has is revoked first. Waits for that, bounded by the owner's patience.
+    /// Ends taking part: what the owner has is revoked first. Waits for that, bounded by the owner's patience. Where
+    /// the group knows the process by a name, its partitions wait for a successor of that name, for as long as the group
+    /// waits for anybody who is silent.
     fn leave(&self);
+
+    /// The names under which this process commits to the log: whoever takes its place takes them over.
+    fn producers(&self) -> Vec<String>;
+
+    /// Takes over the names of the process before, which has let go: whatever it had left open is given up. Of names
+    /// that are this process's own as well, that may go on beside a `join`; nothing is committed before it is done.
+    fn take_over(&self, producers: &[String]) -> Result<(), AssignmentError>;
 
     /// Why this process may not get its share at the moment; none when it does.
     fn trouble(&self) -> Option<String>;

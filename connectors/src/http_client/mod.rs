@@ -29,20 +29,24 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Duration,
 }
 
+/// What all clients have in common.
+pub fn builder() -> reqwest::ClientBuilder {
+    static RING: Once = Once::new();
+    RING.call_once(|| {
+        // Somebody else may have installed one before; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    reqwest::Client::builder().user_agent(concat!("leadline/", env!("CARGO_PKG_VERSION")))
+}
+
 impl Client {
     /// A client that follows no redirects: a webhook that moved must say so to a person, and a redirect could lead
     /// our signature to another host.
     pub fn new() -> Result<Self, CallError> {
-        static RING: Once = Once::new();
-        RING.call_once(|| {
-            // Somebody else may have installed one before; any will do.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let built = reqwest::Client::builder()
+        let built = builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .pool_idle_timeout(Duration::from_secs(60))
-            .user_agent(concat!("leadline/", env!("CARGO_PKG_VERSION")))
             .build();
         built.map(Self).map_err(|error| CallError::Reject { why: format!("no HTTP client: {error}") })
     }

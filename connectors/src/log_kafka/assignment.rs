@@ -7,7 +7,7 @@
 //! once more, that it let go. So until `revoked` returns its open commits may go on, under the new generation; and that
 //! is why metadata may be refreshed before it, but the next refresh comes only after every committer has let go.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::closing::Closing;
 use super::error::{code_of, describe};
+use super::transaction::Transactions;
 use super::{Inner, KafkaLog, lock};
 use crate::contract::assignment::{Assignment, AssignmentError, Owner};
 
@@ -35,7 +36,16 @@ pub struct KafkaAssignment {
     inner: Arc<Inner>,
     trouble: Arc<Mutex<Option<String>>>,
     leaving: Arc<Closing>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    member: Mutex<Member>,
+}
+
+/// What takes part.
+#[derive(Default)]
+struct Member {
+    /// As long as its thread runs.
+    consumer: Weak<BaseConsumer<Context>>,
+    thread: Option<JoinHandle<()>>,
+    has_joined: bool,
 }
 
 impl KafkaAssignment {
@@ -45,19 +55,18 @@ impl KafkaAssignment {
             inner: Arc::clone(&log.inner),
             trouble: Arc::new(Mutex::new(Some("this process has not joined its group".to_owned()))),
             leaving: Arc::default(),
-            thread: Mutex::default(),
+            member: Mutex::default(),
         }
     }
 }
 
-impl Assignment for KafkaAssignment {
-    fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
-        let mut thread = lock(&self.thread);
-        if thread.is_some() || self.leaving.is_closed() {
-            return Err(AssignmentError("a process joins once".to_owned()));
-        }
+impl KafkaAssignment {
+    fn consumer(
+        &self,
+        owner: Arc<dyn Owner>,
+        heartbeat_ms: u64,
+    ) -> Result<BaseConsumer<Context>, KafkaError> {
         let config = &self.inner.config;
-        let heartbeat_ms = (config.session_timeout_ms / 3).clamp(100, 3_000);
         let mut client = config.consumer("group");
         client
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -71,26 +80,73 @@ impl Assignment for KafkaAssignment {
             client.set("group.instance.id", &config.instance_id);
         }
         let context = Context { inner: Arc::clone(&self.inner), owner, trouble: Arc::clone(&self.trouble) };
+        client.create_with_context(context)
+    }
+
+    /// Makes the consumer and its thread; it subscribes to nothing yet, but finds the group's coordinator.
+    fn connect(&self, member: &mut Member, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
+        if member.thread.is_some() || self.leaving.is_closed() {
+            return Err(AssignmentError("a process joins once".to_owned()));
+        }
+        let heartbeat_ms = (self.inner.config.session_timeout_ms / 3).clamp(100, 3_000);
         self.inner.membership.join();
-        let refused = |error: KafkaError| AssignmentError(describe(&error));
-        let consumer: BaseConsumer<Context> = client.create_with_context(context).map_err(refused)?;
-        consumer.subscribe(&[&config.topic(Topic::Inbound)]).map_err(refused)?;
+        let consumer = Arc::new(self.consumer(owner, heartbeat_ms).map_err(|error| refused(&error))?);
+        member.consumer = Arc::downgrade(&consumer);
         let group = Group {
             consumer,
             leaving: Arc::clone(&self.leaving),
             heartbeat: Duration::from_millis(heartbeat_ms),
         };
         let spawned = std::thread::Builder::new().name("kafka-group".to_owned()).spawn(move || group.run());
-        *thread = Some(spawned.map_err(|error| AssignmentError(error.to_string()))?);
+        member.thread = Some(spawned.map_err(|error| AssignmentError(error.to_string()))?);
+        Ok(())
+    }
+}
+
+fn refused(error: &KafkaError) -> AssignmentError {
+    AssignmentError(describe(error))
+}
+
+impl Assignment for KafkaAssignment {
+    fn prepare(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
+        self.connect(&mut lock(&self.member), owner)
+    }
+
+    fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
+        let mut member = lock(&self.member);
+        if member.has_joined || member.thread.is_none() {
+            self.connect(&mut member, owner)?;
+        }
+        let topic = self.inner.config.topic(Topic::Inbound);
+        let gone = || AssignmentError("this process has left its group".to_owned());
+        let consumer = member.consumer.upgrade().ok_or_else(gone)?;
+        consumer.subscribe(&[&topic]).map_err(|error| refused(&error))?;
+        member.has_joined = true;
         Ok(())
     }
 
     fn leave(&self) {
         self.leaving.close();
-        if let Some(thread) = lock(&self.thread).take() {
+        if let Some(thread) = lock(&self.member).thread.take() {
             let _ = thread.join(); // Its panic has been told already.
         }
         *lock(&self.trouble) = Some("this process has left its group".to_owned());
+    }
+
+    fn producers(&self) -> Vec<String> {
+        let config = &self.inner.config;
+        (0..config.workers).map(|worker| config.transactional_id(worker)).collect()
+    }
+
+    fn take_over(&self, producers: &[String]) -> Result<(), AssignmentError> {
+        let own = self.producers();
+        // The committers open their own as soon as anything is assigned, if it be nothing.
+        self.inner.committers.iter().for_each(|committer| committer.assigned(&[]));
+        for name in producers.iter().filter(|name| !own.contains(name)) {
+            Transactions::take_over(&self.inner.config, name, self.inner.link.clone())
+                .map_err(|failure| AssignmentError(format!("producer {name:?}: {failure:?}")))?;
+        }
+        Ok(())
     }
 
     fn trouble(&self) -> Option<String> {
@@ -112,7 +168,7 @@ fn poll_interval_ms(inner: &Inner) -> u64 {
 
 /// The thread that polls.
 struct Group {
-    consumer: BaseConsumer<Context>,
+    consumer: Arc<BaseConsumer<Context>>,
     leaving: Arc<Closing>,
     heartbeat: Duration,
 }

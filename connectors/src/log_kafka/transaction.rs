@@ -51,9 +51,14 @@ impl Transactions {
     /// Takes over the transactional id: an open transaction of whoever had it is aborted, one that is being committed
     /// is waited for.
     pub(super) fn open(config: &KafkaConfig, worker: u16, link: Link) -> Result<Self, Failure> {
+        Self::take_over(config, &config.transactional_id(worker), link)
+    }
+
+    /// As [`Self::open`], of any id.
+    pub(super) fn take_over(config: &KafkaConfig, id: &str, link: Link) -> Result<Self, Failure> {
         let mut client = config.producer("commit");
         client
-            .set("transactional.id", config.transactional_id(worker))
+            .set("transactional.id", id)
             .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
             .set("socket.timeout.ms", config.transaction_timeout_ms.min(config.append_timeout_ms).to_string())
             .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX.to_string())

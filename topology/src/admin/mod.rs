@@ -16,7 +16,7 @@ use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
 use leadline_schemas::{Millis, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::run::HTTP_PROVIDER;
+use crate::work::HTTP_PROVIDER;
 
 /// Longest name of anything, for people.
 const NAME_CHARS_MAX: usize = 200;

@@ -36,7 +36,7 @@ struct Cli {
 enum Command {
     /// Run an instance.
     #[command(
-        after_help = "Example:\n  leadline run --data ./data --listen 127.0.0.1:8080\n  leadline run --demo"
+        after_help = "Example:\n  leadline run --data ./data --listen 127.0.0.1:8080\n  leadline run --demo\n  leadline run --log kafka --brokers 127.0.0.1:9092 --data ./data-2 --admin-listen 9181 --standby http://127.0.0.1:9180"
     )]
     Run(run::RunArgs),
     /// Add, list and change tenants, of a running or a stopped instance.

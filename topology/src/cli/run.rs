@@ -28,6 +28,13 @@ pub(super) struct RunArgs {
     /// Kafka's brokers: host:port, more of them with commas.
     #[arg(long, value_name = "BROKERS")]
     brokers: Option<String>,
+    /// Take the place of the running process with this admin address: bring up its state, follow it, then have it hand
+    /// over. Needs --log kafka, the same kafka.instance, and a data folder of its own.
+    #[arg(long, value_name = "URL")]
+    standby: Option<String>,
+    /// Where such a process may ask this one: a port of 127.0.0.1, or IP:PORT with admin.token_file [default: nowhere].
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
     /// Which parts to run [default: all].
     #[arg(long, value_enum)]
     role: Option<Role>,
@@ -37,7 +44,12 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
-    let flags = [("listen", &args.listen), ("log.kind", &args.log), ("kafka.brokers", &args.brokers)];
+    let flags = [
+        ("listen", &args.listen),
+        ("admin.listen", &args.admin_listen),
+        ("log.kind", &args.log),
+        ("kafka.brokers", &args.brokers),
+    ];
     let mut config = args.source.read_with(&flags)?;
     config.role = args.role.unwrap_or(config.role);
     if args.demo && args.source.config.is_none() && std::env::var_os("LOG_LEVEL").is_none() {
@@ -60,7 +72,7 @@ pub(super) fn run(args: &RunArgs, output: &Output) -> Result<(), Failure> {
             demo::start(address, parts, move |line| printer.line(line));
         }
     });
-    Ok(run_instance(RunOptions { config, stored, ready })?)
+    Ok(run_instance(RunOptions { config, stored, ready, standby: args.standby.clone() })?)
 }
 
 /// `HOT   92  Dana Whitfield   +13035550142   kitchen   reason`

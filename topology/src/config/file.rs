@@ -28,7 +28,11 @@ impl std::fmt::Display for Mistake {
 pub(super) fn take_flag(config: &mut Config, flag: &str, text: &str) -> Result<(), Mistake> {
     let Some(key) = find(flag) else { return Ok(()) };
     let (place, shown) = ("command line".to_owned(), flag.rsplit('.').next().unwrap_or(flag));
-    let shown = if shown == "kind" { "log" } else { shown };
+    let shown = match flag {
+        "log.kind" => "log",
+        "admin.listen" => "admin-listen",
+        _ => shown,
+    };
     key.take(config, flag, text).map_err(|what| Mistake { place, key: format!("--{shown}"), what })
 }
 
@@ -67,6 +71,15 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
             config.log_bytes_max, config.segment_bytes
         );
         wrong.push(("log.max_bytes", what));
+    }
+    if let Some(address) = config.admin_listen.filter(|address| !address.ip().is_loopback())
+        && config.admin_token_file.is_none()
+    {
+        let what = format!(
+            "{address} can be reached from other machines: give admin.token_file, a file with a secret that both \
+             processes have, or listen on 127.0.0.1"
+        );
+        wrong.push(("admin.listen", what));
     }
     if config.log_kind == LogKind::Kafka {
         if config.kafka.brokers.is_empty() {

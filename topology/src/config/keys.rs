@@ -24,6 +24,18 @@ pub const KEYS: &[Key] = &[
         config.listen = text.to_owned();
         Ok(())
     }),
+    Key::new("admin.listen", None, |config, text| {
+        let loopback = text.parse::<u16>().ok().map(|port| ([127, 0, 0, 1], port).into());
+        let Some(address) = text.parse().ok().or(loopback) else {
+            return Err(format!("{} is no address: use a port of this machine, or IP:PORT", shown(text)));
+        };
+        config.admin_listen = Some(address);
+        Ok(())
+    }),
+    Key::new("admin.token_file", None, |config, text| {
+        config.admin_token_file = Some(name(text)?.into());
+        Ok(())
+    }),
     Key::new("role", None, |config, text| {
         config.role = match text {
             "all" => Role::All,

@@ -92,6 +92,10 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen: `ADDR:PORT`, or `fd:N` for a socket handed in.
     pub listen: String,
+    /// Where another process may ask for a hand-over; none: nowhere.
+    pub admin_listen: Option<std::net::SocketAddr>,
+    /// The file of the token that it has to show.
+    pub admin_token_file: Option<PathBuf>,
     /// Which parts run.
     pub role: Role,
     /// Partitions; never changes in place.
@@ -145,6 +149,8 @@ impl Default for Config {
         Self {
             data: PathBuf::from("./data"),
             listen: "127.0.0.1:8080".to_owned(),
+            admin_listen: None,
+            admin_token_file: None,
             role: Role::All,
             partitions: leadline_schemas::partitioning::PARTITIONS_DEFAULT,
             workers: std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1)),

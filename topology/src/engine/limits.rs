@@ -66,6 +66,10 @@ pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
 pub(crate) const JOB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// For how long after a commit nobody else starts deliveries of the partition: an attempt, and time to renew it.
 pub(crate) const LEASE_MS: u64 = 45_000;
+/// What a reply may take to come through the log to a new owner, beyond the end of the call itself.
+pub(crate) const REPLY_MARGIN_MS: u64 = 1_000;
+/// The executor answers between two turns; one that takes longer hangs.
+pub(crate) const EXECUTOR_ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How often a delivery looks whether its partition's lease was renewed.
 pub(crate) const LEASE_LOOK: Duration = Duration::from_millis(50);
 /// First pause between attempts; doubles, with jitter.

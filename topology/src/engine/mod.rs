@@ -10,6 +10,7 @@ mod clock;
 mod effects;
 mod feed;
 mod graph;
+mod handover;
 mod jobs;
 mod keys;
 mod lease;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use assembly::EngineParts;
 pub use graph::{BuildPipeline, Flow, Graph};
+pub use handover::{Handed, RunningJob};
 pub use jobs::Responders;
 pub use partition::Position;
 pub(crate) use partition::lock;

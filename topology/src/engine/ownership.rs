@@ -5,6 +5,7 @@
 //! its last stay works on its rows any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -18,20 +19,20 @@ use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::applier::{AfterApply, Retention, ToApply};
+use super::handover::Inherited;
 use super::jobs::{LaneKey, Notice, job_id_of};
 use super::keys;
 use super::lease::Leases;
 use super::limits::{DROP_MAX, LEASE_MS, OWNERSHIP_LOOK, RESTORE_RETRY_MS};
 use super::partition::{Position, lock};
-use super::restore::{RestoreError, catch_up};
+use super::restore::RestoreError;
 use super::rows::Rows;
-use super::snapshot;
 use super::store_writer::StoreQueue;
 use super::worker::{Mailbox, Order, Restored};
 
 /// Where a partition stands with this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// It is being restored.
     Restoring,
     /// Its worker has it.
@@ -43,11 +44,11 @@ enum Stage {
 }
 
 #[derive(Default)]
-struct Stages {
+pub(super) struct Stages {
     /// What the assignment says.
     wanted: BTreeSet<Partition>,
     /// What is; a partition without a stage is free.
-    of: BTreeMap<Partition, Stage>,
+    pub(super) of: BTreeMap<Partition, Stage>,
     /// Not to be restored before.
     retry_boot_ms: BTreeMap<Partition, u64>,
     closed: bool,
@@ -78,12 +79,20 @@ pub(super) struct Ownership {
 /// What changes as partitions come and go.
 #[derive(Default)]
 pub(super) struct OwnershipProgress {
-    stages: Mutex<Stages>,
+    pub(super) stages: Mutex<Stages>,
     changed: Condvar,
     /// Partitions whose replies of before they came are not all applied, and where those end.
     behind: Mutex<BTreeMap<Partition, Offset>>,
     /// Partitions that do not get on, and why.
     troubles: Mutex<BTreeMap<Partition, String>>,
+    /// Whether what goes is handed over: then nobody waits for what it has started.
+    pub(super) handing: AtomicBool,
+    /// The last commits of partitions that were let go.
+    pub(super) left_at: Mutex<BTreeMap<Partition, CommitNumber>>,
+    /// What the owner before has told.
+    pub(super) inherited: Mutex<Inherited>,
+    /// Where partitions stand whose rows were brought up before they came.
+    pub(super) warm: Mutex<BTreeMap<Partition, Position>>,
 }
 
 impl Ownership {
@@ -116,8 +125,7 @@ impl Ownership {
                 if now {
                     self.mailbox(*partition).order(Order::Drop(*partition));
                 } else {
-                    self.mailbox(*partition).order(Order::Release(*partition));
-                    self.tell(Notice::Leaving(*partition));
+                    self.order_release(*partition);
                 }
             }
         }
@@ -140,6 +148,21 @@ impl Ownership {
             }
             let stages = lock(&self.progress.stages);
             drop(self.progress.changed.wait_timeout(stages, left.min(OWNERSHIP_LOOK)));
+        }
+        true
+    }
+
+    /// Waits until all of them run here, at most `patience`; answers whether they do.
+    pub(super) fn wait_running(&self, partitions: &BTreeSet<Partition>, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut stages = lock(&self.progress.stages);
+        while !partitions.iter().all(|partition| stages.of.get(partition) == Some(&Stage::Running)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let waited = self.progress.changed.wait_timeout(stages, left.min(OWNERSHIP_LOOK));
+            stages = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
         }
         true
     }
@@ -204,30 +227,7 @@ impl Ownership {
     }
 
     fn restore(&self, partition: Partition) -> Result<Restored, RestoreError> {
-        let mut store = self.state.open(partition)?;
-        let position = match catch_up(&*self.log, partition, &store) {
-            Err(RestoreError::Gap { store: at, log_from, .. }) => {
-                tracing::warn!(
-                    partition = partition.0,
-                    store = at.0,
-                    log_from = log_from.0,
-                    "rebuilding from a snapshot"
-                );
-                drop(store);
-                self.state.clear(partition)?;
-                store = self.state.open(partition)?;
-                match self.runtime.block_on(snapshot::restore(
-                    &*self.blob,
-                    self.generation,
-                    partition,
-                    &store,
-                ))? {
-                    Some(_) => catch_up(&*self.log, partition, &store)?,
-                    None => return Err(RestoreError::Gap { store: at, log_from, partition }),
-                }
-            }
-            other => other?,
-        };
+        let (position, store) = self.rows_of_newest(partition)?;
         Ok(Restored { id: partition, position, store })
     }
 
@@ -242,6 +242,7 @@ impl Ownership {
             return Ok(());
         }
         stages.of.insert(id, Stage::Running);
+        self.progress.changed.notify_all();
         let stay = self.rows.insert(id, Arc::clone(&restored.store));
         self.retention.committed(id, position);
         match &self.queue {
@@ -251,11 +252,14 @@ impl Ownership {
         if is_behind {
             lock(&self.progress.behind).insert(id, replies_end);
         }
-        // Another owner may still be sending, unless it said that it is not.
-        let holds = self.shared && position.number != CommitNumber(0) && !position.released;
+        // Another owner may still be sending, unless it said that it is not, or what.
+        let inheritance = self.inheritance(id, position.number);
+        let is_told = position.released || inheritance.is_whole;
+        let holds = self.shared && position.number != CommitNumber(0) && !is_told;
         let holds = holds && !sabotage::on(Bug::LeaseIgnored);
         let deliveries_from_boot_ms = if holds { self.clock.boot_ms() + LEASE_MS } else { 0 };
-        self.tell(Notice::Came { partition: id, stay, is_behind, deliveries_from_boot_ms });
+        let held = inheritance.held;
+        self.tell(Notice::Came { partition: id, stay, is_behind, deliveries_from_boot_ms, held });
         let mailbox = self.mailbox(id);
         mailbox.order(Order::Install(restored));
         for topic in [Topic::Inbound, Topic::Replies] {
@@ -265,8 +269,9 @@ impl Ownership {
         Ok(())
     }
 
-    /// Its worker has let a partition go.
-    pub(super) fn let_go(&self, partition: Partition) {
+    /// Its worker has let a partition go behind this commit.
+    pub(super) fn let_go(&self, partition: Partition, number: CommitNumber) {
+        lock(&self.progress.left_at).insert(partition, number);
         let mut stages = lock(&self.progress.stages);
         stages.of.insert(partition, Stage::Left);
         self.rows.remove(partition);
@@ -303,7 +308,7 @@ impl Ownership {
         self.mailbox(partition).order(Order::Renew(partition));
     }
 
-    fn tell(&self, notice: Notice) {
+    pub(super) fn tell(&self, notice: Notice) {
         // The executor is gone only at shutdown.
         let _ = lock(&self.notices).send(notice);
     }
@@ -346,7 +351,7 @@ impl Ownership {
         troubles.iter().next().map(|(partition, why)| format!("partition {partition}: {why}"))
     }
 
-    fn mailbox(&self, partition: Partition) -> &Arc<Mailbox> {
+    pub(super) fn mailbox(&self, partition: Partition) -> &Arc<Mailbox> {
         // There is at least one, or there would be no engine.
         #[expect(clippy::indexing_slicing, reason = "a remainder is below the length")]
         &self.mailboxes[usize::from(partition.0) % self.mailboxes.len()]

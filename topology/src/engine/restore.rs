@@ -72,7 +72,7 @@ pub enum RestoreError {
 
 impl RestoreError {
     /// Whether it may go by itself.
-    pub(super) fn is_temporary(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Log(ReadError::Unavailable(_)) | Self::Snapshot(_))
     }
 }
@@ -94,11 +94,13 @@ pub(super) const NOTHING: Position = Position {
     released: false,
 };
 
-/// Applies the frames that the store lacks and answers where the partition stands.
+/// Applies the frames that the store lacks and answers where the partition stands. `known` is where it stood when this
+/// was last asked: if the store has just that, no frame is read for its position alone.
 pub(super) fn catch_up(
     log: &dyn Log,
     partition: Partition,
     store: &Arc<dyn PartitionState>,
+    known: Option<Position>,
 ) -> Result<Position, RestoreError> {
     let (first, end) = log.range(Topic::State, partition)?;
     let applied = store.applied()?;
@@ -111,9 +113,11 @@ pub(super) fn catch_up(
     if end.0 == 0 {
         return Ok(NOTHING);
     }
+    let known = known.filter(|known| known.number == applied);
+    let mut position = known.unwrap_or(NOTHING);
     // From the last applied frame on, for its position, even when nothing is missing.
-    let mut from = Offset(applied.0.saturating_sub(1).max(first.0));
-    let mut position = NOTHING;
+    let start = if known.is_some() { applied.0 } else { applied.0.saturating_sub(1) };
+    let mut from = Offset(start.max(first.0));
     while from < end {
         let chunk = log.fetch(Topic::State, partition, from, RESTORE_READ_BYTES)?;
         for record in &chunk.records {

@@ -1,14 +1,16 @@
 //! Starting and stopping an engine: a thread for each part, and the order in which they end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use leadline_connectors::contract::assignment::Owner;
-use leadline_schemas::Partition;
+use leadline_schemas::{CommitNumber, Partition};
 
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
+use super::handover::Handed;
 use super::jobs::Notice;
 use super::limits::STOP_MAX;
 use super::partition::lock;
@@ -51,6 +53,42 @@ impl Engine {
     /// Who is told of partitions that come and go while it runs.
     pub fn owner(&self) -> Arc<dyn Owner> {
         self.handles.ownership.clone()
+    }
+
+    /// Brings the rows of a partition that others own up to its newest commit; answers that. It waits for the log.
+    pub fn warm(&self, partition: Partition) -> Result<CommitNumber, RestoreError> {
+        self.handles.ownership.warm(partition)
+    }
+
+    /// Says what is owned, its last applied commits, and what runs.
+    pub fn holding(&self) -> impl Fn() -> Handed + Send + Sync + 'static {
+        let ownership = Arc::clone(&self.handles.ownership);
+        move || ownership.holding()
+    }
+
+    /// Has every partition finish its open epoch and go; calls that run are not waited for. Returns at once.
+    pub fn begin_hand_over(&self) {
+        self.handles.ownership.begin_hand_over();
+    }
+
+    /// What was let go and what runs on, once the assignment has ended. From now on nothing is started.
+    pub fn hand_over(&self) -> Handed {
+        self.handles.ownership.hand_over()
+    }
+
+    /// Waits until no call runs any more; answers whether that is so.
+    pub fn wait_quiet(&self, patience: Duration) -> bool {
+        self.handles.ownership.wait_quiet(patience)
+    }
+
+    /// What the owner before has told of partitions that are about to come.
+    pub fn inherit(&self, handed: Handed) {
+        self.handles.ownership.inherit(handed);
+    }
+
+    /// Waits until all of them run here; answers whether they do.
+    pub fn wait_running(&self, partitions: &BTreeSet<Partition>, patience: Duration) -> bool {
+        self.handles.ownership.wait_running(partitions, patience)
     }
 
     /// Why a partition does not get on; none when all do.

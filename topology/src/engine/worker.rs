@@ -36,6 +36,8 @@ pub(super) enum Order {
     Install(Restored),
     /// Finish what is open and let it go, once it is quiet.
     Release(PartitionId),
+    /// Finish what is open and let it go, whatever of what it has started still runs.
+    HandOver(PartitionId),
     /// Nothing that it has started runs any more.
     Quiet(PartitionId),
     /// Commit, if only to show that it is still owned.
@@ -136,6 +138,7 @@ impl PartitionWorker {
                 self.partitions.push(Partition::install(&mut self.worker, id, position, store, around));
             }
             Order::Release(id) => self.of(id).for_each(Partition::leave),
+            Order::HandOver(id) => self.of(id).for_each(Partition::hand_over),
             Order::Quiet(id) => self.of(id).for_each(Partition::is_quiet),
             Order::Renew(id) => self.of(id).for_each(Partition::renew),
             Order::Drop(id) => self.let_go(|partition| partition.id() == id),
@@ -149,9 +152,9 @@ impl PartitionWorker {
     /// Uninstalls the partitions that may go, and says so.
     fn let_go(&mut self, may_go: impl Fn(&Partition) -> bool) {
         for partition in self.partitions.extract_if(.., |partition| may_go(partition)) {
-            let id = partition.id();
+            let (id, number) = (partition.id(), partition.number());
             partition.uninstall(&mut self.worker);
-            self.around.ownership.let_go(id);
+            self.around.ownership.let_go(id, number);
         }
     }
 }

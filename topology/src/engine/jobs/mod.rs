@@ -4,7 +4,9 @@
 //! and 256 running ones. Nothing of the engine waits for it: a call that hangs holds its own lane only.
 
 mod attempt;
+mod handover;
 mod lane;
+mod notice;
 mod retry;
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
@@ -17,14 +19,17 @@ use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::contract::state::PartitionState;
+use leadline_schemas::Partition;
 use leadline_schemas::reply::PendingJob;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
-use leadline_schemas::{JobId, Partition};
 
 use self::attempt::{Attempt, Outcome};
+use self::handover::{Handover, Running};
 use self::lane::Lane;
 pub(super) use self::lane::{LaneKey, job_id_of};
+use self::notice::Ended;
+pub(super) use self::notice::Notice;
 use self::retry::Retry;
 use super::keys;
 use super::limits::*;
@@ -40,36 +45,6 @@ pub struct Responders {
     pub sinks: HashMap<String, Arc<dyn Sink>>,
 }
 
-/// What the executor is told.
-pub(super) enum Notice {
-    /// A partition has come. While it is behind with the replies of before, a job that looks pending may have its
-    /// answer in the log, or note of an attempt that must not be repeated.
-    Came {
-        /// Which.
-        partition: Partition,
-        /// Tells this stay from earlier ones: their attempts end, but count for nothing.
-        stay: Stay,
-        /// Whether none of its jobs may start before `CaughtUp`.
-        is_behind: bool,
-        /// When its deliveries may start: until then an owner before this one may be sending.
-        deliveries_from_boot_ms: u64,
-    },
-    /// A partition is leaving: none of its deliveries starts any more.
-    Leaving(Partition),
-    /// All replies that a partition had when it came are applied.
-    CaughtUp(Partition),
-    /// A partition has left: its jobs are its next owner's.
-    Left(Partition),
-    /// A job row has come.
-    JobCame(LaneKey),
-    /// A job row has gone: its reply is committed.
-    JobGone(LaneKey, JobId),
-    /// An attempt has ended.
-    Ended(Ended),
-    /// Start nothing more.
-    Stop,
-}
-
 /// What the executor needs of the process.
 pub(super) struct ExecutorParts {
     pub(super) ownership: Arc<Ownership>,
@@ -78,15 +53,6 @@ pub(super) struct ExecutorParts {
     pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
     pub(super) responders: Responders,
     pub(super) runtime: tokio::runtime::Handle,
-}
-
-/// An attempt that has ended.
-pub(super) struct Ended {
-    lane: LaneKey,
-    job: Box<PendingJob>,
-    attempt: i32,
-    stay: Stay,
-    outcome: Outcome,
 }
 
 /// What the executor knows of a partition that is here.
@@ -120,6 +86,7 @@ pub(super) struct Executor {
     /// Running jobs per kind and target, over all tenants.
     running_by_target: HashMap<String, usize>,
     running: usize,
+    handover: Handover,
     stopping: bool,
 }
 
@@ -136,6 +103,7 @@ impl Executor {
             retries: BinaryHeap::new(),
             running_by_target: HashMap::new(),
             running: 0,
+            handover: Handover::default(),
             stopping: false,
         }
     }
@@ -160,7 +128,7 @@ impl Executor {
             self.take(notice);
             told = true;
         }
-        if self.stopping {
+        if self.stopping || self.handover.is_over {
             return told;
         }
         let running = self.running;
@@ -217,6 +185,7 @@ impl Executor {
     /// Its waiting jobs are its next owner's; what runs ends, and its replies are as good as any.
     fn forget(&mut self, partition: Partition) {
         self.guests.remove(&partition);
+        self.handover.forget(partition);
         self.lanes.retain(|key, _| key.partition != partition);
         self.rota.retain(|key| key.partition != partition);
         self.retries.retain(|retry| retry.lane.partition != partition);
@@ -224,7 +193,8 @@ impl Executor {
 
     fn take(&mut self, notice: Notice) {
         match notice {
-            Notice::Came { partition, stay, is_behind, deliveries_from_boot_ms } => {
+            Notice::Came { partition, stay, is_behind, deliveries_from_boot_ms, held } => {
+                self.handover.hold(partition, held);
                 let guest = Guest { stay, is_behind, is_leaving: false, deliveries_from_boot_ms };
                 self.guests.insert(partition, guest);
                 self.find_lanes(partition);
@@ -238,6 +208,7 @@ impl Executor {
             Notice::Left(partition) => self.forget(partition),
             Notice::JobCame(key) => self.wake_lane(key),
             Notice::JobGone(key, job_id) => {
+                self.answered_elsewhere(&key, job_id);
                 if let Some(lane) = self.lanes.get_mut(&key) {
                     lane.forget(job_id);
                     if lane.is_idle() {
@@ -246,6 +217,12 @@ impl Executor {
                 }
             }
             Notice::Ended(ended) => self.ended(ended),
+            Notice::Name { last, tell } => {
+                self.handover.is_over |= last;
+                // Who asked may have lost patience.
+                let _ = tell.send(self.handover.name(self.parts.clock.boot_ms()));
+            }
+            Notice::TellQuiet(tell) => self.handover.wait(tell),
             Notice::Stop => self.stopping = true,
         }
     }
@@ -279,7 +256,7 @@ impl Executor {
             };
             if let Some(job) = next {
                 self.rota.push_back(key.clone());
-                self.start(key, Box::new(job), 1);
+                self.start_or_hold(key, Box::new(job), now.1);
                 skipped = 0;
             } else if lane.may_have_more() {
                 self.rota.push_back(key);
@@ -297,6 +274,12 @@ impl Executor {
         }
         self.running += 1;
         *self.running_by_target.entry(key.target()).or_default() += 1;
+        let number = self.handover.begin(Running {
+            partition: key.partition,
+            job_id: job.job_id,
+            is_delivery: key.is_delivery(),
+            since_boot_ms: self.parts.clock.boot_ms(),
+        });
         let attempt_parts = Attempt {
             partition: key.partition,
             stay,
@@ -310,12 +293,12 @@ impl Executor {
         self.parts.runtime.spawn(async move {
             let outcome = attempt_parts.run(&job, attempt).await;
             // The executor may be gone at shutdown: the job is started again after it.
-            let _ = sender.send(Notice::Ended(Ended { lane: key, job, attempt, stay, outcome }));
+            let _ = sender.send(Notice::Ended(Ended { lane: key, job, attempt, stay, number, outcome }));
         });
     }
 
     fn ended(&mut self, ended: Ended) {
-        let Ended { lane: key, job, attempt, stay, outcome } = ended;
+        let Ended { lane: key, job, attempt, stay, number, outcome } = ended;
         self.running = self.running.saturating_sub(1);
         if let Some(running) = self.running_by_target.get_mut(&key.target()) {
             *running = running.saturating_sub(1);
@@ -324,6 +307,7 @@ impl Executor {
         if key.is_delivery() {
             self.delivered(key.partition);
         }
+        self.handover.end(number);
         let Some(guest) = self.guests.get(&key.partition).filter(|guest| guest.stay == stay) else { return };
         if guest.is_leaving && key.is_delivery() && matches!(outcome, Outcome::Retry { .. }) {
             return; // The next owner tries again.
@@ -367,6 +351,7 @@ impl Executor {
             && self.retries.peek().is_some_and(|retry| retry.at_boot_ms <= boot_ms)
         {
             let Some(retry) = self.retries.pop() else { return };
+            self.handover.free(retry.job.job_id);
             self.start(retry.lane, retry.job, retry.attempt);
         }
     }

@@ -145,6 +145,8 @@ pub(super) struct Partition {
     /// It goes as soon as nothing is open, nothing that it has started runs, and that is committed.
     leaving: bool,
     quiet: bool,
+    /// Its next owner is told what it has started: it need not wait for that.
+    handing_over: bool,
     /// A commit is asked for, even of nothing.
     renew: bool,
     /// It is known not to get on.
@@ -194,6 +196,7 @@ impl Partition {
             lost: false,
             leaving: false,
             quiet: false,
+            handing_over: false,
             renew: false,
             troubled: false,
         }
@@ -210,6 +213,12 @@ impl Partition {
         self.leaving = true;
     }
 
+    /// As [`Self::leave`], without waiting for what it has started.
+    pub(super) fn hand_over(&mut self) {
+        self.leaving = true;
+        self.handing_over = true;
+    }
+
     /// Nothing that it has started runs any more.
     pub(super) fn is_quiet(&mut self) {
         self.quiet = true;
@@ -220,9 +229,14 @@ impl Partition {
         self.renew = true;
     }
 
-    /// Whether it was told to leave and has said in its last commit that it did.
+    /// Whether it was told to leave and has said in its last commit that it did, or somebody else will.
     pub(super) fn may_go(&self) -> bool {
-        self.leaving && self.is_settled() && (self.committed.released || self.lost)
+        self.leaving && self.is_settled() && (self.committed.released || self.lost || self.handing_over)
+    }
+
+    /// The last commit.
+    pub(super) fn number(&self) -> CommitNumber {
+        self.committed.number
     }
 
     pub(super) fn id(&self) -> PartitionId {

@@ -1,0 +1,115 @@
+//! The side of the old process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadline_connectors::contract::assignment::Assignment;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+
+use super::{Asking, Holding, Identity, Phase, Phases};
+use crate::engine::{Engine, Handed};
+use crate::plan::own_shape;
+use crate::run::ends_within;
+
+/// How long partitions may take to be let go at the end; then whoever gets them waits for the session's time-out.
+pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(6);
+
+/// Says what is owned.
+type SayHolding = Box<dyn Fn() -> Handed + Send + Sync>;
+
+/// Answers who asks for a hand-over; the process's main thread does it.
+pub(crate) struct Giver {
+    identity: Identity,
+    producers: Vec<String>,
+    holding: SayHolding,
+    phases: Arc<Phases>,
+    /// Who was given everything, and the answer.
+    given: Mutex<Option<(uuid::Uuid, Holding)>>,
+    asked: mpsc::Sender<oneshot::Sender<Handed>>,
+    successor_ready: watch::Sender<bool>,
+}
+
+impl Giver {
+    /// Of a process; also what its main thread hears of takes by.
+    pub(crate) fn new(
+        identity: Identity,
+        assignment: Option<&Arc<dyn Assignment>>,
+        engine: Option<&Engine>,
+        phases: Arc<Phases>,
+    ) -> (Arc<Self>, mpsc::Receiver<oneshot::Sender<Handed>>) {
+        let holding: SayHolding = match engine {
+            Some(engine) => Box::new(engine.holding()),
+            None => Box::new(Handed::default),
+        };
+        let producers = assignment.filter(|_| engine.is_some()).map(|assignment| assignment.producers());
+        let (asked, asks) = mpsc::channel(1);
+        let giver = Self {
+            identity,
+            producers: producers.unwrap_or_default(),
+            holding,
+            phases,
+            given: Mutex::default(),
+            asked,
+            successor_ready: watch::Sender::new(false),
+        };
+        (Arc::new(giver), asks)
+    }
+
+    /// What it has now.
+    pub(super) fn holding(&self) -> Holding {
+        self.with((self.holding)())
+    }
+
+    fn with(&self, handed: Handed) -> Holding {
+        Holding {
+            identity: self.identity.clone(),
+            tables: own_shape(),
+            producers: self.producers.clone(),
+            handed,
+        }
+    }
+
+    /// Has everything let go, once; whoever was given it may ask again.
+    pub(super) async fn take(&self, asking: &Asking) -> Result<Holding, String> {
+        let mut given = self.given.lock().await;
+        match &*given {
+            Some((by, answer)) if *by == asking.by => return Ok(answer.clone()),
+            Some(_) => return Err("it was handed over to another standby already".to_owned()),
+            None => {}
+        }
+        if let Some(why) = asking.identity.refusal(&self.identity) {
+            return Err(why);
+        }
+        match self.phases.now() {
+            Phase::Running => {}
+            phase => return Err(format!("this process has nothing to give: {phase:?}")),
+        }
+        let (tell, told) = oneshot::channel();
+        let ending = || "this process ends".to_owned();
+        self.asked.try_send(tell).map_err(|_| ending())?;
+        let answer = self.with(told.await.map_err(|_| ending())?);
+        *given = Some((asking.by, answer.clone()));
+        tracing::info!(to = asking.identity.version, "handed over");
+        Ok(answer)
+    }
+
+    pub(super) fn successor_is_ready(&self) {
+        self.successor_ready.send_replace(true);
+    }
+
+    /// Resolves when the successor takes events.
+    pub(crate) async fn wait_for_successor(&self) {
+        // The sender is this value's own.
+        let _ = self.successor_ready.subscribe().wait_for(|ready| *ready).await;
+    }
+}
+
+/// Commits what is open, lets every partition go without leaving the group, and says what runs on.
+pub(crate) fn give(engine: Option<&Engine>, assignment: Option<&Arc<dyn Assignment>>) -> Handed {
+    let (Some(engine), Some(assignment)) = (engine, assignment.cloned()) else { return Handed::default() };
+    engine.begin_hand_over();
+    if !ends_within(LEAVE_MAX, move || assignment.leave()) {
+        tracing::warn!("not all partitions were let go in time; the group gives them away");
+    }
+    engine.hand_over()
+}

@@ -1,0 +1,83 @@
+//! What works in a process: its engine, who answers the engine's jobs, and the record store.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::secrets::Secrets;
+use leadline_connectors::contract::sink::Sink;
+use leadline_connectors::contract::store::{RecordReader, RecordWriter};
+use leadline_connectors::http_client::Client;
+use leadline_connectors::provider_http::HttpProvider;
+use leadline_connectors::sink_http::HttpSink;
+use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+
+use crate::config::{Config, RecordsStore};
+use crate::engine::{Engine, EngineParts, Responders, Stored};
+use crate::parts::{GENERATION, Parts};
+use crate::pipeline;
+use crate::stop::Fatal;
+
+/// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
+pub(crate) const HTTP_PROVIDER: &str = "http";
+
+pub(crate) type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
+
+/// The record store's two sides, as far as this process needs them.
+pub(crate) fn open_records(config: &Config) -> anyhow::Result<Records> {
+    let asked = config.role.works() || config.role.answers();
+    if !asked || config.records_store == RecordsStore::None {
+        return Ok((None, None));
+    }
+    let sqlite = SqliteConfig::new(config.records_file());
+    let writer = SqliteWriter::open(sqlite.clone())?;
+    let reader = SqliteReader::open(sqlite)?;
+    let writer: Option<Box<dyn RecordWriter>> = config.role.works().then(|| Box::new(writer) as _);
+    Ok((writer, Some(Arc::new(reader))))
+}
+
+/// Starts the engine; it owns nothing yet.
+pub(crate) fn start_engine(
+    parts: &Parts,
+    config: &Config,
+    runtime: &tokio::runtime::Runtime,
+    writer: Option<Box<dyn RecordWriter>>,
+    stored: &Stored,
+    fatal: &Fatal,
+    after_abort: bool,
+) -> anyhow::Result<Engine> {
+    leadline_operators::rules::warm_up();
+    let settings = Arc::clone(&parts.settings);
+    Ok(Engine::start(EngineParts {
+        pipeline: pipeline::pipeline,
+        pipeline_name: pipeline::NAME,
+        generation: GENERATION,
+        workers: config.workers,
+        shared: parts.assignment.is_some(),
+        log: parts.log.clone(),
+        state: parts.state.clone(),
+        blob: parts.blob.clone(),
+        clock: Arc::clone(&parts.clock),
+        settings: Arc::new(move || settings.current()),
+        responders: responders(parts, config)?,
+        writer,
+        stored: Arc::clone(stored),
+        runtime: runtime.handle().clone(),
+        suspects: Some((config.data.clone(), after_abort)),
+        snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
+        fatal: Arc::clone(fatal),
+    }))
+}
+
+fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
+    let client = Client::new()?;
+    let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
+    if let Some(url) = &config.ai_model_endpoint {
+        let provider: Arc<dyn Provider> = Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()));
+        providers.entry("score".to_owned()).or_default().insert(HTTP_PROVIDER.to_owned(), provider);
+    }
+    let secrets: Arc<dyn Secrets> = parts.secrets.clone();
+    let sink: Arc<dyn Sink> = Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock)));
+    Ok(Responders { providers, sinks: HashMap::from([("http".to_owned(), sink)]) })
+}
