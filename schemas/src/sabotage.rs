@@ -40,11 +40,13 @@ pub enum Bug {
     HalfSnapshot,
     /// Deliveries start without a lease, and a new owner does not wait for that of the old one (promise 2).
     LeaseIgnored,
+    /// A new owner starts what the old one has named as running (promise 2).
+    NamedJobsStarted,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 18] = [
         Bug::AckBeforeSync,
         Bug::TailCutTooFar,
         Bug::OffsetsBeforeState,
@@ -62,6 +64,7 @@ impl Bug {
         Bug::UnknownIsCommitted,
         Bug::HalfSnapshot,
         Bug::LeaseIgnored,
+        Bug::NamedJobsStarted,
     ];
 }
 

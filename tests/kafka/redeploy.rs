@@ -146,7 +146,8 @@ fn a_standby_that_dies_before_it_joins_leaves_its_partitions_to_the_others() {
     let (status, given) = take(&company, 0);
     assert_eq!(status, 200, "{given}");
     assert_eq!(take(&company, 0), (200, given.clone()), "who asks again is told the same");
-    let partitions = |holding: &Value| holding["handed"]["commits"].as_object().unwrap().keys().cloned().collect();
+    let partitions =
+        |holding: &Value| holding["handed"]["commits"].as_object().unwrap().keys().cloned().collect();
     let (had, got): (BTreeSet<String>, BTreeSet<String>) = (partitions(&before), partitions(&given));
     assert!(!had.is_empty() && had == got, "{before} {given}");
     assert_eq!(given["producers"].as_array().unwrap().len(), 1, "{given}");
@@ -162,7 +163,8 @@ fn a_standby_that_dies_before_it_joins_leaves_its_partitions_to_the_others() {
     assert!((400..500).contains(&status), "{status}");
 
     until("the other worker has all partitions", Duration::from_secs(60), || {
-        holding(&company.workers[1])["handed"]["commits"].as_object().unwrap().len() == usize::from(PARTITIONS)
+        holding(&company.workers[1])["handed"]["commits"].as_object().unwrap().len()
+            == usize::from(PARTITIONS)
     });
     let accepted = senders.finish();
     check(&company, &accepted, None);

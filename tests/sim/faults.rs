@@ -27,6 +27,8 @@ pub enum Fault {
     PartitionTaken,
     /// A member ends at once; another takes over, and it comes back.
     MemberCrashes,
+    /// A newer process takes a member's place, and the old one answers the calls that run.
+    HandOver,
 }
 
 pub const FAULTS: [Fault; 18] = [
@@ -51,4 +53,5 @@ pub const FAULTS: [Fault; 18] = [
 ];
 
 /// What happens among two members, whatever else does.
-pub const MEMBERSHIP: [Fault; 3] = [Fault::Rebalance, Fault::PartitionTaken, Fault::MemberCrashes];
+pub const MEMBERSHIP: [Fault; 4] =
+    [Fault::Rebalance, Fault::PartitionTaken, Fault::MemberCrashes, Fault::HandOver];

@@ -1,6 +1,7 @@
 //! The real embedded log, seen through a pane that loses answers of commits and notes what was accepted.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use leadline_connectors::contract::BoxFuture;
@@ -67,8 +68,9 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 pub struct Group {
     pub owners: Mutex<BTreeMap<Partition, usize>>,
     listeners: Mutex<BTreeMap<(Topic, Partition), BTreeMap<usize, Listener>>>,
-    /// Commits that are out, by partition and member.
-    out: Mutex<BTreeMap<(Partition, usize), u32>>,
+    /// Commits that are out, by partition and process.
+    out: Mutex<BTreeMap<(Partition, u32), u32>>,
+    processes: AtomicU32,
 }
 
 impl Group {
@@ -81,10 +83,15 @@ impl Group {
         self.out.lock().unwrap().clear();
     }
 
-    /// Whether a commit of another member may still be written: then nobody knows yet where the partition ends.
-    fn is_open(&self, partition: Partition, member: usize) -> bool {
+    /// A number for a process: a member has several, one after the other.
+    pub fn new_process(&self) -> u32 {
+        self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether a commit of another process may still be written: then nobody knows yet where the partition ends.
+    fn is_open(&self, partition: Partition, process: u32) -> bool {
         let out = self.out.lock().unwrap();
-        out.iter().any(|((of, by), count)| *of == partition && *by != member && *count > 0)
+        out.iter().any(|((of, by), count)| *of == partition && *by != process && *count > 0)
     }
 
     fn tell(&self, topic: Topic, partition: Partition) {
@@ -99,6 +106,7 @@ pub struct WatchedLog {
     pub accepted: Arc<Accepted>,
     pub fault: Mutex<Option<CommitFault>>,
     pub member: usize,
+    pub process: u32,
     pub group: Arc<Group>,
 }
 
@@ -113,7 +121,7 @@ impl Log for WatchedLog {
         if self.group.owner(commit.partition) != Some(self.member) {
             return done(CommitAnswer::Fenced("another member owns the partition".to_owned()));
         }
-        let (group, place) = (Arc::clone(&self.group), (commit.partition, self.member));
+        let (group, place) = (Arc::clone(&self.group), (commit.partition, self.process));
         let is_out = move |change: i32| {
             let mut out = group.out.lock().unwrap();
             let count = out.entry(place).or_default();
@@ -144,7 +152,7 @@ impl Log for WatchedLog {
         self.inner.read(topic, partition, from, limit_bytes)
     }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        if topic == Topic::State && self.group.is_open(partition, self.member) {
+        if topic == Topic::State && self.group.is_open(partition, self.process) {
             return Err(ReadError::Unavailable("a commit of the owner before is still out".to_owned()));
         }
         self.inner.range(topic, partition)

@@ -3,6 +3,7 @@
 use leadline::engine::Part;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::state::State;
+use leadline_connectors::state_memory::MemoryState;
 use leadline_schemas::Partition;
 
 use crate::chance::Chance;
@@ -83,6 +84,51 @@ impl World {
             }
         }
         self.start_member(owner)
+    }
+
+    /// A process that stands by with a store of its own takes a member's place.
+    pub fn hand_over(&mut self) -> Result<(), String> {
+        let Some((_, index)) = self.partition_and_owner() else { return Ok(()) };
+        let owned: Vec<Partition> =
+            (0..PARTITIONS).map(Partition).filter(|of| self.group.owner(*of) == Some(index)).collect();
+        self.tell_losses(|_, _| true);
+        let now_ms = self.clock.boot_ms();
+        let awake = self.member(index).filter(|old| old.frozen_until_ms <= now_ms);
+        let Some(old) = awake else { return Ok(()) };
+        old.engine.begin_hand_over();
+        let turns = self.chance.below(PATIENCE_TURNS);
+        for _ in 0..turns {
+            if owned.iter().all(|partition| self.has_left(index, *partition)) {
+                break;
+            }
+            let which = self.chance.below(self.turns());
+            self.turn(which);
+            if which == 0 {
+                self.advance(1);
+            }
+        }
+        for partition in &owned {
+            self.take_from(index, *partition);
+        }
+        let Some(life) = &mut self.life else { return Ok(()) };
+        let Some(mut old) = life.members.get_mut(index).and_then(Option::take) else { return Ok(()) };
+        let handed = old.engine.hand_over();
+        let mut retired = life.members.split_off(self.states.len());
+        retired.retain(|member| member.as_ref().is_some_and(|member| !member.engine.is_quiet()));
+        retired.push(Some(old));
+        life.members.extend(retired);
+        self.note(format!("member {index} hands over {owned:?}, and {} calls run on", handed.jobs.len()));
+        self.states[index] = MemoryState::new();
+        self.start_member(index)?;
+        let warm = self.chance.below(PARTITIONS.into()) as usize;
+        if let Some(new) = self.member(index) {
+            for partition in owned.iter().take(warm) {
+                let _ = new.engine.warm(*partition); // Blobs may be away: then it comes when it is assigned.
+            }
+            new.engine.inherit(handed);
+        }
+        owned.into_iter().for_each(|partition| self.hand(partition, index));
+        Ok(())
     }
 
     /// The state store of a member that has ended: its newest rows may be lost.

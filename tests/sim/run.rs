@@ -189,6 +189,7 @@ impl Run {
             Fault::Rebalance => self.world.rebalance()?,
             Fault::PartitionTaken => self.world.take_partition(),
             Fault::MemberCrashes => self.world.crash_a_member()?,
+            Fault::HandOver => self.world.hand_over()?,
         }
         Ok(())
     }

@@ -42,6 +42,7 @@ pub struct Life {
     pub steps: LogSteps,
     /// Where sources wait for their appends.
     pub runtime: tokio::runtime::Runtime,
+    /// Those that have handed over stand behind the others, until their calls have ended.
     pub members: Vec<Option<Member>>,
 }
 
@@ -176,6 +177,7 @@ impl World {
             accepted: Arc::clone(&self.accepted),
             fault: Mutex::new(None),
             member,
+            process: self.group.new_process(),
             group: Arc::clone(&self.group),
         });
         let runtime = runtime()?;
@@ -206,7 +208,8 @@ impl World {
 
     /// How many there are to give a turn: the log, the sources, and each member's parts and calls.
     pub fn turns(&self) -> u64 {
-        2 + self.states.len() as u64 * (Part::ALL.len() as u64 + 1)
+        let members = self.life.as_ref().map_or(self.states.len(), |life| life.members.len());
+        2 + members as u64 * (Part::ALL.len() as u64 + 1)
     }
 
     /// Gives one of them a turn.

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use leadline_connectors::contract::state::PartitionState;
-use leadline_schemas::{CommitNumber, JobId, Partition};
+use leadline_schemas::{CommitNumber, JobId, Partition, Topic};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::Notice;
@@ -86,13 +86,23 @@ impl Ownership {
 
     /// What was let go, and what runs on. From now on nothing is started.
     pub(super) fn hand_over(&self) -> Handed {
-        Handed { commits: lock(&self.progress.left_at).clone(), jobs: self.running_jobs(true) }
+        Handed { commits: self.left_at(), jobs: self.running_jobs(true) }
+    }
+
+    /// The last commits of what was let go.
+    pub(super) fn left_at(&self) -> BTreeMap<Partition, CommitNumber> {
+        lock(&self.progress.left_at).clone()
     }
 
     fn running_jobs(&self, last: bool) -> Vec<RunningJob> {
+        self.ask_running(last).recv_timeout(EXECUTOR_ANSWER_MAX).unwrap_or_default()
+    }
+
+    /// Asks the executor what runs; with `last` it starts nothing from then on.
+    pub(super) fn ask_running(&self, last: bool) -> Receiver<Vec<RunningJob>> {
         let (tell, told) = channel();
         self.tell(Notice::Name { last, tell });
-        told.recv_timeout(EXECUTOR_ANSWER_MAX).unwrap_or_default()
+        told
     }
 
     /// Waits until no call runs any more; answers whether that is so.
@@ -133,6 +143,9 @@ impl Ownership {
         }
         let (position, _) = self.rows_of_newest(partition)?;
         lock(&self.progress.warm).insert(partition, position);
+        // A log on other machines has its inputs sent for, so that they are here when the partition comes.
+        self.log.read(Topic::Inbound, partition, position.inbound_next, 0)?;
+        self.log.read(Topic::Replies, partition, position.replies_next, 0)?;
         Ok(position.number)
     }
 

@@ -14,6 +14,8 @@ pub(crate) const EPOCH_DURATION_MAX: Duration = Duration::from_millis(100);
 pub(crate) const OWNERSHIP_LOOK: Duration = Duration::from_millis(200);
 /// A worker that takes longer to drop a partition hangs: it never waits for anything, so this is a turn of it.
 pub(crate) const DROP_MAX: Duration = Duration::from_secs(30);
+/// Partitions that are restored at once: as many as there are readers of the past.
+pub(crate) const RESTORES_MAX: usize = 4;
 /// Pause before a partition is restored again that could not be, or was fenced.
 pub(crate) const RESTORE_RETRY_MS: u64 = 1_000;
 /// What a partition takes in before the worker turns to the next: some 10 ms of work.

@@ -29,6 +29,7 @@ mod store_writer;
 mod suspects;
 #[cfg(test)]
 mod tests;
+mod told;
 mod topology;
 mod worker;
 

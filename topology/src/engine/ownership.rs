@@ -10,7 +10,6 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use leadline_connectors::contract::assignment::Owner;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
@@ -18,12 +17,11 @@ use leadline_connectors::contract::state::State;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
-use super::applier::{AfterApply, Retention, ToApply};
+use super::applier::{Retention, ToApply};
 use super::handover::Inherited;
-use super::jobs::{LaneKey, Notice, job_id_of};
-use super::keys;
+use super::jobs::Notice;
 use super::lease::Leases;
-use super::limits::{DROP_MAX, LEASE_MS, OWNERSHIP_LOOK, RESTORE_RETRY_MS};
+use super::limits::{LEASE_MS, OWNERSHIP_LOOK, RESTORE_RETRY_MS, RESTORES_MAX};
 use super::partition::{Position, lock};
 use super::restore::RestoreError;
 use super::rows::Rows;
@@ -82,7 +80,7 @@ pub(super) struct OwnershipProgress {
     pub(super) stages: Mutex<Stages>,
     changed: Condvar,
     /// Partitions whose replies of before they came are not all applied, and where those end.
-    behind: Mutex<BTreeMap<Partition, Offset>>,
+    pub(super) behind: Mutex<BTreeMap<Partition, Offset>>,
     /// Partitions that do not get on, and why.
     troubles: Mutex<BTreeMap<Partition, String>>,
     /// Whether what goes is handed over: then nobody waits for what it has started.
@@ -139,7 +137,7 @@ impl Ownership {
     }
 
     /// Waits until no worker has any of them, at most `patience`; answers whether that is so.
-    fn wait_left(&self, partitions: &[Partition], patience: Duration) -> bool {
+    pub(super) fn wait_left(&self, partitions: &[Partition], patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while !self.have_left(partitions) {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -184,10 +182,17 @@ impl Ownership {
         true
     }
 
-    /// Restores what is wanted until closed.
+    /// Restores what is wanted, several at once, for most of it is waiting for the log; until closed.
     pub(super) fn run(&self) {
         loop {
-            while self.turn() {}
+            std::thread::scope(|threads| {
+                for _ in 1..self.count_waiting().min(RESTORES_MAX) {
+                    let turns = || while self.turn() {};
+                    let spawned = std::thread::Builder::new().spawn_scoped(threads, turns);
+                    drop(spawned); // Without it the others take longer.
+                }
+                while self.turn() {}
+            });
             let stages = lock(&self.progress.stages);
             if stages.closed {
                 return;
@@ -202,6 +207,12 @@ impl Ownership {
         stages.closed = true;
         stages.wanted.clear();
         self.progress.changed.notify_all();
+    }
+
+    /// Partitions that are wanted and not here.
+    fn count_waiting(&self) -> usize {
+        let stages = lock(&self.progress.stages);
+        stages.wanted.iter().filter(|partition| !stages.of.contains_key(*partition)).count()
     }
 
     fn next_to_restore(&self) -> Option<Partition> {
@@ -355,51 +366,5 @@ impl Ownership {
         // There is at least one, or there would be no engine.
         #[expect(clippy::indexing_slicing, reason = "a remainder is below the length")]
         &self.mailboxes[usize::from(partition.0) % self.mailboxes.len()]
-    }
-}
-
-/// Wires an applied commit to the worker that owns the partition and to the executor.
-impl AfterApply for Ownership {
-    fn applied(&self, partition: Partition, position: &Position) {
-        self.mailbox(partition).applied(partition, position.number);
-        let mut behind = lock(&self.progress.behind);
-        if behind.get(&partition).is_some_and(|end| position.replies_next >= *end) {
-            behind.remove(&partition);
-            self.tell(Notice::CaughtUp(partition));
-        }
-    }
-
-    fn job(&self, partition: Partition, ready_key: &[u8], there: bool) {
-        let Some(ready) = keys::parse_ready(ready_key) else { return };
-        let lane = LaneKey { partition, tenant: ready.tenant.to_owned(), lane: ready.lane.to_owned() };
-        let notice = match (there, job_id_of(ready.row_key)) {
-            (false, Some(job_id)) => Notice::JobGone(lane, job_id),
-            _ => Notice::JobCame(lane),
-        };
-        self.tell(notice);
-    }
-
-    fn left(&self, partition: Partition) {
-        self.free(partition);
-    }
-}
-
-impl Owner for Ownership {
-    fn assigned(&self, partitions: &[Partition]) {
-        self.want(partitions);
-    }
-
-    fn revoked(&self, partitions: &[Partition], patience: Duration) {
-        self.release(partitions, false);
-        if !self.wait_left(partitions, patience) {
-            self.lost(partitions);
-        }
-    }
-
-    fn lost(&self, partitions: &[Partition]) {
-        self.release(partitions, true);
-        if !self.wait_left(partitions, DROP_MAX) {
-            (self.fatal)(format!("partitions {partitions:?} were not let go within {DROP_MAX:?}"));
-        }
     }
 }

@@ -103,6 +103,11 @@ impl Engine {
         move || mailboxes.iter().for_each(|mailbox| mailbox.wake())
     }
 
+    #[cfg(test)]
+    pub(super) fn handles_for_tests(&self) -> &Handles {
+        &self.handles
+    }
+
     /// Finishes the open epochs and what follows from them, at most 5 s; what is left comes again from the log.
     /// Answers whether everything came to its end.
     pub fn stop(self) -> bool {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use leadline_connectors::contract::assignment::Owner;
-use leadline_schemas::{Millis, Partition};
+use leadline_schemas::{CommitNumber, Millis, Partition};
 
 use super::applier::{Applier, ToApply};
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
+use super::handover::Handed;
 use super::jobs::{Executor, Notice};
 use super::partition::lock;
 use super::restore::RestoreError;
@@ -87,6 +88,33 @@ impl SteppedEngine {
     /// Whether none of them runs here any more.
     pub fn have_left(&self, partitions: &[Partition]) -> bool {
         self.handles.ownership.have_left(partitions)
+    }
+
+    /// As [`Self::release`] of all, to a successor that is told of what runs.
+    pub fn begin_hand_over(&self) {
+        self.handles.ownership.begin_hand_over();
+    }
+
+    /// What was let go and what runs on; from now on nothing is started.
+    pub fn hand_over(&mut self) -> Handed {
+        let told = self.handles.ownership.ask_running(true);
+        self.executor.turn();
+        Handed { commits: self.handles.ownership.left_at(), jobs: told.try_recv().unwrap_or_default() }
+    }
+
+    /// Whether no call runs.
+    pub fn is_quiet(&self) -> bool {
+        self.executor.is_quiet()
+    }
+
+    /// What the owner before has told.
+    pub fn inherit(&self, handed: Handed) {
+        self.handles.ownership.inherit(handed);
+    }
+
+    /// Brings up the rows of a partition that is not here.
+    pub fn warm(&self, partition: Partition) -> Result<CommitNumber, RestoreError> {
+        self.handles.ownership.warm(partition)
     }
 
     /// Gives a part one turn. Answers whether it had something to do.

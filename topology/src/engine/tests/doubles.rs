@@ -92,7 +92,7 @@ pub(super) struct TestClock {
     pub(super) wall: AtomicI64,
     /// When it was first looked at, and how often.
     began: OnceLock<Instant>,
-    boot: AtomicU64,
+    pub(super) boot: AtomicU64,
 }
 
 impl Clock for TestClock {

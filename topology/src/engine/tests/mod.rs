@@ -2,6 +2,7 @@
 
 mod cells;
 mod doubles;
+mod handover;
 mod overlay;
 mod ownership;
 mod replay;
@@ -139,6 +140,7 @@ struct Bench {
     runtime: Arc<tokio::runtime::Runtime>,
     fatal: Arc<Mutex<Vec<String>>>,
     is_shared: bool,
+    provider: Arc<dyn Provider>,
     suspects: Option<(std::path::PathBuf, bool)>,
 }
 
@@ -154,6 +156,7 @@ impl Bench {
             runtime: Arc::new(tokio::runtime::Runtime::new().unwrap()),
             fatal: Arc::default(),
             is_shared: false,
+            provider: Arc::new(Oracle),
             suspects: None,
         }
     }
@@ -164,8 +167,8 @@ impl Bench {
 
     fn start_owning(&self, partitions: &[Partition]) -> Engine {
         let mut responders = Responders::default();
-        let oracle: Arc<dyn Provider> = Arc::new(Oracle);
-        responders.providers.entry("ask".to_owned()).or_default().insert("oracle".to_owned(), oracle);
+        let oracle = ("oracle".to_owned(), Arc::clone(&self.provider));
+        responders.providers.insert("ask".to_owned(), [oracle].into());
         let fatal = Arc::clone(&self.fatal);
         let engine = Engine::start(EngineParts {
             pipeline: toy_pipeline,
