@@ -7,7 +7,7 @@ use leadline_connectors::state_memory::MemoryState;
 use leadline_schemas::Partition;
 
 use crate::chance::Chance;
-use crate::world::{PARTITIONS, World};
+use crate::world::{PARTITIONS, World, yield_some};
 
 /// Turns that a member has to let a partition go in peace.
 const PATIENCE_TURNS: u64 = 400;
@@ -20,7 +20,12 @@ impl World {
     fn partition_and_owner(&mut self) -> Option<(Partition, usize)> {
         let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
         let owner = self.group.owner(partition)?;
-        (self.states.len() > 1 && self.member(1 - owner).is_some()).then_some((partition, owner))
+        let there_are_two = self.states.len() > 1 && self.member(1 - owner).is_some();
+        if there_are_two {
+            // What comes now knows nothing of what was named before.
+            self.outside.name(&[]);
+        }
+        there_are_two.then_some((partition, owner))
     }
 
     /// In peace: the owner finishes what is open, or has its patience run out; then another one gets it.
@@ -112,12 +117,15 @@ impl World {
         }
         let Some(life) = &mut self.life else { return Ok(()) };
         let Some(mut old) = life.members.get_mut(index).and_then(Option::take) else { return Ok(()) };
+        // Calls that are to be made are made now, or never.
+        old.runtime.block_on(yield_some());
         let handed = old.engine.hand_over();
         let mut retired = life.members.split_off(self.states.len());
         retired.retain(|member| member.as_ref().is_some_and(|member| !member.engine.is_quiet()));
         retired.push(Some(old));
         life.members.extend(retired);
         self.note(format!("member {index} hands over {owned:?}, and {} calls run on", handed.jobs.len()));
+        self.outside.name(&handed.jobs);
         self.states[index] = MemoryState::new();
         self.start_member(index)?;
         let warm = self.chance.below(PARTITIONS.into()) as usize;

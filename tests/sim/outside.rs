@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use leadline::engine::RunningJob;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
@@ -58,6 +59,10 @@ struct Shared {
     attempts: BTreeMap<String, u32>,
     effects: Vec<Effect>,
     truths: BTreeMap<String, CallTruth>,
+    /// Calls that are another process's until then: it has named them.
+    named: BTreeMap<String, u64>,
+    /// A named one that was made once more.
+    called_twice: Option<String>,
 }
 
 /// Everything outside. It outlives crashes; clones are the same.
@@ -95,13 +100,30 @@ impl Outside {
         self.shared.lock().unwrap().truths[call_id].clone()
     }
 
+    /// Nobody else makes these calls before their time.
+    pub fn name(&self, jobs: &[RunningJob]) {
+        let now_ms = self.clock.boot_ms();
+        let named = jobs.iter().map(|job| (job.job_id.to_string(), now_ms + job.left_ms));
+        self.shared.lock().unwrap().named = named.collect();
+    }
+
+    /// Says whether a named call was made once more before its time.
+    pub fn check_named(&self) -> Result<(), String> {
+        let job = self.shared.lock().unwrap().called_twice.clone();
+        job.map_or(Ok(()), |job| Err(format!("job {job} was named as running, and was started once more")))
+    }
+
     pub fn effects(&self) -> Vec<Effect> {
         self.shared.lock().unwrap().effects.clone()
     }
 
     /// Decided by seed, job and attempt, and by the weather when it starts.
     fn course(&self, job: &str, unclear: bool) -> Course {
+        let now_ms = self.clock.boot_ms();
         let mut shared = self.shared.lock().unwrap();
+        if shared.named.get(job).is_some_and(|until_ms| now_ms < *until_ms) {
+            shared.called_twice = Some(job.to_owned());
+        }
         let attempt = shared.attempts.entry(job.to_owned()).or_default();
         *attempt += 1;
         let mut chance = derived(self.seed, format!("{job} {attempt}").as_bytes());

@@ -73,6 +73,7 @@ impl Run {
         self.heal()?;
         self.rest()?;
         check(&self.world)?;
+        self.world.outside.check_named()?;
         self.rebuild()
     }
 

@@ -281,6 +281,7 @@ impl World {
 
     /// Ends the process at once; a crash of the machine also forgets what was not synced.
     pub fn crash(&mut self, machine: bool) {
+        self.outside.name(&[]);
         // Steps first: without them dropping the log writes nothing more.
         if let Some(Life { log, steps, runtime, members }) = self.life.take() {
             drop(steps);
@@ -302,7 +303,7 @@ impl World {
     }
 }
 
-async fn yield_some() {
+pub async fn yield_some() {
     for _ in 0..3 {
         tokio::task::yield_now().await;
     }
