@@ -49,6 +49,7 @@ mod history;
 mod link;
 mod membership;
 mod parts;
+mod queue;
 mod reader;
 mod scout;
 pub mod topics;
