@@ -36,6 +36,7 @@
 
 mod append;
 mod assignment;
+mod bounded;
 mod buffer;
 mod buffers;
 mod closing;
