@@ -65,15 +65,29 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 /// What the members of a group share: who owns what, and who listens.
 #[derive(Default)]
 pub struct Group {
-    pub owners: Mutex<BTreeMap<Partition, usize>>,
+    owners: Mutex<BTreeMap<Partition, (usize, Stay)>>,
     listeners: Mutex<BTreeMap<(Topic, Partition), BTreeMap<usize, Listener>>>,
-    /// Commits that are out, by partition and member.
-    out: Mutex<BTreeMap<(Partition, usize), u32>>,
+    /// Commits that are out.
+    out: Mutex<BTreeMap<(Partition, Stay), u32>>,
 }
+
+/// Counts the owners of a partition, one after the other.
+type Stay = u32;
 
 impl Group {
     pub fn owner(&self, partition: Partition) -> Option<usize> {
-        self.owners.lock().unwrap().get(&partition).copied()
+        self.owners.lock().unwrap().get(&partition).map(|(owner, _)| *owner)
+    }
+
+    /// A partition goes to a member: another, or the same once more.
+    pub fn hand(&self, partition: Partition, to: usize) {
+        let mut owners = self.owners.lock().unwrap();
+        let stay = owners.get(&partition).map_or(0, |(_, stay)| stay + 1);
+        owners.insert(partition, (to, stay));
+    }
+
+    fn stay(&self, partition: Partition) -> Stay {
+        self.owners.lock().unwrap().get(&partition).map_or(0, |(_, stay)| *stay)
     }
 
     /// The log starts anew: what was out was written or is gone.
@@ -81,10 +95,12 @@ impl Group {
         self.out.lock().unwrap().clear();
     }
 
-    /// Whether a commit of another member may still be written: then nobody knows yet where the partition ends.
-    fn is_open(&self, partition: Partition, member: usize) -> bool {
+    /// Whether a commit of an owner before may still be written, be it of the same member: then nobody knows yet where
+    /// the partition ends.
+    fn is_open(&self, partition: Partition) -> bool {
+        let now = self.stay(partition);
         let out = self.out.lock().unwrap();
-        out.iter().any(|((of, by), count)| *of == partition && *by != member && *count > 0)
+        out.iter().any(|((of, stay), count)| *of == partition && *stay != now && *count > 0)
     }
 
     fn tell(&self, topic: Topic, partition: Partition) {
@@ -113,7 +129,8 @@ impl Log for WatchedLog {
         if self.group.owner(commit.partition) != Some(self.member) {
             return done(CommitAnswer::Fenced("another member owns the partition".to_owned()));
         }
-        let (group, place) = (Arc::clone(&self.group), (commit.partition, self.member));
+        let stay = self.group.stay(commit.partition);
+        let (group, place) = (Arc::clone(&self.group), (commit.partition, stay));
         let is_out = move |change: i32| {
             let mut out = group.out.lock().unwrap();
             let count = out.entry(place).or_default();
@@ -144,7 +161,7 @@ impl Log for WatchedLog {
         self.inner.read(topic, partition, from, limit_bytes)
     }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        if topic == Topic::State && self.group.is_open(partition, self.member) {
+        if topic == Topic::State && self.group.is_open(partition) {
             return Err(ReadError::Unavailable("a commit of the owner before is still out".to_owned()));
         }
         self.inner.range(topic, partition)

@@ -1,7 +1,7 @@
 //! Chunks: the rows of a partition cut into pieces whose bounds depend on the keys alone.
 //!
 //! A chunk ends where a key's hash says so, so a row that comes, goes or grows changes the chunk that it is in and no
-//! other: a snapshot shares all the rest with the one before. Rows lie in the order of their keys, so a key group is a
+//! other: a snapshot can share all the rest with an earlier one. Rows lie in the order of their keys, so a key group is a
 //! range of chunks.
 
 use std::ops::ControlFlow;

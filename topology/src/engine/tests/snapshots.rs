@@ -137,23 +137,24 @@ fn snapshots_share_the_chunks_in_which_nothing_changed() {
     let (blob, rows) = (TestBlob::default(), many_rows());
     let mut owner = Process::new(&blob);
     owner.take_of(&*rows.view().unwrap());
-    let first = owner.names();
-    assert!(first.len() > 5, "many chunks: {first:?}");
+    let whole = owner.names().len();
+    assert!(whole > 5, "many chunks: {:?}", owner.names());
     insert(&rows, 2);
     owner.take_of(&*rows.view().unwrap());
-    let new: Vec<String> = owner.names().into_iter().filter(|name| !first.contains(name)).collect();
-    assert_eq!(new.len(), 2, "one chunk and a manifest: {new:?}");
+    assert_eq!(owner.names().len(), 2 * whole, "the newest and the one to fall back to have none in common");
 
     let mut next_owner = Process::new(&blob);
-    for number in 3..6 {
+    for number in 3..8 {
+        let before = owner.names();
         insert(&rows, number);
         assert_eq!(next_owner.take_of(&*rows.view().unwrap()), [number, number - 1]);
+        let new: Vec<String> = owner.names().into_iter().filter(|name| !before.contains(name)).collect();
+        assert_eq!(new.len(), 2, "one chunk and a manifest: {new:?}");
+        assert_eq!(next_owner.manifests(), [number - 1, number]);
+        assert!(owner.names().len() <= 2 * whole + 2, "and what the next sweep removes: {:?}", owner.names());
     }
-    assert_eq!(next_owner.manifests(), [4, 5]);
-    let chunks = owner.names().len() - 2;
-    assert_eq!(chunks, first.len() - 1 + 2, "those of the newest, and one each of 4 and 3, which goes next");
     let store: Arc<dyn PartitionState> = Arc::<TestRows>::default();
-    assert_eq!(next_owner.restore_into(&store), Some(5));
+    assert_eq!(next_owner.restore_into(&store), Some(7));
     for n in [0_u32, 19_999, 39_999] {
         let key = [&[keys::OUTPUTS, 6][..], &n.to_be_bytes()].concat();
         assert_eq!(store.get(&key).unwrap().map(|value| value.len()), Some(200), "row {n}");
@@ -165,15 +166,17 @@ fn a_shared_chunk_that_has_gone_bad_is_written_once_more() {
     let (blob, rows) = (TestBlob::default(), many_rows());
     let mut owner = Process::new(&blob);
     owner.take_of(&*rows.view().unwrap());
+    insert(&rows, 2);
+    owner.take_of(&*rows.view().unwrap());
     let names = owner.names();
     for name in names.iter().filter(|name| !name.ends_with(".json")) {
         owner.runtime.block_on(blob.replace(name, Bytes::from_static(b"leadsnp1, cut"))).unwrap();
     }
-    // Some are looked at each time, and in eight times all are.
-    for number in 2..11 {
+    // Some are looked at each time, and in eight times all of each are.
+    for number in 3..19 {
         insert(&rows, number);
         owner.take_of(&*rows.view().unwrap());
     }
     let store: Arc<dyn PartitionState> = Arc::<TestRows>::default();
-    assert_eq!(owner.restore_into(&store), Some(10));
+    assert_eq!(owner.restore_into(&store), Some(18));
 }
