@@ -9,6 +9,7 @@ mod latency;
 mod members;
 mod open_loop;
 mod pauses;
+mod peers;
 mod redeploy;
 mod scene;
 mod stream;

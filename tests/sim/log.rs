@@ -1,7 +1,6 @@
 //! The real embedded log, seen through a pane that loses answers of commits and notes what was accepted.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use leadline_connectors::contract::BoxFuture;
@@ -66,16 +65,29 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 /// What the members of a group share: who owns what, and who listens.
 #[derive(Default)]
 pub struct Group {
-    pub owners: Mutex<BTreeMap<Partition, usize>>,
+    owners: Mutex<BTreeMap<Partition, (usize, Stay)>>,
     listeners: Mutex<BTreeMap<(Topic, Partition), BTreeMap<usize, Listener>>>,
-    /// Commits that are out, by partition and process.
-    out: Mutex<BTreeMap<(Partition, u32), u32>>,
-    processes: AtomicU32,
+    /// Commits that are out.
+    out: Mutex<BTreeMap<(Partition, Stay), u32>>,
 }
+
+/// Counts the owners of a partition, one after the other.
+type Stay = u32;
 
 impl Group {
     pub fn owner(&self, partition: Partition) -> Option<usize> {
-        self.owners.lock().unwrap().get(&partition).copied()
+        self.owners.lock().unwrap().get(&partition).map(|(owner, _)| *owner)
+    }
+
+    /// A partition goes to a member: another, or the same once more.
+    pub fn hand(&self, partition: Partition, to: usize) {
+        let mut owners = self.owners.lock().unwrap();
+        let stay = owners.get(&partition).map_or(0, |(_, stay)| stay + 1);
+        owners.insert(partition, (to, stay));
+    }
+
+    fn stay(&self, partition: Partition) -> Stay {
+        self.owners.lock().unwrap().get(&partition).map_or(0, |(_, stay)| *stay)
     }
 
     /// The log starts anew: what was out was written or is gone.
@@ -83,15 +95,12 @@ impl Group {
         self.out.lock().unwrap().clear();
     }
 
-    /// A number for a process: a member has several, one after the other.
-    pub fn new_process(&self) -> u32 {
-        self.processes.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Whether a commit of another process may still be written: then nobody knows yet where the partition ends.
-    fn is_open(&self, partition: Partition, process: u32) -> bool {
+    /// Whether a commit of an owner before may still be written, be it of the same member: then nobody knows yet where
+    /// the partition ends.
+    fn is_open(&self, partition: Partition) -> bool {
+        let now = self.stay(partition);
         let out = self.out.lock().unwrap();
-        out.iter().any(|((of, by), count)| *of == partition && *by != process && *count > 0)
+        out.iter().any(|((of, stay), count)| *of == partition && *stay != now && *count > 0)
     }
 
     fn tell(&self, topic: Topic, partition: Partition) {
@@ -106,7 +115,6 @@ pub struct WatchedLog {
     pub accepted: Arc<Accepted>,
     pub fault: Mutex<Option<CommitFault>>,
     pub member: usize,
-    pub process: u32,
     pub group: Arc<Group>,
 }
 
@@ -121,7 +129,8 @@ impl Log for WatchedLog {
         if self.group.owner(commit.partition) != Some(self.member) {
             return done(CommitAnswer::Fenced("another member owns the partition".to_owned()));
         }
-        let (group, place) = (Arc::clone(&self.group), (commit.partition, self.process));
+        let stay = self.group.stay(commit.partition);
+        let (group, place) = (Arc::clone(&self.group), (commit.partition, stay));
         let is_out = move |change: i32| {
             let mut out = group.out.lock().unwrap();
             let count = out.entry(place).or_default();
@@ -152,7 +161,7 @@ impl Log for WatchedLog {
         self.inner.read(topic, partition, from, limit_bytes)
     }
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
-        if topic == Topic::State && self.group.is_open(partition, self.process) {
+        if topic == Topic::State && self.group.is_open(partition) {
             return Err(ReadError::Unavailable("a commit of the owner before is still out".to_owned()));
         }
         self.inner.range(topic, partition)

@@ -161,7 +161,7 @@ impl World {
     fn hand(&mut self, partition: Partition, to: usize) {
         // A member hears that a partition is gone before it hears that it has come again.
         self.tell_losses(|member, lost| (member, lost) == (to, partition));
-        self.group.owners.lock().unwrap().insert(partition, to);
+        self.group.hand(partition, to);
         if let Some(member) = self.member(to) {
             member.engine.assigned(&[partition]);
         }

@@ -149,7 +149,9 @@ impl World {
         for partition in (0..PARTITIONS).map(Partition) {
             self.accepted.follow(&log, partition);
             let count = self.states.len();
-            self.group.owners.lock().unwrap().entry(partition).or_insert(usize::from(partition.0) % count);
+            if self.group.owner(partition).is_none() {
+                self.group.hand(partition, usize::from(partition.0) % count);
+            }
         }
         self.untold.clear();
         self.group.forget_commits();
@@ -177,7 +179,6 @@ impl World {
             accepted: Arc::clone(&self.accepted),
             fault: Mutex::new(None),
             member,
-            process: self.group.new_process(),
             group: Arc::clone(&self.group),
         });
         let runtime = runtime()?;

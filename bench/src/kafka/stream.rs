@@ -2,7 +2,8 @@
 //!
 //! A topic is filled first. Then the engine joins its group with no state, in a process of its own, whose CPU is counted
 //! from its start to its end; what it has committed is read back from the topics and compared with the oracle. Beside
-//! it a bare consumer reads the same topic and parses each body, which every engine must do at the least.
+//! it a bare consumer reads the same topic and parses each body, which every engine must do at the least; and the
+//! peers do the same job.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,6 +18,7 @@ use rdkafka::Offset;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 
+use super::peers::{self, PEERS, Reached};
 use super::scene::{ANSWER_MAX, GROUP, Scene};
 use crate::arguments::numbers;
 use crate::process::cpu_s;
@@ -37,11 +39,14 @@ struct Round {
     least_s: f64,
     engine: Measured,
     broker_s: f64,
+    /// Of each of [`PEERS`], in their order; none where they were not asked for.
+    peers: Vec<Reached>,
 }
 
-/// Runs it: `--events 1000000 --rounds 1 --workers 1`.
+/// Runs it: `--events 1000000 --rounds 1 --workers 1 --peers 1`.
 pub(super) fn run(args: &[String]) -> Result<()> {
-    let [count, rounds, workers] = numbers(args, [("events", 1_000_000), ("rounds", 1), ("workers", 1)])?;
+    let options = [("events", 1_000_000), ("rounds", 1), ("workers", 1), ("peers", 1)];
+    let [count, rounds, workers, with_peers] = numbers(args, options)?;
     println!(
         "{count} events of {BODY_BYTES} bytes, {TENANTS} tenants, {PARTITIONS} partitions, {workers} worker; CPU in seconds per million events"
     );
@@ -61,12 +66,18 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         let engine = measured_by(command)?;
         let broker_s = (scene.broker_cpu_s()? - broker) * 1e6 / count as f64;
         check(&scene, &events)?;
-        let round = Round { least_s, engine, broker_s };
+        let peers = if with_peers == 0 { Vec::new() } else { run_peers(&scene, &events)? };
+        let round = Round { least_s, engine, broker_s, peers };
         round.print(number, count);
         all.push(round);
     }
     report(&all, count);
     Ok(())
+}
+
+fn run_peers(scene: &Scene, events: &Events) -> Result<Vec<Reached>> {
+    peers::fill(scene, events)?;
+    PEERS.iter().map(|peer| peer.run(scene, events)).collect()
 }
 
 /// Is the engine's process: `FOLDER BROKERS WORKERS`.
@@ -171,17 +182,21 @@ fn report(rounds: &[Round], events: u64) {
         of(&|round| round.engine.get("peak_mb")),
         of(&|round| round.broker_s)
     );
-    println!(
-        "quoted, not run here (2M events of this shape, the same two cores on another day):\n\
-         Flink 2.2, heap state, checkpoints 1 s     45000-55000       21-25      1550         1.6\n\
-         Flink 2.2, RocksDB                         30000-34000       37-40      2500         2.1\n\
-         Kafka Streams 4.3, exactly_once_v2         25500-26700       36-39      1250         3.5\n\
-         Bytewax 0.21, at least once                       2600         164       360        17"
-    );
-    let (streams_s, flink_s) = (36.0, 21.0);
-    println!(
-        "events per CPU second: {:.1} times Kafka Streams' best (aim 4, stretch 10), {:.1} times Flink's with heap state (aim 2.5, stretch 6)",
-        streams_s / cpu_s,
-        flink_s / cpu_s
-    );
+    for (index, peer) in PEERS.iter().enumerate() {
+        let runs: Vec<&Reached> = rounds.iter().filter_map(|round| round.peers.get(index)).collect();
+        if runs.is_empty() {
+            continue;
+        }
+        let of = |value: &dyn Fn(&Reached) -> f64| median(runs.iter().map(|reached| value(reached)));
+        let peer_s = of(&|reached| reached.cpu_s);
+        println!(
+            "{:<42}{:>14.0}{peer_s:>12.1}{:>10.0}{:>12.1}   leadline does {:.1} times as many events per CPU second",
+            peer.about,
+            of(&|reached| reached.events_per_s),
+            of(&|reached| reached.peak_mb),
+            of(&|reached| reached.broker_s),
+            peer_s / cpu_s
+        );
+    }
+    println!("aims: 4 times Kafka Streams (stretch 10), 2.5 times Flink with heap state (stretch 6)");
 }

@@ -18,10 +18,13 @@ use super::fill::open_log;
 /// Bytes per read.
 const READ_BYTES: usize = 8 << 20;
 
+/// New calls by tenant and minute.
+pub(crate) type Windows = BTreeMap<(String, i64), i64>;
+
 /// New calls by tenant and minute, and how many events were duplicates.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outcome {
-    windows: BTreeMap<(String, i64), i64>,
+    windows: Windows,
     duplicates: u64,
 }
 
@@ -84,6 +87,12 @@ pub(super) fn check(folder: &Path, events: &Events) -> Result<f64> {
     let (tally, frames_s) = committed(folder)?;
     tally.compare(events)?;
     Ok(frames_s)
+}
+
+/// The calls that every engine must come to.
+#[cfg(feature = "kafka")]
+pub(crate) fn windows(events: &Events) -> Windows {
+    expected(events).windows
 }
 
 fn expected(events: &Events) -> Outcome {

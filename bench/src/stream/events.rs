@@ -70,7 +70,7 @@ pub(crate) struct Events {
 pub(crate) struct Event {
     /// The number of the original; its own when it is no duplicate.
     pub(super) root: u64,
-    pub(super) tenant: usize,
+    pub(crate) tenant: usize,
     pub(super) at: Millis,
     chance: u64,
 }
@@ -95,12 +95,12 @@ impl Events {
     }
 
     /// The numbers of the events.
-    pub(super) fn numbers(&self) -> std::ops::Range<u64> {
+    pub(crate) fn numbers(&self) -> std::ops::Range<u64> {
         self.earlier..self.earlier + self.count
     }
 
     /// The event of this number.
-    pub(super) fn of(&self, number: u64) -> Event {
+    pub(crate) fn of(&self, number: u64) -> Event {
         let root = self.root(number);
         let chance = mix(root.wrapping_mul(2));
         let point = (mix(chance) >> 11) as f64 / (1_u64 << 53) as f64;
@@ -130,12 +130,12 @@ impl Events {
 }
 
 /// The id of a tenant's company.
-pub(super) fn company_id(tenant: usize) -> String {
+pub(crate) fn company_id(tenant: usize) -> String {
     format!("COM{tenant:032x}")
 }
 
 /// The name of a tenant.
-pub(super) fn tenant_name(tenant: usize) -> String {
+pub(crate) fn tenant_name(tenant: usize) -> String {
     format!("t{tenant:04}")
 }
 
@@ -151,7 +151,7 @@ impl Event {
     }
 
     /// The body of the webhook.
-    pub(super) fn body(&self) -> Result<Vec<u8>> {
+    pub(crate) fn body(&self) -> Result<Vec<u8>> {
         let mut body = Vec::with_capacity(BODY_BYTES + 32);
         let (id, at, r) = (self.call_id(), local_time(self.at), self.chance);
         write!(

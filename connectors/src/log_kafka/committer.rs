@@ -1,6 +1,6 @@
 //! Committer: the thread that commits what waits, one epoch of each partition in one transaction.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use super::config::KafkaConfig;
 use super::frames::Frames;
 use super::link::Link;
 use super::membership::{Membership, Ticket};
+use super::queue::{Done, Queue, Waiting};
 use super::transaction::{Failure, Transactions};
 use super::{lock, wait};
 use crate::contract::log::{Commit, CommitAnswer};
@@ -22,8 +23,6 @@ const TURN: Duration = Duration::from_millis(500);
 /// How long the assignment's thread may take to hear of a generation that the broker knows already.
 const GENERATION_PATIENCE: Duration = Duration::from_secs(3);
 
-type Done = Box<dyn FnOnce(CommitAnswer) + Send>;
-
 /// One worker's commits.
 pub(super) struct Committer {
     pub(super) worker: u16,
@@ -34,23 +33,6 @@ pub(super) struct Committer {
     pub(super) buffers: Arc<Buffers>,
     pub(super) queue: Mutex<Queue>,
     pub(super) moved: Condvar,
-}
-
-#[derive(Default)]
-pub(super) struct Queue {
-    waiting: VecDeque<Waiting>,
-    /// Partitions whose commits are in a transaction now.
-    busy: Vec<Partition>,
-    /// The last commit of each partition under its present assignment.
-    last: BTreeMap<Partition, CommitNumber>,
-    /// Whether a partition was assigned: the producer is made before its first commit comes.
-    prepare: bool,
-    closed: bool,
-}
-
-struct Waiting {
-    commit: Commit,
-    done: Done,
 }
 
 impl Committer {
@@ -130,6 +112,10 @@ impl Committer {
                 }
                 continue;
             }
+            if let Some(left) = queue.to_gather(self.owned()) {
+                drop(wait(&self.moved, queue, left));
+                continue;
+            }
             let batch = queue.batch();
             queue.prepare = false;
             queue.busy = batch.iter().map(|waiting| waiting.commit.partition).collect();
@@ -137,8 +123,9 @@ impl Committer {
             if batch.is_empty() && producer.is_none() {
                 producer = Transactions::open(&self.config, self.worker, self.link.clone()).ok();
             }
+            let frame_bytes = batch.iter().map(|waiting| waiting.commit.frame.len()).sum();
             self.commit(batch, &mut producer);
-            lock(&self.queue).busy.clear();
+            lock(&self.queue).ended(frame_bytes);
             self.moved.notify_all();
         }
         let waiting = std::mem::take(&mut lock(&self.queue).waiting);
@@ -266,6 +253,11 @@ impl Committer {
         }
     }
 
+    /// How many partitions may commit here.
+    fn owned(&self) -> usize {
+        self.partitions().filter(|partition| self.membership.refusal(*partition).is_none()).count()
+    }
+
     /// All partitions of this committer: they share the producer that was fenced.
     fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
         let (workers, worker) = (self.config.workers, self.worker);
@@ -324,21 +316,5 @@ impl Committer {
         queue.waiting = kept;
         drop(queue);
         gone.into_iter().for_each(|waiting| (waiting.done)(answer.clone()));
-    }
-}
-
-impl Queue {
-    /// The oldest commit of each partition.
-    fn batch(&mut self) -> Vec<Waiting> {
-        let (mut batch, mut rest) = (Vec::<Waiting>::new(), VecDeque::new());
-        for waiting in self.waiting.drain(..) {
-            if batch.iter().any(|other| other.commit.partition == waiting.commit.partition) {
-                rest.push_back(waiting);
-            } else {
-                batch.push(waiting);
-            }
-        }
-        self.waiting = rest;
-        batch
     }
 }

@@ -36,6 +36,7 @@
 
 mod append;
 mod assignment;
+mod bounded;
 mod buffer;
 mod buffers;
 mod closing;
@@ -49,6 +50,7 @@ mod history;
 mod link;
 mod membership;
 mod parts;
+mod queue;
 mod reader;
 mod scout;
 pub mod topics;

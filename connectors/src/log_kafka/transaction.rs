@@ -1,7 +1,7 @@
 //! Transaction: one producer that writes epochs of several partitions together, or none of them.
 
 use std::cell::Cell;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leadline_schemas::Topic;
@@ -12,6 +12,7 @@ use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::bounded::Bounded;
 use super::config::KafkaConfig;
 use super::error::{code_of, describe};
 use super::link::Link;
@@ -24,6 +25,8 @@ use crate::contract::log::Commit;
 const TICK: Duration = Duration::from_millis(1);
 /// How long records under way are waited for before a transaction is aborted.
 const ABORT_DRAIN: Duration = Duration::from_millis(50);
+/// How much later than asked for a time-out may be answered.
+const ANSWER_DELAY: Duration = Duration::from_secs(1);
 /// How many records a transaction may have in librdkafka's queue; more wait.
 const QUEUE_RECORDS_MAX: usize = 100_000;
 
@@ -42,9 +45,14 @@ pub(super) enum Failure {
 
 /// The producer of one committer.
 pub(super) struct Transactions {
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
+    /// Sends the offsets: a call that may hang. Behind the producer, which its thread is the last to drop: one takes its
+    /// time to end, many seconds when brokers are away, and the next need not wait for it.
+    bounded: Bounded,
     patience: Duration,
     given_up: Cell<bool>,
+    /// Whether a call hangs: then no other is made.
+    hangs: Cell<bool>,
 }
 
 impl Transactions {
@@ -69,11 +77,17 @@ impl Transactions {
         let context = Context { link, error: Mutex::default() };
         let producer: BaseProducer<Context> =
             client.create_with_context(context).map_err(|error| Failure::Aborted(describe(&error)))?;
+        let producer = Arc::new(producer);
+        let bounded = Bounded::start(format!("kafka-offsets-{id}"), Arc::clone(&producer))
+            .map_err(|error| Failure::Aborted(format!("no thread for the group's offsets: {error}")))?;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
-            Ok(()) => Ok(Self { producer, patience, given_up: Cell::new(false) }),
+            Ok(()) => {
+                let (given_up, hangs) = (Cell::new(false), Cell::new(false));
+                Ok(Self { producer, bounded, patience, given_up, hangs })
+            }
             Err(KafkaError::Transaction(error)) if error.is_fatal() => Err(Failure::Fenced(error.string())),
             Err(error) => Err(Failure::Aborted(describe(&error))),
         }
@@ -116,17 +130,33 @@ impl Transactions {
         for commit in commits {
             self.produce(config, commit, deadline)?;
         }
-        let offsets = offsets(config, commits)?;
-        self.retry(deadline, || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.producer.send_offsets_to_transaction(&offsets, &ticket.metadata, left)
-        })?;
+        self.send_offsets(offsets(config, commits)?, ticket, deadline)?;
         // `commit_transaction` would wait for them in slices of 100 ms.
         self.drain(deadline);
         match lock(&self.producer.context().error).take() {
             Some(error) => Err(error),
             None => Ok(()),
         }
+    }
+
+    fn send_offsets(
+        &self,
+        offsets: TopicPartitionList,
+        ticket: &Ticket,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        let offsets = Arc::new(offsets);
+        self.retry(deadline, || {
+            let (producer, metadata) = (Arc::clone(&self.producer), Arc::clone(&ticket.metadata));
+            let offsets = Arc::clone(&offsets);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let send = move || producer.send_offsets_to_transaction(&offsets, &metadata, left);
+            self.bounded.call(deadline + ANSWER_DELAY, send).unwrap_or_else(|| {
+                tracing::warn!("the group's offsets hang in the client: its producer is left behind");
+                self.hangs.set(true);
+                Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::OperationTimedOut))
+            })
+        })
     }
 
     /// Takes the reports of all records under way.
@@ -201,7 +231,7 @@ impl Transactions {
         // `abort_transaction` waits for the reports of records under way, which only `poll` takes: until its time-out. Whoever
         // opens the transactional id next aborts it as well, and at once.
         self.drain(Instant::now() + ABORT_DRAIN);
-        if self.producer.in_flight_count() > 0 {
+        if self.producer.in_flight_count() > 0 || self.hangs.get() {
             return self.give_up(failure_of(&why));
         }
         let deadline = Instant::now() + self.patience;
@@ -305,5 +335,52 @@ impl ProducerContext for Context {
         if let Err((error, _)) = result {
             lock(&self.error).get_or_insert_with(|| error.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use leadline_schemas::{CommitNumber, Offset, Partition};
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
+
+    use super::super::health::Health;
+    use super::*;
+
+    #[test]
+    fn offsets_that_hang_in_the_client_are_left_behind() {
+        let cluster = MockCluster::new(2).unwrap();
+        let mut config = KafkaConfig::new(&cluster.bootstrap_servers(), "hang", "one");
+        config.transaction_timeout_ms = 2_000;
+        cluster.coordinator(MockCoordinator::Transaction(config.transactional_id(0)), 1).unwrap();
+        cluster.coordinator(MockCoordinator::Group(config.group_id.clone()), 2).unwrap();
+        for topic in [Topic::Inbound, Topic::Replies, Topic::State] {
+            cluster.create_topic(&config.topic(topic), 1, 1).unwrap();
+            cluster.partition_leader(&config.topic(topic), 0, Some(1)).unwrap();
+        }
+        let link = Link { health: Arc::<Health>::default(), token_file: None };
+        let consumer: BaseConsumer = config.consumer("group").create().unwrap();
+        let ticket = Ticket { metadata: Arc::new(consumer.group_metadata().unwrap()), version: 0 };
+        let commit = Commit {
+            partition: Partition(0),
+            number: CommitNumber(1),
+            inbound_next: Offset(1),
+            replies_next: Offset(0),
+            outputs: Arc::default(),
+            frame: Bytes::from_static(b"frame"),
+        };
+        let producer = Transactions::open(&config, 0, link.clone()).unwrap();
+        cluster.broker_down(2).unwrap();
+        let asked = Instant::now();
+        let answer = producer.run(&config, &ticket, std::slice::from_ref(&commit));
+        assert!(matches!(answer, Err(Failure::Aborted(_))), "{answer:?}");
+        assert!(producer.is_given_up(), "what hangs in it may come to its end at any time");
+        drop(producer);
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+
+        cluster.broker_up(2).unwrap();
+        let next = Transactions::open(&config, 0, link).unwrap();
+        next.run(&config, &ticket, &[commit]).unwrap();
     }
 }

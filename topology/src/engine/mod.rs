@@ -6,6 +6,7 @@ mod applier;
 mod assembly;
 mod cells;
 mod changes;
+mod chunks;
 mod clock;
 mod effects;
 mod feed;

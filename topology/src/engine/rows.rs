@@ -38,6 +38,11 @@ impl Rows {
         lock(&self.0).of.keys().copied().collect()
     }
 
+    /// The partitions that are owned, each with its stay.
+    pub(super) fn stays(&self) -> BTreeMap<Partition, Stay> {
+        lock(&self.0).of.iter().map(|(partition, (stay, _))| (*partition, *stay)).collect()
+    }
+
     /// A partition has come.
     pub(super) fn insert(&self, partition: Partition, rows: Arc<dyn PartitionState>) -> Stay {
         let mut owned = lock(&self.0);

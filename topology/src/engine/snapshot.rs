@@ -1,49 +1,54 @@
-//! Snapshots: a partition's sorted rows in pieces of 16 MiB in the blob store, and a manifest with their hashes that
-//! is created last.
+//! Snapshots: a partition's sorted rows in [chunks](super::chunks) in the blob store, and a manifest with their hashes
+//! that is created last.
 //!
 //! A snapshot holds the rows and the records of the compacted topics of one instant; indexes are derived again on
-//! restore. It counts only after it was read back and its hash agreed. The two newest are kept.
+//! restore. Chunks that the one before last has as well are not written again: the newest and the one to fall back to
+//! have none in common. It counts only after every new chunk was
+//! read back and its hash agreed, and every shared one that this process has not seen yet, and some of the others each
+//! time. The two newest are kept.
 //!
-//! Nothing is ever replaced: each snapshot has a manifest of its own, named after its commit, below the generation of
-//! its layout. So two processes that both believe to own a partition cannot write each other's away; what a zombie
-//! adds is older than what is there, and is swept up by the owner's next snapshot.
+//! # Several processes
+//!
+//! Two processes may both believe to own a partition. Nothing is ever replaced: each snapshot has a manifest of its
+//! own, named after its commit, below the generation of its layout, and new chunks begin with that commit too, so a
+//! zombie cannot write the owner's away. A process shares chunks with a snapshot on its own [`Shelf`] only: one that it
+//! found when it came to own the partition, or its own. The fence is the commit number, in which a zombie cannot get
+//! ahead of the owner: a manifest that is older than the newest on the shelf, and not on it, is a zombie's and is removed,
+//! and chunks of commits to come are let alone. A chunk that no manifest names goes at the second sweep that finds it so:
+//! one that is being taken may still name it.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use leadline_connectors::contract::blob::{Blob, BlobError};
-use leadline_connectors::contract::state::{Change, PartitionState, StateView};
+use leadline_connectors::contract::state::{PartitionState, StateView};
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Partition};
 use serde::{Deserialize, Serialize};
 
-use super::keys;
-use super::restore::{RestoreError, index_entry};
+use super::chunks::{self, hex_sha256};
+use super::restore::RestoreError;
 
-/// Rows that a restore applies at a time.
-const RESTORE_ROWS: usize = 2_000;
-/// A piece is closed when it has grown past this: what taking and restoring a snapshot hold in memory.
-const PIECE_BYTES: usize = 16 << 20;
 /// How many snapshots of a partition are kept: the newest, and one to fall back to.
 const KEPT: usize = 2;
+/// One in so many shared chunks is read back with each snapshot, others each time.
+const CHECKED_EVERY: u64 = 8;
 /// How the names of manifests end.
 const MANIFEST: &str = ".json";
-/// First bytes of a snapshot file: name and format version.
-const MAGIC: &[u8; 8] = b"leadsnp1";
 
 /// One snapshot: what its manifest says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Manifest {
     /// The last commit in it.
     number: CommitNumber,
-    /// Its pieces, in the order of their keys.
+    /// Its chunks, in the order of their keys.
     pieces: Vec<Piece>,
     /// Rows in it.
     rows: u64,
 }
 
-/// A piece of a snapshot.
+/// A chunk of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Piece {
     /// Its blob.
@@ -52,6 +57,64 @@ struct Piece {
     sha256: String,
     /// Its size.
     bytes: u64,
+    /// The key at which it starts, hex.
+    #[serde(default)]
+    from: String,
+}
+
+/// The snapshots of a partition that its owner knows.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    /// Newest first, at most [`KEPT`].
+    kept: Vec<Manifest>,
+    /// Chunks of these that this process has read and found as they should be.
+    sound: BTreeSet<String>,
+    /// How many were taken: which chunks are read back although they were sound.
+    taken: u64,
+    /// Chunks that no manifest named at the last sweep.
+    garbage: BTreeSet<String>,
+}
+
+impl Shelf {
+    /// Looks up what is there, as a partition comes.
+    pub(super) async fn find(
+        blob: &dyn Blob,
+        generation: u32,
+        partition: Partition,
+    ) -> Result<Self, RestoreError> {
+        let folder = folder(generation, partition);
+        let mut shelf = Self::default();
+        for number in numbers(blob, &folder).await? {
+            match read_manifest(blob, &manifest_name(&folder, number)).await? {
+                Ok(manifest) => shelf.kept.push(manifest),
+                Err(why) => tracing::error!(why, "a snapshot does not count: its manifest cannot be read"),
+            }
+        }
+        shelf.kept.truncate(KEPT);
+        Ok(shelf)
+    }
+
+    /// The commits of the snapshots that count, newest first.
+    pub(super) fn numbers(&self) -> Vec<CommitNumber> {
+        self.kept.iter().map(|manifest| manifest.number).collect()
+    }
+
+    /// A chunk that the next snapshot may share: of the one before last, so that one blob that goes bad never costs
+    /// the newest snapshot and the one to fall back to.
+    fn chunk(&self, sha256: &str) -> Option<&Piece> {
+        let before_last = self.kept.get(1)?;
+        before_last.pieces.iter().find(|piece| piece.sha256 == sha256)
+    }
+
+    fn put(&mut self, manifest: Manifest) {
+        self.kept.retain(|other| other.number != manifest.number);
+        self.kept.push(manifest);
+        self.kept.sort_by_key(|manifest| std::cmp::Reverse(manifest.number));
+        self.kept.truncate(KEPT);
+        let named: BTreeSet<&String> =
+            self.kept.iter().flat_map(|manifest| &manifest.pieces).map(|piece| &piece.blob).collect();
+        self.sound.retain(|blob| named.contains(blob));
+    }
 }
 
 /// Where the snapshots of a partition lie; the names below begin with the commit.
@@ -63,81 +126,131 @@ fn manifest_name(folder: &str, number: CommitNumber) -> String {
     format!("{folder}{:020}{MANIFEST}", number.0)
 }
 
-/// The snapshots of a partition that count, newest first.
-pub(super) async fn numbers(
-    blob: &dyn Blob,
-    generation: u32,
-    partition: Partition,
-) -> Result<Vec<CommitNumber>, RestoreError> {
-    let folder = folder(generation, partition);
-    let names = blob.list(&folder).await.map_err(snapshot_error)?;
-    Ok(manifests(&folder, &names))
-}
-
-fn manifests(folder: &str, names: &[String]) -> Vec<CommitNumber> {
-    let number = |name: &String| name.strip_prefix(folder)?.strip_suffix(MANIFEST)?.parse().ok();
-    let mut numbers: Vec<_> = names.iter().filter_map(number).map(CommitNumber).collect();
+/// The commits of the snapshots in a folder, newest first.
+async fn numbers(blob: &dyn Blob, folder: &str) -> Result<Vec<CommitNumber>, RestoreError> {
+    let names = blob.list(folder).await.map_err(snapshot_error)?;
+    let mut numbers: Vec<_> = names.iter().filter_map(|name| number_of(folder, name)).collect();
     numbers.sort_unstable_by(|a, b| b.cmp(a));
-    numbers
+    Ok(numbers)
 }
 
-/// Writes a snapshot, reads it back, creates its manifest, and removes what is older than the newest two. Answers
-/// those that count now.
+/// The commit of a manifest; none for chunks.
+fn number_of(folder: &str, name: &str) -> Option<CommitNumber> {
+    name.strip_prefix(folder)?.strip_suffix(MANIFEST)?.parse().ok().map(CommitNumber)
+}
+
+/// Writes a snapshot, reads its new chunks back, creates its manifest, puts it on the shelf, and removes what is not
+/// needed any more.
 pub(super) async fn take(
     blob: &dyn Blob,
     generation: u32,
     partition: Partition,
     view: &dyn StateView,
-) -> Result<Vec<CommitNumber>, RestoreError> {
+    shelf: &mut Shelf,
+) -> Result<(), RestoreError> {
     let (folder, number) = (folder(generation, partition), view.applied()?);
-    let (mut pieces, mut rows, mut from) = (Vec::new(), 0, Some(vec![keys::ROWS]));
+    let mut manifest = Manifest { number, pieces: Vec::new(), rows: 0 };
+    let mut from = Some(chunks::first());
     while let Some(start) = from {
-        let (content, piece_rows, next) = encode(view, &start)?;
-        pieces.push(write_piece(blob, &folder, number, pieces.len(), content).await?);
-        rows += piece_rows;
-        from = next;
+        let chunk = chunks::cut(view, &start)?;
+        let sha256 = hex_sha256(&chunk.content);
+        let index = manifest.pieces.len() as u64;
+        // Every other snapshot has the same chunks.
+        let is_its_turn = index.wrapping_add(shelf.taken / 2).is_multiple_of(CHECKED_EVERY);
+        let is_trusted = |piece: &Piece| !is_its_turn && shelf.sound.contains(&piece.blob);
+        let mut piece = match shelf.chunk(&sha256) {
+            Some(shared) if is_trusted(shared) || is_sound(blob, shared).await? => shared.clone(),
+            _ => write_chunk(blob, &folder, number, sha256, chunk.content).await?,
+        };
+        shelf.sound.insert(piece.blob.clone());
+        piece.from = start.iter().map(|byte| format!("{byte:02x}")).collect();
+        manifest.pieces.push(piece);
+        manifest.rows += chunk.rows;
+        from = chunk.next;
     }
-    let manifest = Manifest { number, pieces, rows };
     let json =
         serde_json::to_vec_pretty(&manifest).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
     blob.create(&manifest_name(&folder, number), Bytes::from(json)).await.map_err(snapshot_error)?;
-    sweep(blob, &folder).await
+    shelf.put(manifest);
+    shelf.taken += 1;
+    sweep(blob, &folder, number, shelf).await
 }
 
-/// Removes what is older than the snapshots that are kept, manifests first: without one its pieces are nothing.
-async fn sweep(blob: &dyn Blob, folder: &str) -> Result<Vec<CommitNumber>, RestoreError> {
-    let names = blob.list(folder).await.map_err(snapshot_error)?;
-    let mut kept = manifests(folder, &names);
-    kept.truncate(KEPT);
-    let Some(oldest) = kept.get(KEPT - 1) else { return Ok(kept) };
-    let is_older = |name: &&String| name.as_str() < format!("{folder}{:020}", oldest.0).as_str();
-    let (manifests, pieces): (Vec<_>, Vec<_>) =
-        names.iter().filter(is_older).partition(|name| name.ends_with(MANIFEST));
-    for name in manifests.into_iter().chain(pieces) {
-        blob.remove(name).await.map_err(snapshot_error)?;
-    }
-    Ok(kept)
-}
-
-/// Writes one piece; it counts only when it reads back as it was written.
-async fn write_piece(
+/// Removes what is not needed behind the snapshot of commit `number`, manifests first: without one its chunks are
+/// nothing.
+async fn sweep(
     blob: &dyn Blob,
     folder: &str,
     number: CommitNumber,
-    index: usize,
+    shelf: &mut Shelf,
+) -> Result<(), RestoreError> {
+    let names = blob.list(folder).await.map_err(snapshot_error)?;
+    let mut named: BTreeSet<String> = BTreeSet::new();
+    named.extend(shelf.kept.iter().flat_map(|manifest| &manifest.pieces).map(|piece| piece.blob.clone()));
+    let newest = shelf.kept.first().map_or(number, |manifest| manifest.number);
+    for name in &names {
+        let Some(other) = number_of(folder, name) else { continue };
+        if shelf.kept.iter().any(|manifest| manifest.number == other) {
+            continue;
+        }
+        if other < newest {
+            blob.remove(name).await.map_err(snapshot_error)?;
+            continue;
+        }
+        match read_manifest(blob, name).await? {
+            Ok(manifest) => named.extend(manifest.pieces.into_iter().map(|piece| piece.blob)),
+            // Of a newer owner, and not to be understood: nothing may go on its account.
+            Err(_) => return Ok(()),
+        }
+    }
+    let to_come = format!("{folder}{:020}", newest.0.saturating_add(1));
+    let is_garbage =
+        |name: &&String| number_of(folder, name).is_none() && !named.contains(*name) && **name < to_come;
+    let garbage: BTreeSet<String> = names.iter().filter(is_garbage).cloned().collect();
+    for name in garbage.intersection(&shelf.garbage) {
+        blob.remove(name).await.map_err(snapshot_error)?;
+    }
+    shelf.garbage = garbage;
+    Ok(())
+}
+
+/// Writes one chunk; it counts only when it reads back as it was written.
+async fn write_chunk(
+    blob: &dyn Blob,
+    folder: &str,
+    number: CommitNumber,
+    sha256: String,
     content: Bytes,
 ) -> Result<Piece, RestoreError> {
-    let sha256 = hex_sha256(&content);
-    let name = format!("{folder}{:020}-{index:05}-{}", number.0, sha256.get(..16).unwrap_or_default());
+    let name = format!("{folder}{:020}-{}", number.0, sha256.get(..32).unwrap_or_default());
     let bytes = content.len() as u64;
     blob.create(&name, content).await.map_err(snapshot_error)?;
-    let written = blob.read(&name).await.map_err(snapshot_error)?;
-    if written.map(hex_sha256).as_ref() != Some(&sha256) {
-        return Err(RestoreError::Snapshot(format!(
-            "snapshot {name} reads back differently than it was written"
-        )));
+    let piece = Piece { blob: name, sha256, bytes, from: String::new() };
+    match fault_of(blob, &piece).await? {
+        None => Ok(piece),
+        Some(fault) => Err(RestoreError::Snapshot(format!("a chunk was written and is not there: {fault}"))),
     }
-    Ok(Piece { blob: name, sha256, bytes })
+}
+
+/// Whether a chunk that is to be shared is still as it was.
+async fn is_sound(blob: &dyn Blob, piece: &Piece) -> Result<bool, RestoreError> {
+    let fault = fault_of(blob, piece).await?;
+    if let Some(fault) = &fault {
+        tracing::error!(fault, "a chunk of a snapshot has gone bad; it is written once more");
+    }
+    Ok(fault.is_none())
+}
+
+/// What is wrong with a chunk, if so. A blob store that is away is an error: it says nothing of the chunk.
+async fn fault_of(blob: &dyn Blob, piece: &Piece) -> Result<Option<String>, RestoreError> {
+    let name = &piece.blob;
+    match blob.read(name).await {
+        Ok(Some(content)) if hex_sha256(&content) == piece.sha256 => Ok(None),
+        Ok(Some(_)) => Ok(Some(format!("{name} is not what was written"))),
+        Ok(None) => Ok(Some(format!("{name} is missing"))),
+        Err(BlobError::Damaged { why, .. }) => Ok(Some(format!("{name}: {why}"))),
+        Err(error) => Err(snapshot_error(error)),
+    }
 }
 
 /// Fills an empty store from the newest snapshot whose hashes agree; answers its commit, none without snapshots.
@@ -150,7 +263,7 @@ pub(super) async fn restore(
     store: &Arc<dyn PartitionState>,
 ) -> Result<Option<CommitNumber>, RestoreError> {
     let (folder, mut unusable) = (folder(generation, partition), Vec::new());
-    for number in numbers(blob, generation, partition).await? {
+    for number in numbers(blob, &folder).await? {
         let name = manifest_name(&folder, number);
         let usable = match read_manifest(blob, &name).await? {
             Ok(manifest) => what_is_wrong(blob, &manifest).await?.map_or(Ok(manifest), Err),
@@ -183,22 +296,17 @@ async fn read_manifest(blob: &dyn Blob, name: &str) -> Result<Result<Manifest, S
     }
 }
 
-/// Why a snapshot cannot be used, if so. A blob store that is away is an error: it says nothing of the snapshot.
+/// Why a snapshot cannot be used, if so.
 async fn what_is_wrong(blob: &dyn Blob, manifest: &Manifest) -> Result<Option<String>, RestoreError> {
     for piece in &manifest.pieces {
-        let name = &piece.blob;
-        match blob.read(name).await {
-            Ok(Some(content)) if hex_sha256(&content) == piece.sha256 => {}
-            Ok(Some(_)) => return Ok(Some(format!("{name} is not what was written"))),
-            Ok(None) => return Ok(Some(format!("{name} is missing"))),
-            Err(BlobError::Damaged { why, .. }) => return Ok(Some(format!("{name}: {why}"))),
-            Err(error) => return Err(snapshot_error(error)),
+        if let Some(fault) = fault_of(blob, piece).await? {
+            return Ok(Some(fault));
         }
     }
     Ok(None)
 }
 
-/// Fills an empty store from a snapshot of which every piece was checked: half a snapshot is worse than none.
+/// Fills an empty store from a snapshot of which every chunk was checked: half a snapshot is worse than none.
 async fn fill_from(
     blob: &dyn Blob,
     store: &Arc<dyn PartitionState>,
@@ -207,78 +315,10 @@ async fn fill_from(
     let pieces = if sabotage::on(Bug::HalfSnapshot) { &[][..] } else { &manifest.pieces };
     for piece in pieces {
         let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
-        fill(&content.unwrap_or_default(), store)?;
+        chunks::fill(&content.unwrap_or_default(), store)?;
     }
     // The marker moves only with everything in place: a restore that was cut short starts again.
     Ok(store.apply(&[], manifest.number)?)
-}
-
-/// `MAGIC`, then each row as key length, key, value length, value; lengths are 4 bytes. Starts at key `from`;
-/// answers the rows in the piece and where the next one starts.
-fn encode(view: &dyn StateView, from: &[u8]) -> Result<(Bytes, u64, Option<Vec<u8>>), RestoreError> {
-    let mut content = BytesMut::with_capacity(1 << 20);
-    content.put_slice(MAGIC);
-    let (mut rows, mut next) = (0, None);
-    for namespace in [keys::ROWS, keys::OUTPUTS] {
-        let first = [namespace];
-        let start = from.max(&first[..]);
-        let end = keys::behind(&[namespace]);
-        if next.is_some() || start >= end.as_slice() {
-            continue;
-        }
-        view.scan(start, Some(&end), &mut |key, value| {
-            if content.len() >= PIECE_BYTES {
-                next = Some(key.to_vec());
-                return ControlFlow::Break(());
-            }
-            content.put_u32(u32::try_from(key.len()).unwrap_or(u32::MAX));
-            content.put_slice(key);
-            content.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
-            content.put_slice(value);
-            rows += 1;
-            ControlFlow::Continue(())
-        })?;
-    }
-    Ok((content.freeze(), rows, next))
-}
-
-fn fill(content: &Bytes, store: &Arc<dyn PartitionState>) -> Result<(), RestoreError> {
-    let cut = || RestoreError::Snapshot("a snapshot ends in the middle of a row".to_owned());
-    let mut at = MAGIC.len();
-    if content.get(..at) != Some(MAGIC) {
-        return Err(RestoreError::Snapshot(
-            "a snapshot has an unknown format; a newer leadline wrote it".to_owned(),
-        ));
-    }
-    let mut changes = Vec::new();
-    while at < content.len() {
-        let key = piece(content, &mut at).ok_or_else(cut)?;
-        let value = piece(content, &mut at).ok_or_else(cut)?;
-        if let Some(entry) = index_entry(&key, &value)? {
-            changes.push(Change { key: entry, value: Some(Bytes::new()) });
-        }
-        changes.push(Change { key, value: Some(value) });
-        if changes.len() >= RESTORE_ROWS {
-            store.apply(&changes, CommitNumber(0))?;
-            changes.clear();
-        }
-    }
-    Ok(store.apply(&changes, CommitNumber(0))?)
-}
-
-fn piece(content: &Bytes, at: &mut usize) -> Option<Bytes> {
-    let length = u32::from_be_bytes(content.get(*at..*at + 4)?.try_into().ok()?) as usize;
-    let (from, to) = (*at + 4, (*at + 4).checked_add(length)?);
-    if to > content.len() {
-        return None;
-    }
-    *at = to;
-    Some(content.slice(from..to))
-}
-
-fn hex_sha256(content: impl AsRef<[u8]>) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, content.as_ref());
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn snapshot_error(error: BlobError) -> RestoreError {

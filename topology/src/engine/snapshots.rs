@@ -8,13 +8,13 @@ use std::time::Duration;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::state::State;
+use leadline_connectors::contract::state::{PartitionState, State};
 use leadline_schemas::{CommitNumber, Partition};
 
 use super::applier::Retention;
 use super::restore::RestoreError;
-use super::rows::Rows;
-use super::snapshot;
+use super::rows::{Rows, Stay};
+use super::snapshot::{self, Shelf};
 
 /// Takes snapshots, one partition a turn.
 pub(super) struct Snapshots {
@@ -33,8 +33,9 @@ pub(super) struct Snapshots {
 /// How far the current round is.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// The last commit in the newest snapshot of each owned partition, once that was looked up.
-    newest: BTreeMap<Partition, CommitNumber>,
+    /// The snapshots of each owned partition, once they were looked up in its present stay; none where that failed
+    /// and is tried again before one is taken.
+    shelves: BTreeMap<Partition, (Stay, Option<Shelf>)>,
     /// Partitions that this round still has to look at.
     left: Vec<Partition>,
     /// What each partition had applied when this round looked at it: durable with the round's sync.
@@ -98,40 +99,54 @@ impl Snapshots {
 
     /// Looks up the snapshots of a partition that has come since the last turn. Answers whether there was one.
     fn look_up(&mut self) -> bool {
-        let owned = self.rows.partitions();
-        self.round.newest.retain(|partition, _| owned.contains(partition));
-        let Some(partition) = owned.into_iter().find(|partition| !self.round.newest.contains_key(partition))
-        else {
-            return false;
-        };
-        let mut newest = CommitNumber(0);
-        match self.runtime.block_on(snapshot::numbers(&*self.blob, self.generation, partition)) {
-            Ok(numbers) => {
-                newest = numbers.first().copied().unwrap_or(newest);
-                self.note(partition, &numbers);
-            }
-            Err(error) => {
-                tracing::error!(partition = partition.0, %error, "the list of snapshots cannot be read");
-            }
-        }
-        self.round.newest.insert(partition, newest);
+        let stays = self.rows.stays();
+        // What others have done to the snapshots in between, the shelf of a former stay does not say.
+        self.round.shelves.retain(|partition, (stay, _)| stays.get(partition) == Some(stay));
+        let new = stays.into_iter().find(|(partition, _)| !self.round.shelves.contains_key(partition));
+        let Some((partition, stay)) = new else { return false };
+        let shelf = self.find(partition);
+        self.round.shelves.insert(partition, (stay, shelf));
         true
     }
 
+    /// Which snapshots there are.
+    fn find(&self, partition: Partition) -> Option<Shelf> {
+        match self.runtime.block_on(Shelf::find(&*self.blob, self.generation, partition)) {
+            Ok(shelf) => {
+                self.note(partition, &shelf);
+                Some(shelf)
+            }
+            Err(error) => {
+                tracing::error!(partition = partition.0, %error, "the list of snapshots cannot be read");
+                None
+            }
+        }
+    }
+
     fn take(&mut self, partition: Partition) {
-        let Some(store) = self.rows.of(partition) else { return };
+        let Some((stay, shelf)) = self.round.shelves.remove(&partition) else { return };
+        let Some(store) = self.rows.of_stay(partition, stay) else { return };
         let applied = store.applied().unwrap_or_default();
         self.round.seen.insert(partition, applied);
-        if self.round.newest.get(&partition) == Some(&applied) || applied == CommitNumber(0) {
-            return;
+        // Without the others nothing is taken: they would be swept away.
+        let mut shelf = shelf.or_else(|| self.find(partition));
+        if let Some(shelf) = &mut shelf
+            && applied != CommitNumber(0)
+            && shelf.numbers().first() != Some(&applied)
+        {
+            self.add(partition, &*store, shelf);
         }
+        self.round.shelves.insert(partition, (stay, shelf));
+    }
+
+    fn add(&self, partition: Partition, store: &dyn PartitionState, shelf: &mut Shelf) {
         let taken = store.view().map_err(RestoreError::from).and_then(|view| {
-            self.runtime.block_on(snapshot::take(&*self.blob, self.generation, partition, &*view))
+            let take = snapshot::take(&*self.blob, self.generation, partition, &*view, shelf);
+            self.runtime.block_on(take)
         });
         match taken {
-            Ok(numbers) => {
-                self.round.newest.insert(partition, applied);
-                self.note(partition, &numbers);
+            Ok(()) => {
+                self.note(partition, shelf);
                 metrics::counter!("leadline_snapshots_total").increment(1);
             }
             Err(error) => {
@@ -141,8 +156,8 @@ impl Snapshots {
     }
 
     /// The second-newest counts: the log can then still mend a newest one that turns out to be unreadable.
-    fn note(&self, partition: Partition, numbers: &[CommitNumber]) {
-        if let Some(second) = numbers.get(1) {
+    fn note(&self, partition: Partition, shelf: &Shelf) {
+        if let Some(second) = shelf.numbers().get(1) {
             self.retention.snapshot(partition, *second);
         }
     }

@@ -34,8 +34,9 @@ use self::doubles::{Oracle, TestBlob, TestClock, TestState};
 use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
+use super::keys;
+use super::snapshot::{self, Shelf};
 use super::start::Engine;
-use super::{keys, snapshot};
 
 /// Counts what it sees per caller; some words in a body make it do other things.
 struct Toy;
@@ -429,7 +430,9 @@ fn a_snapshot_restores_rows_timers_and_jobs() {
     engine.stop();
     let store = bench.state.open(Partition(0)).unwrap();
     let view = store.view().unwrap();
-    let taken = bench.runtime.block_on(snapshot::take(&*bench.blob, 1, Partition(0), &*view)).unwrap();
+    let mut shelf = Shelf::default();
+    let take = snapshot::take(&*bench.blob, 1, Partition(0), &*view, &mut shelf);
+    bench.runtime.block_on(take).unwrap();
     let mut before = Vec::new();
     view.scan(&[], None, &mut |key, value| {
         before.push((key.to_vec(), value.to_vec()));
@@ -439,7 +442,7 @@ fn a_snapshot_restores_rows_timers_and_jobs() {
     bench.state.clear(Partition(0)).unwrap();
     let store = bench.state.open(Partition(0)).unwrap();
     let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, 1, Partition(0), &store)).unwrap();
-    assert_eq!(restored, taken.first().copied());
+    assert_eq!(restored, shelf.numbers().first().copied());
     let mut after = Vec::new();
     store
         .scan(&[], None, &mut |key, value| {
