@@ -24,6 +24,7 @@ mod identity_tests;
 pub mod ids;
 pub mod inbound;
 mod json_size;
+pub mod layout;
 pub mod lead;
 pub mod partitioning;
 pub mod phone;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::avro::avro_record;
+use crate::avro::{self, AvroError, avro_record};
+use crate::layout::{LayoutRecord, Shape};
 use crate::{Millis, TenantId};
 
 /// A secret as it stands in records: sealed by the `Secrets` contract, base64.
@@ -143,6 +144,28 @@ impl Default for Policy {
     }
 }
 
+/// What a record of topic `settings` is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingsRecord {
+    /// A tenant, under its id.
+    Tenant(Box<Tenant>),
+    /// The layout, under [`crate::layout::LAYOUT_KEY`].
+    Layout(LayoutRecord),
+}
+
+impl SettingsRecord {
+    /// Reads a record's value.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AvroError> {
+        match avro::decode(bytes) {
+            Ok(tenant) => Ok(Self::Tenant(Box::new(tenant))),
+            Err(unknown @ AvroError::UnknownSchema { .. }) => {
+                avro::decode(bytes).map(Self::Layout).map_err(|_| unknown)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 /// All settings as of one version: immutable, shared, and part of every epoch.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -152,15 +175,20 @@ pub struct Settings {
     companies: HashMap<String, TenantId>,
     source_keys: HashMap<String, TenantId>,
     form_keys: HashMap<String, TenantId>,
+    layout: Option<Arc<LayoutRecord>>,
 }
 
 impl Settings {
     /// These settings with one more record of the topic taken in.
     #[must_use]
-    pub fn with(&self, tenant: Tenant, version: u64) -> Self {
+    pub fn with(&self, mut tenant: Tenant, version: u64) -> Self {
         let mut next = self.clone();
         next.version = version;
         let id = tenant.tenant.clone();
+        // A spread never changes in place: what a layout says of it counts.
+        if let Some(spread) = self.layout.as_ref().and_then(|layout| layout.shape.spread(&id)) {
+            tenant.policy.spread = spread;
+        }
         next.companies.retain(|_, owner| *owner != id);
         next.source_keys.retain(|_, owner| *owner != id);
         next.form_keys.retain(|_, owner| *owner != id);
@@ -181,6 +209,47 @@ impl Settings {
         }
         next.tenants.insert(id, Arc::new(tenant));
         next
+    }
+
+    /// These settings with one more record of the topic, whatever it is.
+    #[must_use]
+    pub fn with_record(&self, record: SettingsRecord, version: u64) -> Self {
+        match record {
+            SettingsRecord::Tenant(tenant) => self.with(*tenant, version),
+            SettingsRecord::Layout(layout) => self.with_layout(layout, version),
+        }
+    }
+
+    /// These settings under another layout.
+    #[must_use]
+    pub fn with_layout(&self, layout: LayoutRecord, version: u64) -> Self {
+        let mut next = self.clone();
+        next.version = version;
+        next.spread_as(&layout.shape);
+        next.layout = Some(Arc::new(layout));
+        next
+    }
+
+    /// The layout, if any change has ever been made.
+    pub fn layout(&self) -> Option<&Arc<LayoutRecord>> {
+        self.layout.as_ref()
+    }
+
+    /// These settings as they are for those who still work in the layout before; none for any older one.
+    pub fn of_generation(&self, generation: u32) -> Option<Self> {
+        let Some(layout) = &self.layout else { return (generation == 1).then(|| self.clone()) };
+        let shape = layout.of_generation(generation)?;
+        let mut settings = self.clone();
+        settings.spread_as(shape);
+        Some(settings)
+    }
+
+    fn spread_as(&mut self, shape: &Shape) {
+        for one in &shape.spreads {
+            if let Some(tenant) = self.tenants.get_mut(&one.tenant) {
+                Arc::make_mut(tenant).policy.spread = one.spread;
+            }
+        }
     }
 
     /// The tenant of this id.

@@ -110,7 +110,7 @@ fn any_int(field: &str) -> BoxedStrategy<i32> {
         "bucket" => (0..=255).boxed(),
         "key_group" | "spread" => (0..=65_535).boxed(),
         // `commit_frame` has a u16 there, `dead_letter` an i32.
-        "partition" => (0..=65_535).boxed(),
+        "partition" | "partitions" => (0..=65_535).boxed(),
         _ => any::<i32>().boxed(),
     }
 }

@@ -10,6 +10,7 @@ use crate::dead_letter::DeadLetter;
 use crate::delivery::Delivery;
 use crate::frame::CommitFrame;
 use crate::inbound::Inbound;
+use crate::layout::LayoutRecord;
 use crate::lead::{Lead, LeadEvent};
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
@@ -32,7 +33,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 20] = [
+const RECORDS: [CodecOf; 21] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -46,6 +47,7 @@ const RECORDS: [CodecOf; 20] = [
     Audit::codec,
     CommitFrame::codec,
     Tenant::codec,
+    LayoutRecord::codec,
     Contact::codec,
     Seen::codec,
     WriteBack::codec,

@@ -191,6 +191,7 @@ for_every_record! {
     audit: crate::audit::Audit;
     commit_frame: crate::frame::CommitFrame;
     tenant: crate::settings::Tenant;
+    layout: crate::layout::LayoutRecord;
     contact: crate::contact::Contact;
     seen: crate::state::Seen;
     write_back: crate::state::WriteBack;

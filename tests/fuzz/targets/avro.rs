@@ -49,6 +49,7 @@ records!(
     leadline_schemas::audit::Audit,
     leadline_schemas::frame::CommitFrame,
     leadline_schemas::settings::Tenant,
+    leadline_schemas::layout::LayoutRecord,
     leadline_schemas::contact::Contact,
     leadline_schemas::state::Seen,
     leadline_schemas::state::WriteBack,
