@@ -63,6 +63,7 @@ impl World {
                     AppendError::Full
                     | AppendError::Busy { .. }
                     | AppendError::Unavailable(_)
+                    | AppendError::Refused(_)
                     | AppendError::Failed(_),
                 ) => {}
                 Err(error @ AppendError::TooLarge { .. }) => panic!("{error}"),

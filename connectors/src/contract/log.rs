@@ -114,6 +114,10 @@ pub enum AppendError {
         /// Its size.
         bytes: usize,
     },
+    /// The topic refuses records, even small ones: it was closed by a change of layout, or its limit is set wrongly.
+    /// Nothing was written. Whoever knows of a newer layout appends there.
+    #[error("{0}")]
+    Refused(String),
     /// The log is closed or broken; whether the records were written is unknown, and the process must end. Also the
     /// answer to a topic and partition that cannot be appended to: then nothing was written, and the log goes on.
     #[error("the log failed: {0}")]

@@ -249,7 +249,7 @@ fn refusal_of(error: &KafkaError) -> AppendError {
     let why = describe(error);
     match error.rdkafka_error_code() {
         Some(Code::MessageSizeTooLarge | Code::InvalidRecord) => {
-            AppendError::Failed(format!("{why}: run `leadline topics apply`, which sets the topic's limits"))
+            AppendError::Refused(format!("{why}: run `leadline topics apply`, which sets the topic's limits"))
         }
         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
             AppendError::Failed(format!("{why}: run `leadline topics apply`, which makes the topics"))

@@ -67,6 +67,8 @@ pub struct KafkaConfig {
     pub pipeline: String,
     /// In front of each topic's name.
     pub topic_prefix: String,
+    /// The layout: each has topics, a group and transactional ids of its own; only `settings` is of all. 1 = the first.
+    pub generation: u32,
     /// The consumer group. Its committed offsets carry the commit numbers.
     pub group_id: String,
     /// Who this process is, the same after a restart: whoever starts under the same id fences the one before.
@@ -108,6 +110,7 @@ impl KafkaConfig {
             brokers: brokers.to_owned(),
             pipeline: pipeline.to_owned(),
             topic_prefix: format!("{pipeline}."),
+            generation: 1,
             group_id: pipeline.to_owned(),
             instance_id: instance.to_owned(),
             static_membership: true,
@@ -128,7 +131,23 @@ impl KafkaConfig {
 
     /// What a topic is called on the brokers.
     pub fn topic(&self, topic: Topic) -> String {
-        format!("{}{topic}", self.topic_prefix)
+        match self.generation {
+            generation if generation > 1 && topic != Topic::Settings => {
+                format!("{}g{generation}.{topic}", self.topic_prefix)
+            }
+            _ => format!("{}{topic}", self.topic_prefix),
+        }
+    }
+
+    /// The same for another layout.
+    #[must_use]
+    pub fn of_generation(&self, generation: u32) -> Self {
+        let (is_first, mut config) = (generation == 1, self.clone());
+        let named = |name: &str| if is_first { name.to_owned() } else { format!("{name}.g{generation}") };
+        config.generation = generation;
+        config.group_id = named(&self.group_id);
+        config.pipeline = named(&self.pipeline);
+        config
     }
 
     /// The transactional id of a committer. Whoever takes it over fences the one who had it.

@@ -34,6 +34,7 @@
 //! with them. A commit whose number does not follow the group's is refused here. What a time-out left unknown is found
 //! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes.
 
+mod all_settings;
 mod append;
 mod assignment;
 mod bounded;
@@ -68,6 +69,7 @@ use rdkafka::error::KafkaError;
 
 use crate::contract::BoxFuture;
 use crate::contract::log::{Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError};
+pub use all_settings::all_settings;
 use append::Appender;
 pub use assignment::KafkaAssignment;
 use buffers::{Buffers, Listener, no_such};

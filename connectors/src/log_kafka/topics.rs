@@ -121,6 +121,14 @@ pub fn apply(config: &KafkaConfig, partitions: u16, replication: u16) -> Result<
     Ok(lines)
 }
 
+/// Has `inbound` refuse every record from now on: the sources of its layout have gone on to the next. Each broker
+/// hears of it by itself, so whoever must be sure appends a record to each partition until it is refused. Done twice
+/// it changes nothing.
+pub fn close(config: &KafkaConfig) -> Result<(), KafkaLogError> {
+    let (topic, setting) = (config.topic(Topic::Inbound), "max.message.bytes");
+    Desk::open(config)?.set(&[Line::Set { topic, setting, from: String::new(), to: "0".to_owned() }])
+}
+
 /// What a topic should be set to.
 fn settings(topic: Topic, replication: u16) -> Vec<(&'static str, String)> {
     let (policy, kept_ms) = match topic {
