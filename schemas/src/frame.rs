@@ -33,9 +33,11 @@ pub struct CommitFrame {
     pub outputs: Vec<Output>,
     /// Whether its owner let the partition go with it: nothing of that owner runs any more.
     pub released: bool,
+    /// Whether it is the last of this layout: nothing is committed behind it, and the rows are handed over to the next.
+    pub drained: bool,
 }
 
-avro_record!(CommitFrame, "commit_frame", ["v1", "v2"]);
+avro_record!(CommitFrame, "commit_frame", ["v1", "v2", "v3"]);
 
 /// A frame that is being made: what is large in it is borrowed. Fields as in [`CommitFrame`].
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -53,6 +55,7 @@ pub struct FrameParts<'a> {
     pub rows: &'a [RowChange],
     pub outputs: &'a [Output],
     pub released: bool,
+    pub drained: bool,
 }
 
 impl FrameParts<'_> {
@@ -97,11 +100,11 @@ mod tests {
         #[test]
         fn a_frame_in_parts_is_the_same_frame(value in any_value::<CommitFrame>()) {
             let datum = write(&newest_schema::<CommitFrame>(), value);
-            let frame: CommitFrame = avro::decode_datum(2, &datum).unwrap();
-            let CommitFrame { generation, partition, number, inbound_next, replies_next, released, .. } = frame;
+            let frame: CommitFrame = avro::decode_datum(3, &datum).unwrap();
+            let CommitFrame { generation, partition, number, inbound_next, replies_next, released, drained, .. } = frame;
             let CommitFrame { now, settings_version, watermark, rows, outputs, .. } = &frame;
             let (now, settings_version, watermark) = (*now, *settings_version, *watermark);
-            let parts = FrameParts { generation, partition, number, inbound_next, replies_next, now, settings_version, watermark, rows, outputs, released };
+            let parts = FrameParts { generation, partition, number, inbound_next, replies_next, now, settings_version, watermark, rows, outputs, released, drained };
             prop_assert_eq!(parts.encode().unwrap(), avro::encode(&frame).unwrap());
         }
     }

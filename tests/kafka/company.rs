@@ -25,7 +25,9 @@ pub struct Company {
     pub brokers: String,
     pub webhook: Instance,
     pub workers: Vec<Instance>,
-    pub partitions: u16,
+    /// In front of the topics' names.
+    prefix: String,
+    partitions: u16,
     /// Variables of all workers.
     env: Vec<(&'static str, String)>,
     shared: TempDir,
@@ -52,8 +54,8 @@ impl Company {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let shared = tempfile::tempdir().unwrap();
         let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers);
-        let env = env.to_vec();
-        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, env, shared };
+        let (env, prefix) = (env.to_vec(), format!("{GROUP}."));
+        let mut company = Self { brokers, webhook, workers: Vec::new(), prefix, partitions, env, shared };
         company.webhook.start();
         company.webhook.tenant("summit", COMPANY, tenant);
         for index in 0..workers {
@@ -87,8 +89,22 @@ impl Company {
         standby
     }
 
+    /// Another layout will be there: its topics are read from now on, and no others.
+    pub fn expect_layout(&mut self, generation: u32, partitions: u16) {
+        (self.prefix, self.partitions) = (format!("{GROUP}.g{generation}."), partitions);
+    }
+
+    /// `leadline layout` on this cluster.
+    pub fn layout(&self, what: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.args(["layout", what, "--brokers", &self.brokers, "--replication", "1"]).args(args);
+        command.arg("--config").arg(self.webhook.data.path().join("leadline.toml"));
+        command
+    }
+
     /// All records of a topic that are committed, as any client of Kafka reads them.
     pub fn records<R: AvroRecord>(&self, topic: Topic) -> Vec<R> {
+        let (prefix, partitions) = (&*self.prefix, self.partitions);
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", "foreign")
@@ -97,14 +113,14 @@ impl Company {
             .set("enable.partition.eof", "true")
             .create()
             .unwrap();
-        let name = format!("{GROUP}.{topic}");
+        let name = format!("{prefix}{topic}");
         let mut list = TopicPartitionList::new();
-        for partition in 0..self.partitions {
+        for partition in 0..partitions {
             list.add_partition_offset(&name, i32::from(partition), rdkafka::Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
         let (mut records, mut at_end) = (Vec::new(), BTreeSet::new());
-        while at_end.len() < usize::from(self.partitions) {
+        while at_end.len() < usize::from(partitions) {
             match consumer.poll(Duration::from_secs(10)).expect("records, or that there are no more") {
                 Ok(message) => {
                     let value = message.payload().filter(|value| !value.is_empty());
@@ -149,7 +165,7 @@ fn instance(brokers: &str, shared: &std::path::Path, name: &str, role: &str, pro
 
 /// Senders of post-calls, each call of another caller.
 pub struct Senders {
-    accepted: Arc<Mutex<BTreeSet<u64>>>,
+    accepted: Arc<Mutex<BTreeMap<u64, String>>>,
     /// Where they send.
     pub port: Arc<AtomicU16>,
     /// How many calls were not accepted.
@@ -161,19 +177,25 @@ pub struct Senders {
 impl Senders {
     /// So many send as fast as they are answered, with a pause between.
     pub fn start(port: u16, count: u64, pause: Duration) -> Self {
-        let (accepted, stop) = (Arc::<Mutex<BTreeSet<u64>>>::default(), Arc::<AtomicBool>::default());
+        Self::start_for(port, count, pause, &[COMPANY.to_owned()])
+    }
+
+    /// The same for several companies in turn.
+    pub fn start_for(port: u16, count: u64, pause: Duration, companies: &[String]) -> Self {
+        let (accepted, stop) = (Arc::<Mutex<BTreeMap<u64, String>>>::default(), Arc::<AtomicBool>::default());
         let (next, refused) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(0)));
         let port = Arc::new(AtomicU16::new(port));
         let threads = (0..count).map(|_| {
             let (accepted, next, stop) = (Arc::clone(&accepted), Arc::clone(&next), Arc::clone(&stop));
             let (refused, port) = (Arc::clone(&refused), Arc::clone(&port));
+            let companies = companies.to_vec();
             std::thread::spawn(move || {
                 while !stop.load(Relaxed) {
                     let n = next.fetch_add(1, Relaxed);
-                    let body = call(COMPANY, n);
+                    let body = call(&companies[n as usize % companies.len()], n);
                     let headers = [("Signature", &*sign(&body))];
                     match post(port.load(Relaxed), "/v1/callrail/webhook/post_call", &headers, &body) {
-                        Some((200, _)) => _ = accepted.lock().unwrap().insert(n),
+                        Some((200, _)) => _ = accepted.lock().unwrap().insert(n, body),
                         _ => _ = refused.fetch_add(1, Relaxed),
                     }
                     std::thread::sleep(pause);
@@ -184,11 +206,16 @@ impl Senders {
         Self { accepted, port, refused, stop, threads }
     }
 
+    /// The bodies that were accepted so far.
+    pub fn accepted(&self) -> Vec<String> {
+        self.accepted.lock().unwrap().values().cloned().collect()
+    }
+
     /// Ends them; answers the ids of the calls that were accepted.
     pub fn finish(self) -> BTreeSet<String> {
         self.stop.store(true, Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
-        self.accepted.lock().unwrap().iter().map(|n| format!("CAL{n:032x}")).collect()
+        self.accepted.lock().unwrap().keys().map(|n| format!("CAL{n:032x}")).collect()
     }
 }
 

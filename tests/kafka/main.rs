@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod company;
+mod layout;
 mod oracle;
 mod provider;
 mod redeploy;

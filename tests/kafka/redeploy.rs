@@ -26,7 +26,7 @@ const END_MAX: Duration = Duration::from_secs(60);
 const BETWEEN: Duration = Duration::from_secs(2);
 
 /// Replaces workers by standbys that were started already.
-fn replace(company: &mut Company, standbys: Vec<(usize, Instance)>) {
+pub fn replace(company: &mut Company, standbys: Vec<(usize, Instance)>) {
     for (index, mut standby) in standbys {
         standby.wait_ready();
         let mut old = std::mem::replace(&mut company.workers[index], standby);
@@ -36,7 +36,8 @@ fn replace(company: &mut Company, standbys: Vec<(usize, Instance)>) {
     }
 }
 
-fn started(company: &Company, index: usize) -> (usize, Instance) {
+/// A standby for a worker.
+pub fn started(company: &Company, index: usize) -> (usize, Instance) {
     let mut standby = company.standby(index);
     standby.spawn();
     (index, standby)

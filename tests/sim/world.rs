@@ -188,6 +188,7 @@ impl World {
             pipeline: pipeline::pipeline,
             pipeline_name: pipeline::NAME,
             generation: 1,
+            origin: None,
             workers: 1,
             shared: self.states.len() > 1,
             log: log.clone(),

@@ -11,6 +11,7 @@ pub mod descriptors;
 pub mod engine;
 pub mod guard;
 mod handover;
+pub mod layout;
 mod listening;
 pub mod logs;
 pub mod notify;

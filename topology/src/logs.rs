@@ -1,36 +1,99 @@
-//! The log of an instance, and who owns its partitions: embedded or on Kafka.
+//! The logs of an instance, and who owns their partitions: embedded or on Kafka, one for each layout in use.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
+use leadline_schemas::layout::{LayoutRecord, Shape};
+#[cfg(feature = "kafka")]
+use leadline_schemas::settings::SettingsRecord;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::{Config, LogKind};
+use crate::engine::{Fence, lock};
 
-/// An opened log.
-pub struct OpenLog {
+/// The log of one layout.
+#[derive(Clone)]
+pub struct LogOf {
+    /// The layout.
+    pub generation: u32,
     /// The log.
     pub log: Arc<dyn Log>,
     /// Who deals partitions out, where several processes work on it; else this one owns all.
     pub assignment: Option<Arc<dyn Assignment>>,
+}
+
+impl LogOf {
+    /// Lets go of all partitions.
+    pub fn leave(&self) {
+        if let Some(assignment) = &self.assignment {
+            assignment.leave();
+        }
+    }
+}
+
+/// The logs of an instance: one, and while the layout changes two.
+pub struct Logs {
+    config: Config,
     /// Ends the embedded log's threads; nothing is written behind it.
     embedded: Option<Arc<EmbeddedLog>>,
+    opened: Mutex<Vec<LogOf>>,
+    first_shape: Shape,
     /// Holds the data folder's lock.
     _disk: Arc<FolderDisk>,
 }
 
-impl OpenLog {
-    /// Opens the configured log; takes the lock of the data folder.
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Self> {
+impl Logs {
+    /// Opens the log of a layout; takes the lock of the data folder.
+    pub fn open(config: &Config, clock: &Arc<dyn Clock>, generation: u32) -> anyhow::Result<Self> {
         let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
-        match config.log_kind {
-            LogKind::Embedded => Self::embedded(config, clock, disk),
-            LogKind::Kafka => kafka(config, disk),
+        let (log, embedded) = match config.log_kind {
+            LogKind::Embedded => {
+                let embedded = open_embedded(config, clock, Arc::clone(&disk))?;
+                let log: Arc<dyn Log> = embedded.clone();
+                (LogOf { generation, log, assignment: None }, Some(embedded))
+            }
+            LogKind::Kafka => (open_kafka(config, generation)?, None),
+        };
+        let first_shape = Shape::first(log.log.partitions());
+        Ok(Self { config: config.clone(), embedded, opened: Mutex::new(vec![log]), first_shape, _disk: disk })
+    }
+
+    /// The log of a layout, opened when it is first asked for.
+    pub fn of(&self, generation: u32) -> anyhow::Result<LogOf> {
+        let mut opened = lock(&self.opened);
+        if let Some(known) = opened.iter().find(|log| log.generation == generation) {
+            return Ok(known.clone());
         }
+        let log = match self.config.log_kind {
+            LogKind::Embedded => anyhow::bail!("an embedded log has one layout, and {generation} is another"),
+            LogKind::Kafka => open_kafka(&self.config, generation)?,
+        };
+        opened.push(log.clone());
+        Ok(log)
+    }
+
+    /// Nobody asks for this layout again.
+    pub fn forget(&self, generation: u32) {
+        lock(&self.opened).retain(|log| log.generation != generation);
+    }
+
+    /// Whether other processes work on the same log: then its layout may change.
+    pub fn are_shared(&self) -> bool {
+        self.config.log_kind == LogKind::Kafka
+    }
+
+    /// The layout of a log of which no record was ever written.
+    pub fn first_shape(&self) -> Shape {
+        self.first_shape.clone()
+    }
+
+    /// The fence at the end of a layout.
+    pub fn fence(&self, log: &LogOf, runtime: tokio::runtime::Handle) -> Arc<dyn Fence> {
+        fence(&self.config, log, runtime)
     }
 
     /// Writes what waits and ends.
@@ -39,41 +102,93 @@ impl OpenLog {
             embedded.close();
         }
     }
+}
 
-    fn embedded(config: &Config, clock: &Arc<dyn Clock>, disk: Arc<FolderDisk>) -> anyhow::Result<Self> {
-        let defaults = EmbeddedLogConfig::default();
-        // Only the dataflow reads what has just been written.
-        let tail_cache_bytes_max = if config.role.works() { defaults.tail_cache_bytes_max } else { 0 };
-        let log_config = EmbeddedLogConfig {
-            partitions: config.partitions,
-            segment_bytes: config.segment_bytes,
-            max_bytes: config.log_bytes_max,
-            tail_cache_bytes_max,
-            ..defaults
-        };
-        let log = EmbeddedLog::open(log_config, disk.clone(), Arc::clone(clock), incarnation)?;
-        if log.cut_bytes() > 0 {
-            tracing::info!(
-                bytes = log.cut_bytes(),
-                "a torn tail was cut off the log; nothing acknowledged was in it"
-            );
-        }
-        let log = Arc::new(log);
-        Ok(Self { log: log.clone(), assignment: None, embedded: Some(log), _disk: disk })
+/// The layout of a cluster, read before any log is open; none where none was ever written.
+#[cfg(feature = "kafka")]
+pub fn layout(config: &Config) -> anyhow::Result<Option<LayoutRecord>> {
+    if config.log_kind == LogKind::Embedded {
+        return Ok(None);
     }
+    Ok(all_settings(&kafka_config(config))?.layout().map(|layout| (**layout).clone()))
+}
+
+/// All settings of a cluster, read before any log is open.
+#[cfg(feature = "kafka")]
+pub fn all_settings(
+    config: &leadline_connectors::log_kafka::KafkaConfig,
+) -> anyhow::Result<leadline_schemas::settings::Settings> {
+    let mut settings = leadline_schemas::settings::Settings::default();
+    for (offset, record) in leadline_connectors::log_kafka::all_settings(config)? {
+        settings = settings.with_record(SettingsRecord::decode(&record)?, offset + 1);
+    }
+    Ok(settings)
+}
+
+/// An embedded log has one layout.
+#[cfg(not(feature = "kafka"))]
+pub fn layout(_: &Config) -> anyhow::Result<Option<LayoutRecord>> {
+    Ok(None)
+}
+
+fn open_embedded(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    disk: Arc<FolderDisk>,
+) -> anyhow::Result<Arc<EmbeddedLog>> {
+    let defaults = EmbeddedLogConfig::default();
+    // Only the dataflow reads what has just been written.
+    let tail_cache_bytes_max = if config.role.works() { defaults.tail_cache_bytes_max } else { 0 };
+    let log_config = EmbeddedLogConfig {
+        partitions: config.partitions,
+        segment_bytes: config.segment_bytes,
+        max_bytes: config.log_bytes_max,
+        tail_cache_bytes_max,
+        ..defaults
+    };
+    let log = EmbeddedLog::open(log_config, disk, Arc::clone(clock), incarnation)?;
+    if log.cut_bytes() > 0 {
+        tracing::info!(
+            bytes = log.cut_bytes(),
+            "a torn tail was cut off the log; nothing acknowledged was in it"
+        );
+    }
+    Ok(Arc::new(log))
 }
 
 #[cfg(feature = "kafka")]
-fn kafka(config: &Config, disk: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
+fn open_kafka(config: &Config, generation: u32) -> anyhow::Result<LogOf> {
     use leadline_connectors::log_kafka::{KafkaAssignment, KafkaLog};
-    let log = KafkaLog::open(kafka_config(config))?;
+    let log = KafkaLog::open(kafka_config(config).of_generation(generation))?;
     let assignment = Arc::new(KafkaAssignment::new(&log));
-    Ok(OpenLog { log: Arc::new(log), assignment: Some(assignment), embedded: None, _disk: disk })
+    Ok(LogOf { generation, log: Arc::new(log), assignment: Some(assignment) })
 }
 
 #[cfg(not(feature = "kafka"))]
-fn kafka(_: &Config, _: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
+fn open_kafka(_: &Config, _: u32) -> anyhow::Result<LogOf> {
     anyhow::bail!("this leadline was built without Kafka: build it with --features kafka")
+}
+
+#[cfg(feature = "kafka")]
+fn fence(config: &Config, log: &LogOf, runtime: tokio::runtime::Handle) -> Arc<dyn Fence> {
+    let kafka = kafka_config(config).of_generation(log.generation);
+    Arc::new(crate::layout::KafkaFence::new(Arc::clone(&log.log), kafka, runtime))
+}
+
+/// The end of an embedded log is its end.
+#[cfg(not(feature = "kafka"))]
+fn fence(_: &Config, log: &LogOf, _: tokio::runtime::Handle) -> Arc<dyn Fence> {
+    use leadline_schemas::{Offset, Partition, Topic};
+    struct End(Arc<dyn Log>);
+    impl Fence for End {
+        fn ends(&self, all: &[Partition]) -> Result<std::collections::BTreeMap<Partition, Offset>, String> {
+            let end = |partition: &Partition| Ok((*partition, self.0.range(Topic::Inbound, *partition)?.1));
+            let ends: Result<_, leadline_connectors::contract::log::ReadError> =
+                all.iter().map(end).collect();
+            ends.map_err(|error| error.to_string())
+        }
+    }
+    Arc::new(End(Arc::clone(&log.log)))
 }
 
 /// How the brokers are talked to.

@@ -6,29 +6,25 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use leadline_connectors::blob_folder::FolderBlob;
 use leadline_connectors::clock_system::SystemClock;
-use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
-use leadline_schemas::partitioning::Layout;
 
 use crate::config::Config;
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
-use crate::logs::OpenLog;
+use crate::logs::{self, Logs};
 use crate::settings::SettingsService;
 
-/// The generation of the embedded layout; it changes with `layout apply`, which comes with Kafka.
-pub const GENERATION: u32 = 1;
-
 /// What every command on a data folder needs.
+#[derive(Clone)]
 pub struct Parts {
-    /// The log; it owns the data folder.
+    /// The log that was open first; it has the settings, and tells how the log is.
     pub log: Arc<dyn Log>,
-    /// Who deals partitions out, where several processes work on the log; else this one owns all.
-    pub assignment: Option<Arc<dyn Assignment>>,
+    /// The logs of the layouts; they own the data folder.
+    pub logs: Arc<Logs>,
     /// The state store.
     pub state: Arc<GuardedState>,
     /// The blob store.
@@ -39,7 +35,6 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Settings, and the way into `inbound`.
     pub settings: Arc<SettingsService>,
-    opened: OpenLog,
 }
 
 impl Parts {
@@ -52,34 +47,23 @@ impl Parts {
             )
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let log = OpenLog::open(config, &clock)?;
+        let layout = logs::layout(config)?;
+        let generation = layout.as_ref().map_or(1, |layout| layout.shape.generation);
+        let logs = Logs::open(config, &clock, generation)?;
+        let log = logs.of(generation)?.log;
         let state = open_state(config, &*clock)?;
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
-        let layout = Layout { generation: GENERATION, partitions: log.log.partitions() };
+        let shape = layout.map_or_else(|| logs.first_shape(), |layout| layout.shape);
         let copy = config.data.join("settings.avro");
-        let settings = SettingsService::open(
-            Arc::clone(&log.log),
-            state.clone(),
-            layout,
-            copy,
-            log.assignment.is_some(),
-        )?;
-        Ok(Self {
-            log: Arc::clone(&log.log),
-            assignment: log.assignment.clone(),
-            state,
-            blob,
-            secrets,
-            clock,
-            settings,
-            opened: log,
-        })
+        let settings =
+            SettingsService::open(Arc::clone(&log), state.clone(), shape, copy, logs.are_shared())?;
+        Ok(Self { log, logs: Arc::new(logs), state, blob, secrets, clock, settings })
     }
 
     /// Writes what waits and ends the log.
     pub fn close(&self) {
-        self.opened.close();
+        self.logs.close();
     }
 }
 

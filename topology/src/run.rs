@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use leadline_connectors::contract::store::RecordReader;
 use leadline_connectors::http_server::{ServerLimits, serve};
-use leadline_schemas::Partition;
 use leadline_schemas::partitioning::Layout;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::{mpsc, oneshot};
@@ -15,15 +14,19 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, LogKind};
 use crate::control;
 use crate::descriptors;
-use crate::engine::{Engine, Handed, Stored};
+use crate::engine::{Handed, Stored};
 use crate::guard;
-use crate::handover::{self, Footing, Giver, Identity, LEAVE_MAX, Phase, Phases, Standby, StandbyEnd};
+use crate::handover::{
+    self, Footing, Giver, Identity, LEAVE_MAX, Phase, Phases, SayIdentity, Standby, StandbyEnd,
+};
+use crate::layout::follow::{Follower, Following, Running, Workplace};
 use crate::listening::listener;
+use crate::logs::LogOf;
 use crate::notify;
-use crate::parts::{GENERATION, Parts};
+use crate::parts::Parts;
 use crate::serving::{Shown, dataflow_trouble, router};
 use crate::stop::{Fatal, Stop, fatal, wait_for_signals};
-use crate::work::{open_records, start_engine};
+use crate::work::{engine_starter, open_records};
 
 /// How long the log may take to close at the end.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -95,7 +98,7 @@ struct Process<'p> {
 impl Process<'_> {
     fn run(&self, opening: &mut Option<Opening>) -> anyhow::Result<()> {
         let (mut live, reader) = self.open()?;
-        follow_settings(&live.parts, live.engine.as_ref());
+        follow_settings(&live.parts, live.follower.workplace());
         let control = control::serve(self.runtime, self.config.control_socket(), &live.parts)?;
         handover::serve(self.runtime, self.config, &live.giver, live.stop.told())?;
         let opening = opening.take().context("it was started already")?;
@@ -113,14 +116,17 @@ impl Process<'_> {
             // What was wrong is told, and was no crash.
             Err(error) => return live.running.clear().and(Err(error)),
         }
+        live.follower.follow()?;
         let handed_over = self.wait_for_end(&mut live);
+        live.follower.hold();
         live.phases.set(Phase::Stopping);
         notify::tell(notify::STOPPING);
         let served = self.runtime.block_on(serving);
         served.context("the HTTP server ended badly")?.context("the HTTP server failed")?;
         drop(control);
-        let Live { parts, engine, stop, running, .. } = live;
-        let all_ended = end(&parts, engine, handed_over, &stop);
+        let Live { parts, follower, stop, running, .. } = live;
+        let all_ended = end(follower.workplace().now(), handed_over, &stop);
+        drop(follower);
         parts.close();
         // Brokers that are away are told nothing: what is uncommitted is theirs to give up.
         ends_within(CLOSE_MAX, move || drop(parts));
@@ -139,31 +145,32 @@ impl Process<'_> {
         let config = self.config;
         let parts = Parts::open(config)?;
         crate::plan::refuse_incompatible(&config.data)?;
-        let running = Running::mark(config)?;
+        let running = Mark::set(config)?;
         let (stop, phases) = (Arc::<Stop>::default(), Arc::<Phases>::default());
         let fatal = fatal(&stop);
         parts.state.on_end(Arc::clone(&fatal));
         let (writer, reader) = open_records(config)?;
-        let engine = match config.role.works() {
-            true => {
-                let after_abort = running.after_abort;
-                Some(start_engine(&parts, config, self.runtime, writer, self.stored, &fatal, after_abort)?)
-            }
-            false => None,
-        };
+        let after_abort = running.after_abort;
+        let start = config
+            .role
+            .works()
+            .then(|| engine_starter(&parts, config, self.runtime, writer, self.stored, &fatal, after_abort));
+        let follower = Follower::open(Following {
+            settings: Arc::clone(&parts.settings),
+            logs: Arc::clone(&parts.logs),
+            state: parts.state.clone(),
+            blob: parts.blob.clone(),
+            runtime: self.runtime.handle().clone(),
+            start,
+            fatal,
+        })?;
         if self.standby.is_none() {
-            own(&parts, engine.as_ref())?;
+            follower.own()?;
             phases.set(Phase::Running);
         }
-        let identity = Identity {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            group: config.kafka.group.clone(),
-            instance: config.kafka.instance.clone(),
-            layout: Layout { generation: GENERATION, partitions: parts.log.partitions() },
-        };
-        let assignment = parts.assignment.as_ref();
-        let (giver, asks) = Giver::new(identity.clone(), assignment, engine.as_ref(), Arc::clone(&phases));
-        Ok((Live { parts, engine, phases, stop, running, identity, giver, asks }, reader))
+        let who = identity(config, &parts, follower.workplace());
+        let (giver, asks) = Giver::new(who, follower.workplace(), Arc::clone(&phases));
+        Ok((Live { parts, follower, phases, stop, running, giver, asks }, reader))
     }
 
     /// Answers HTTP from now on.
@@ -180,7 +187,7 @@ impl Process<'_> {
             metrics: self.metrics.clone(),
             phases: Arc::clone(phases),
             stopping: live.stop.stopping(),
-            dataflow: live.engine.as_ref().map(|engine| dataflow_trouble(engine, parts, phases)),
+            dataflow: self.config.role.works().then(|| dataflow_trouble(live.follower.workplace(), phases)),
             stands_by: self.standby.is_some(),
         };
         let address = listener.local_addr()?;
@@ -192,14 +199,15 @@ impl Process<'_> {
     fn stand_by(&self, live: &Live) -> anyhow::Result<bool> {
         let Some(url) = &self.standby else { return Ok(true) };
         let stopped = || live.stop.is_told();
+        let running = live.follower.workplace().now();
         let footing = Footing {
             runtime: self.runtime,
-            assignment: live.parts.assignment.as_ref(),
-            engine: live.engine.as_ref(),
+            assignment: running.as_ref().and_then(|running| running.log.assignment.as_ref()),
+            engine: running.as_ref().map(|running| &*running.engine),
             phases: &live.phases,
             stopped: &stopped,
         };
-        let standby = Standby::new(url, self.config, live.identity.clone(), footing)?;
+        let standby = Standby::new(url, self.config, live.giver.identity(), footing)?;
         if standby.run()? == StandbyEnd::Stopped {
             return Ok(false);
         }
@@ -219,8 +227,9 @@ impl Process<'_> {
         });
         let Some(tell) = asked else { return false };
         phases.set(Phase::HandedOver);
+        live.follower.hold();
         // A standby that is gone asks again, or the group gives the partitions to others.
-        let _ = tell.send(handover::give(live.engine.as_ref(), live.parts.assignment.as_ref()));
+        let _ = tell.send(handover::give(live.follower.workplace().now()));
         let is_asked_by_clients = self.config.role.takes_events() || self.config.role.answers();
         let listen_on = if is_asked_by_clients { LISTEN_ON } else { Duration::ZERO };
         self.runtime.block_on(async {
@@ -243,11 +252,10 @@ impl Process<'_> {
 /// A process with everything open.
 struct Live {
     parts: Parts,
-    engine: Option<Engine>,
+    follower: Follower,
     phases: Arc<Phases>,
     stop: Arc<Stop>,
-    running: Running,
-    identity: Identity,
+    running: Mark,
     giver: Arc<Giver>,
     asks: mpsc::Receiver<oneshot::Sender<Handed>>,
 }
@@ -259,20 +267,25 @@ struct Served {
     ready: Ready,
 }
 
-/// Has this process own its share.
-fn own(parts: &Parts, engine: Option<&Engine>) -> anyhow::Result<()> {
-    let Some(engine) = engine else { return Ok(()) };
-    match &parts.assignment {
-        Some(assignment) => assignment.join(engine.owner())?,
-        // Restored before anything is accepted: what is wrong with the data folder is told at once.
-        None => engine.own(&(0..parts.log.partitions()).map(Partition).collect::<Vec<_>>())?,
-    }
-    Ok(())
+/// Who this process is: its layout is that of its engine, else that which its events go to.
+fn identity(config: &Config, parts: &Parts, workplace: &Arc<Workplace>) -> SayIdentity {
+    let (group, instance) = (config.kafka.group.clone(), config.kafka.instance.clone());
+    let (settings, workplace) = (Arc::clone(&parts.settings), Arc::clone(workplace));
+    Box::new(move || {
+        let of_log = |log: &LogOf| Layout { generation: log.generation, partitions: log.log.partitions() };
+        let working = workplace.now().map(|running| of_log(&running.log));
+        Identity {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            group: group.clone(),
+            instance: instance.clone(),
+            layout: working.unwrap_or_else(|| settings.layout()),
+        }
+    })
 }
 
 /// Ends the work; answers whether all of it came to its end. What was handed over has gone, but for calls that run.
-fn end(parts: &Parts, engine: Option<Engine>, handed_over: bool, stop: &Stop) -> bool {
-    let Some(engine) = engine else { return true };
+fn end(running: Option<Running>, handed_over: bool, stop: &Stop) -> bool {
+    let Some(Running { engine, log }) = running else { return true };
     if handed_over {
         let started = Instant::now();
         let mut quiet = false;
@@ -281,10 +294,7 @@ fn end(parts: &Parts, engine: Option<Engine>, handed_over: bool, stop: &Stop) ->
         }
         return engine.stop() && quiet;
     }
-    let has_left = match parts.assignment.clone() {
-        Some(assignment) => ends_within(LEAVE_MAX, move || assignment.leave()),
-        None => true,
-    };
+    let has_left = ends_within(LEAVE_MAX, move || log.leave());
     engine.stop() && has_left
 }
 
@@ -306,7 +316,7 @@ pub(crate) fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static)
 }
 
 /// Settings are taken in as they come, by a thread of their own; then the workers look again.
-fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
+fn follow_settings(parts: &Parts, workplace: &Arc<Workplace>) {
     let (sender, receiver) = std::sync::mpsc::channel();
     let sender = Mutex::new(sender);
     parts.settings.on_change(move || {
@@ -314,16 +324,14 @@ fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
         let _ = crate::engine::lock(&sender).send(());
     });
     let settings = Arc::downgrade(&parts.settings);
-    let wake = engine.map(Engine::waker);
+    let workplace = Arc::clone(workplace);
     let follow = move || {
         while receiver.recv().is_ok() {
             let Some(settings) = settings.upgrade() else { return };
             if let Err(error) = settings.refresh() {
                 tracing::error!(%error, "settings cannot be taken in");
             }
-            if let Some(wake) = &wake {
-                wake();
-            }
+            workplace.wake();
         }
     };
     if let Err(error) = std::thread::Builder::new().name("settings".to_owned()).spawn(follow) {
@@ -355,13 +363,13 @@ fn watch_log(runtime: &tokio::runtime::Runtime, parts: &Parts, fatal: Fatal) {
 }
 
 /// A mark in the data folder while a process runs: left behind, it says that the process did not end by itself.
-struct Running {
+struct Mark {
     path: std::path::PathBuf,
     after_abort: bool,
 }
 
-impl Running {
-    fn mark(config: &Config) -> anyhow::Result<Self> {
+impl Mark {
+    fn set(config: &Config) -> anyhow::Result<Self> {
         let path = config.data.join("running");
         let after_abort = path.exists();
         std::fs::write(&path, std::process::id().to_string())

@@ -15,20 +15,19 @@ use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::handover::{Phase, Phases};
+use crate::layout::follow::Workplace;
 use crate::parts::Parts;
 
 /// Why a part does not get on; none when it does.
 pub(crate) type Trouble = Box<dyn Fn() -> Option<String> + Send + Sync>;
 
 /// Of a process that works. One that stands by, or has handed over, has no part in the group and misses none.
-pub(crate) fn dataflow_trouble(engine: &Engine, parts: &Parts, phases: &Arc<Phases>) -> Trouble {
-    let (partitions, assignment, phases) = (engine.trouble(), parts.assignment.clone(), Arc::clone(phases));
+pub(crate) fn dataflow_trouble(workplace: &Arc<Workplace>, phases: &Arc<Phases>) -> Trouble {
+    let (workplace, phases) = (Arc::clone(workplace), Arc::clone(phases));
     Box::new(move || {
         let takes_part = [Phase::Running, Phase::Stopping].contains(&phases.now());
-        let group = assignment.as_ref().filter(|_| takes_part);
-        group.and_then(|assignment| assignment.trouble()).or_else(&partitions)
+        workplace.trouble(takes_part)
     })
 }
 

@@ -12,9 +12,11 @@ use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
 use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::partitioning::Layout;
-use leadline_schemas::settings::{Settings, Tenant};
+use leadline_schemas::layout::{LAYOUT_KEY, Shape};
+use leadline_schemas::partitioning;
+use leadline_schemas::settings::{Settings, SettingsRecord, Tenant};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
+use tokio::sync::watch;
 
 use crate::appends::Appends;
 
@@ -28,6 +30,8 @@ const READ_BYTES: usize = 1 << 20;
 const ASK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a signature that looks wrong waits to be judged by newer settings.
 const FRESH_MAX: Duration = Duration::from_secs(1);
+/// How long an event that the layout before has refused waits until the next is open.
+const ROUTE_MAX: Duration = Duration::from_secs(5);
 /// What an envelope adds to its body, and a little more: it is written without a second allocation.
 const ENVELOPE_BYTES: usize = 256;
 
@@ -59,14 +63,16 @@ pub enum SettingsError {
 
 /// Reads `settings` and hands out snapshots of them; also the process's one way into `inbound`.
 pub struct SettingsService {
+    /// Where the settings are read; their topic is that of all layouts.
     log: Arc<dyn Log>,
-    appends: Appends,
+    route: watch::Sender<Arc<Route>>,
     state: Arc<dyn State>,
     rows: Arc<dyn PartitionState>,
-    layout: Layout,
     /// All rows in one file beside the store: what a lost store is filled from.
     copy: PathBuf,
     current: RwLock<Arc<Settings>>,
+    /// The same for whoever still works in the layout before, and of which version and layout it is.
+    earlier: Mutex<Option<(u64, u32, Arc<Settings>)>>,
     /// Held while records are taken in, so that they are taken in once and in order.
     reading: Mutex<()>,
     changed: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
@@ -81,7 +87,7 @@ impl SettingsService {
     pub fn open(
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
-        layout: Layout,
+        shape: Shape,
         copy: PathBuf,
         is_remote: bool,
     ) -> Result<Arc<Self>, SettingsError> {
@@ -94,9 +100,9 @@ impl SettingsService {
         let mut settings = Settings::default();
         let version = rows.applied()?.0;
         let mut damaged = None;
-        rows.scan(&[], None, &mut |_, value| match avro::decode::<Tenant>(value) {
-            Ok(tenant) => {
-                settings = settings.with(tenant, version);
+        rows.scan(&[], None, &mut |_, value| match SettingsRecord::decode(value) {
+            Ok(record) => {
+                settings = settings.with_record(record, version);
                 std::ops::ControlFlow::Continue(())
             }
             Err(error) => {
@@ -110,13 +116,13 @@ impl SettingsService {
         settings.version = version;
         let current = RwLock::new(Arc::new(settings));
         let service = Arc::new_cyclic(|me| Self {
-            appends: Appends::new(Arc::clone(&log)),
+            route: watch::Sender::new(Arc::new(Route { shape, appends: Appends::new(Arc::clone(&log)) })),
             log,
             state,
             rows,
-            layout,
             copy,
             current,
+            earlier: Mutex::new(None),
             reading: Mutex::new(()),
             changed: Mutex::new(None),
             asked: Mutex::new(None),
@@ -147,6 +153,54 @@ impl SettingsService {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The settings as of now for whoever works in a layout: the newest, or the one before.
+    pub fn of_generation(&self, generation: u32) -> Arc<Settings> {
+        let current = self.current();
+        if current.layout().is_none_or(|layout| layout.shape.generation == generation) {
+            return current;
+        }
+        let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((version, of, settings)) = &*earlier
+            && (*version, *of) == (current.version, generation)
+        {
+            return Arc::clone(settings);
+        }
+        // Whoever works in a layout older than that has no partition any more.
+        let settings = current.of_generation(generation).map_or_else(|| Arc::clone(&current), Arc::new);
+        *earlier = Some((current.version, generation, Arc::clone(&settings)));
+        settings
+    }
+
+    /// The layout that events go to.
+    pub fn layout(&self) -> partitioning::Layout {
+        self.route.borrow().shape.layout()
+    }
+
+    /// Events go to this layout from now on. Those that the layout before has refused do so too.
+    pub fn lead_to(&self, shape: Shape, log: Arc<dyn Log>) {
+        self.route.send_replace(Arc::new(Route { shape, appends: Appends::new(log) }));
+    }
+
+    /// The spread of an event's tenant in the layout of a route. The event was judged under settings of any layout.
+    fn spread(&self, route: &Route, event: &Inbound) -> Option<u16> {
+        let settings = self.current();
+        let known = settings.layout().and_then(|layout| layout.of_generation(route.shape.generation));
+        known.unwrap_or(&route.shape).spread(&event.tenant)
+    }
+
+    /// Waits for a newer layout than this one, if the settings have it already; it is opened at this moment.
+    async fn newer_route(&self, generation: u32) -> Option<Arc<Route>> {
+        let settings = self.fresh_settings().await;
+        let newest = settings.layout()?.shape.generation;
+        let mut routes = self.route.subscribe();
+        let is_newer = |route: &Arc<Route>| route.shape.generation > generation;
+        let waited = tokio::time::timeout(ROUTE_MAX, routes.wait_for(is_newer));
+        if newest <= generation {
+            return None;
+        }
+        Some(Arc::clone(&*waited.await.ok()?.ok()?))
+    }
+
     /// Takes in what `settings` has up to its current end.
     pub fn refresh(&self) -> Result<Arc<Settings>, SettingsError> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,10 +211,13 @@ impl SettingsService {
             let mut next = (*settings).clone();
             let mut rows = Vec::new();
             for record in &chunk.records {
-                let tenant: Tenant = avro::decode(&record.value)?;
-                let key = Bytes::copy_from_slice(tenant.tenant.as_str().as_bytes());
-                rows.push(Change { key, value: (!tenant.removed).then(|| record.value.clone()) });
-                next = next.with(tenant, record.offset.0 + 1);
+                let change = SettingsRecord::decode(&record.value)?;
+                let is_removed = matches!(&change, SettingsRecord::Tenant(tenant) if tenant.removed);
+                rows.push(Change {
+                    key: key_of(&change),
+                    value: (!is_removed).then(|| record.value.clone()),
+                });
+                next = next.with_record(change, record.offset.0 + 1);
             }
             if rows.is_empty() {
                 break;
@@ -216,6 +273,14 @@ impl SettingsService {
     }
 }
 
+/// What a record is filed under.
+fn key_of(record: &SettingsRecord) -> Bytes {
+    match record {
+        SettingsRecord::Tenant(tenant) => tenant.tenant.to_bytes(),
+        SettingsRecord::Layout(_) => Bytes::from_static(LAYOUT_KEY),
+    }
+}
+
 /// Version, then each row as length and record.
 fn write_copy(path: &Path, rows: &dyn PartitionState, version: u64) -> Result<(), SettingsError> {
     let failed = |error: std::io::Error| SettingsError::Copy(format!("{}: {error}", path.display()));
@@ -242,8 +307,7 @@ fn read_copy(path: &Path, rows: &dyn PartitionState) -> Result<(), SettingsError
     while let Some((length, tail)) = rest.split_first_chunk::<8>() {
         let length = usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX);
         let (value, tail) = tail.split_at_checked(length).ok_or_else(|| failed("it is cut"))?;
-        let tenant: Tenant = avro::decode(value)?;
-        let key = Bytes::copy_from_slice(tenant.tenant.as_str().as_bytes());
+        let key = key_of(&SettingsRecord::decode(value)?);
         changes.push(Change { key, value: Some(Bytes::copy_from_slice(value)) });
         rest = tail;
     }
@@ -269,13 +333,46 @@ impl Intake for SettingsService {
     }
 
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
-        let partition = self.layout.partition(event.key_group);
-        let key = event.tenant.to_bytes();
-        let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
-        let encoded = avro::append(&event, &mut value);
         Box::pin(async move {
-            encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
-            self.appends.append(partition, key, Bytes::from(value)).await
+            let mut route = Arc::clone(&self.route.borrow());
+            loop {
+                let refused = match route.append(&event, self.spread(&route, &event)).await {
+                    Err(AppendError::Refused(why)) => why,
+                    answer => return answer,
+                };
+                route = match self.newer_route(route.shape.generation).await {
+                    Some(newer) => newer,
+                    None => return Err(AppendError::Refused(refused)),
+                };
+            }
         })
     }
 }
+
+/// Where events go: a layout and its log.
+struct Route {
+    shape: Shape,
+    appends: Appends,
+}
+
+impl Route {
+    /// Makes an event durable where this layout has its tenant and caller, wherever another would have them. `spread` is
+    /// the tenant's in this layout, where changes of layout have set it.
+    async fn append(&self, event: &Inbound, spread: Option<u16>) -> Result<Offset, AppendError> {
+        let mut key_group = event.key_group;
+        if let Some(spread) = spread {
+            key_group = partitioning::key_group(&event.tenant, partitioning::slot(event.bucket, spread));
+        }
+        let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
+        let encoded = match key_group == event.key_group {
+            true => avro::append(event, &mut value),
+            false => avro::append(&Inbound { key_group, ..event.clone() }, &mut value),
+        };
+        encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
+        let partition = self.shape.layout().partition(key_group);
+        self.appends.append(partition, event.tenant.to_bytes(), Bytes::from(value)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

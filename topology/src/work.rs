@@ -1,7 +1,7 @@
 //! What works in a process: its engine, who answers the engine's jobs, and the record store.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leadline_connectors::contract::provider::Provider;
@@ -12,10 +12,14 @@ use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use leadline_schemas::layout::LayoutRecord;
 
 use crate::config::{Config, RecordsStore};
-use crate::engine::{Engine, EngineParts, Responders, Stored};
-use crate::parts::{GENERATION, Parts};
+use crate::engine::{Engine, EngineParts, Responders, Stored, lock};
+use crate::layout::GenerationState;
+use crate::layout::follow::StartEngine;
+use crate::logs::LogOf;
+use crate::parts::Parts;
 use crate::pipeline;
 use crate::stop::Fatal;
 
@@ -37,8 +41,8 @@ pub(crate) fn open_records(config: &Config) -> anyhow::Result<Records> {
     Ok((writer, Some(Arc::new(reader))))
 }
 
-/// Starts the engine; it owns nothing yet.
-pub(crate) fn start_engine(
+/// What starts this process's engine in a layout: once, and again for each that follows. It owns nothing yet.
+pub(crate) fn engine_starter(
     parts: &Parts,
     config: &Config,
     runtime: &tokio::runtime::Runtime,
@@ -46,28 +50,38 @@ pub(crate) fn start_engine(
     stored: &Stored,
     fatal: &Fatal,
     after_abort: bool,
-) -> anyhow::Result<Engine> {
+) -> StartEngine {
     leadline_operators::rules::warm_up();
-    let settings = Arc::clone(&parts.settings);
-    Ok(Engine::start(EngineParts {
-        pipeline: pipeline::pipeline,
-        pipeline_name: pipeline::NAME,
-        generation: GENERATION,
-        workers: config.workers,
-        shared: parts.assignment.is_some(),
-        log: parts.log.clone(),
-        state: parts.state.clone(),
-        blob: parts.blob.clone(),
-        clock: Arc::clone(&parts.clock),
-        settings: Arc::new(move || settings.current()),
-        responders: responders(parts, config)?,
-        writer,
-        stored: Arc::clone(stored),
-        runtime: runtime.handle().clone(),
-        suspects: Some((config.data.clone(), after_abort)),
-        snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
-        fatal: Arc::clone(fatal),
-    }))
+    let (parts, config, runtime) = (parts.clone(), config.clone(), runtime.handle().clone());
+    let (writer, stored, fatal) = (Mutex::new(Some(writer)), Arc::clone(stored), Arc::clone(fatal));
+    Box::new(move |log: &LogOf, record: &LayoutRecord| {
+        let generation = log.generation;
+        let writer = match lock(&writer).take() {
+            Some(first) => first,
+            None => open_records(&config)?.0,
+        };
+        let settings = Arc::clone(&parts.settings);
+        Ok(Engine::start(EngineParts {
+            pipeline: pipeline::pipeline,
+            pipeline_name: pipeline::NAME,
+            generation,
+            origin: record.change().filter(|change| change.to.generation == generation),
+            workers: config.workers,
+            shared: log.assignment.is_some(),
+            log: Arc::clone(&log.log),
+            state: Arc::new(GenerationState::new(parts.state.clone(), generation)),
+            blob: parts.blob.clone(),
+            clock: Arc::clone(&parts.clock),
+            settings: Arc::new(move || settings.of_generation(generation)),
+            responders: responders(&parts, &config)?,
+            writer,
+            stored: Arc::clone(&stored),
+            runtime: runtime.clone(),
+            suspects: Some((config.data.clone(), after_abort)),
+            snapshot_interval: Duration::from_secs(config.snapshot_interval_s),
+            fatal: Arc::clone(&fatal),
+        }))
+    })
 }
 
 fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {

@@ -201,6 +201,7 @@ pub(crate) fn start_on(
         pipeline,
         pipeline_name: "stream",
         generation: 1,
+        origin: None,
         workers,
         shared,
         log: log.clone(),

@@ -145,7 +145,12 @@ fn replay(letter: &DeadLetter) -> Result<Ask, Failure> {
             avro::decode::<Reply>(&input).ok().map(|reply| (reply.key_group.0, reply.bucket.0))
         }
         InputKind::Timer => {
-            input.get(10..12).and_then(|group| Some((u16::from_be_bytes(group.try_into().ok()?), 0)))
+            // Kind, time, then the row's key: namespace, key group, tenant up to a zero byte, scope, bucket or slot.
+            input.get(10..12).and_then(|group| {
+                let tenant_bytes = input.get(12..)?.iter().position(|byte| *byte == 0)?;
+                let bucket = *input.get(12 + tenant_bytes + 2)?;
+                Some((u16::from_be_bytes(group.try_into().ok()?), bucket))
+            })
         }
     };
     let command = Command::Replay {

@@ -2,6 +2,7 @@
 
 mod dlq;
 mod inspect;
+mod layout;
 mod output;
 mod run;
 mod score;
@@ -69,6 +70,11 @@ enum Command {
     /// Look into the log.
     #[command(after_help = "Example:\n  leadline log inspect --data ./data")]
     Log(inspect::LogArgs),
+    /// Change how many partitions a log on Kafka has, and how tenants are spread over them.
+    #[command(
+        after_help = "Example:\n  leadline layout plan --partitions 16 --brokers 127.0.0.1:9092\n  leadline layout apply --partitions 16 --brokers 127.0.0.1:9092"
+    )]
+    Layout(layout::LayoutArgs),
     /// Make the topics of a log on Kafka what they should be.
     #[cfg(feature = "kafka")]
     #[command(
@@ -172,6 +178,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => shape::plan(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),
         Command::Log(args) => inspect::run(&args, &output),
+        Command::Layout(args) => layout::run(&args, &output),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args, &output),
         Command::State(args) => state::run(&args, &output),

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use leadline::logs::kafka_config;
+use leadline::logs::{all_settings, kafka_config};
 use leadline_connectors::log_kafka::topics;
 
 use super::output::Output;
@@ -52,7 +52,11 @@ pub(super) fn run(args: &TopicsArgs, output: &Output) -> Result<(), Failure> {
         ("kafka.replication", &place.replication),
     ];
     let config = place.source.read_with(&flags)?;
-    let (kafka, partitions) = (kafka_config(&config), config.partitions);
+    let (mut kafka, partitions) = (kafka_config(&config), config.partitions);
+    // The topics in use: a change of layout has made others.
+    if let Some(layout) = all_settings(&kafka)?.layout() {
+        kafka = kafka.of_generation(layout.shape.generation);
+    }
     let lines = match applies {
         true => topics::apply(&kafka, partitions, config.kafka.replication),
         false => topics::plan(&kafka, partitions, config.kafka.replication),

@@ -71,6 +71,11 @@ impl Retention {
         lock(&self.marks).entry(partition).or_default().stored = number;
     }
 
+    /// What the record store holds of a partition.
+    pub(super) fn stored_up_to(&self, partition: Partition) -> CommitNumber {
+        lock(&self.marks).get(&partition).map_or(CommitNumber(0), |marks| marks.stored)
+    }
+
     /// Two verified snapshots hold everything up to here.
     pub(super) fn snapshot(&self, partition: Partition, number: CommitNumber) {
         lock(&self.marks).entry(partition).or_default().snapshot = number;

@@ -12,6 +12,7 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::State;
 use leadline_connectors::contract::store::RecordWriter;
+use leadline_schemas::layout::Change;
 use leadline_schemas::settings::Settings;
 
 use super::applier::{Applier, ApplyProgress, Retention, ToApply};
@@ -34,6 +35,8 @@ pub struct EngineParts {
     pub pipeline_name: &'static str,
     /// The generation of the layout.
     pub generation: u32,
+    /// How rows come from the layout before, if there was one.
+    pub origin: Option<Change>,
     /// Worker threads; partitions are dealt out among them.
     pub workers: usize,
     /// Whether other processes may own partitions of the same log: then one that is fenced is restored, for as long
@@ -103,6 +106,8 @@ pub(super) fn assemble(mut parts: EngineParts) -> Assembly {
         clock: Arc::clone(&parts.clock),
         runtime: parts.runtime.clone(),
         generation: parts.generation,
+        origin: parts.origin.clone(),
+        settings: Arc::clone(&parts.settings),
         shared: parts.shared,
         leases: Leases::default(),
         fatal: Arc::clone(&parts.fatal),
@@ -138,6 +143,7 @@ pub(super) fn assemble(mut parts: EngineParts) -> Assembly {
         clock: Arc::clone(&parts.clock),
         rows: Arc::clone(&rows),
         generation: parts.generation,
+        is_handed_over: parts.origin.is_some(),
         retention: Arc::clone(&retention),
         stored: Arc::clone(&parts.stored),
         progress: StoreProgress::default(),

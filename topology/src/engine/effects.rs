@@ -10,11 +10,11 @@ use leadline_operators::contract::{
 };
 use leadline_schemas::avro;
 use leadline_schemas::frame::Output;
-use leadline_schemas::partitioning::{Key, slot};
+use leadline_schemas::partitioning::{Key, key_group, slot};
 use leadline_schemas::reply::{JobRequest, PendingJob};
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
-use leadline_schemas::{JobId, Millis};
+use leadline_schemas::{Bucket, JobId, KeyGroup, Millis, TenantId};
 
 use super::clock::Watermark;
 use super::keys;
@@ -87,6 +87,12 @@ impl Epoch {
         slot(key.bucket, spread)
     }
 
+    /// The key group of a tenant's bucket or slot under this epoch's settings: a dead letter may be older than the layout.
+    pub(super) fn key_group(&self, tenant: &TenantId, bucket_or_slot: u8) -> KeyGroup {
+        let key = Key { key_group: KeyGroup(0), tenant: tenant.clone(), bucket: Bucket(bucket_or_slot) };
+        key_group(tenant, self.slot(&key))
+    }
+
     /// Takes a pending job out, if it is there.
     pub(super) fn take_job(&mut self, key: &Key, job_id: JobId) -> OperatorResult<Option<PendingJob>> {
         let row_key = keys::job(key, job_id);
@@ -102,8 +108,7 @@ impl Epoch {
     /// Writes a pending job and its index entry.
     pub(super) fn put_job(&mut self, key: &Key, job: &PendingJob) -> OperatorResult {
         let row_key = keys::job(key, job.job_id);
-        let mut value = engine_value();
-        avro::append_datum(job, &mut value)?;
+        let value = job_value(job)?;
         let ready = ready_entry(job, &row_key);
         self.overlay.put_raw(ready, Some(Bytes::new()));
         self.overlay.put_raw(row_key, Some(Bytes::from(value)));
@@ -148,10 +153,17 @@ pub(super) fn lane(request: &JobRequest) -> String {
 }
 
 /// The stored form of the engine's rows: no expiry, version 1.
-fn engine_value() -> Vec<u8> {
+pub(super) fn engine_value() -> Vec<u8> {
     let mut value = vec![0; 8];
     value.push(1);
     value
+}
+
+/// A pending job as it is stored.
+pub(super) fn job_value(job: &PendingJob) -> OperatorResult<Vec<u8>> {
+    let mut value = engine_value();
+    avro::append_datum(job, &mut value)?;
+    Ok(value)
 }
 
 fn timer_value(at: Millis) -> Bytes {

@@ -143,7 +143,8 @@ impl Fed {
             }
             What::ReplayedRecord { letter, inbound } => {
                 epoch.outputs.push(letter_gone(&letter.id));
-                inputs.inbound.send(Item::accepted((**inbound).clone()));
+                let key_group = epoch.key_group(&inbound.tenant, inbound.bucket.0);
+                inputs.inbound.send(Item::accepted(Inbound { key_group, ..(**inbound).clone() }));
                 Ok(())
             }
             What::Reply(reply) => send_reply(epoch, inputs, operators, reply),
@@ -157,11 +158,13 @@ impl Fed {
                 epoch.outputs.push(letter_gone(&letter.id));
                 match &**inner {
                     What::Timer { kind, at, row_key } => {
+                        let row_key = &of_this_layout(epoch, row_key);
                         send_timer(inputs, operators, epoch.now, (*kind, *at, row_key), number)
                     }
                     What::Reply(reply) => {
                         let operator = operators.known(operator).ok_or_else(|| unknown_operator(operator))?;
-                        let key = reply_key(reply);
+                        let key_group = epoch.key_group(&reply.tenant, reply.bucket.0);
+                        let key = Key { key_group, ..reply_key(reply) };
                         if let Some(answer) = answer_of(&reply.outcome) {
                             inputs.signals.send(Rc::new(Signal {
                                 operator,
@@ -378,6 +381,13 @@ fn send_timer(
         what: SignalKind::Timer(kind, parsed.key.to_vec(), at),
     }));
     Ok(())
+}
+
+/// The row key of a dead letter's timer; the letter may be older than the layout.
+fn of_this_layout(epoch: &Epoch, row_key: &Bytes) -> Bytes {
+    let Some(row) = keys::parse_row(row_key) else { return row_key.clone() };
+    let Ok(tenant) = TenantId::new(row.tenant) else { return row_key.clone() };
+    Bytes::from(keys::in_group(row_key, epoch.key_group(&tenant, row.bucket)))
 }
 
 fn reply_key(reply: &Reply) -> Key {

@@ -154,8 +154,11 @@ impl Ownership {
         &self,
         partition: Partition,
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
-        let known = lock(&self.progress.warm).remove(&partition);
+        let mut known = lock(&self.progress.warm).remove(&partition);
         let mut store = self.state.open(partition)?;
+        if self.generation > 1 && store.applied()?.0 == 0 {
+            (store, known) = self.first_rows(partition, store)?;
+        }
         let position = match catch_up(&*self.log, partition, &store, known) {
             Err(RestoreError::Gap { store: at, log_from, .. }) => {
                 tracing::warn!(

@@ -11,7 +11,7 @@
 
 use leadline_operators::contract::{Scope, TimerKind};
 use leadline_schemas::partitioning::Key;
-use leadline_schemas::{JobId, Topic};
+use leadline_schemas::{JobId, KeyGroup, Topic};
 
 pub(crate) const ROWS: u8 = 0x01;
 pub(crate) const DUE: u8 = 0x02;
@@ -22,6 +22,8 @@ pub(crate) const OUTPUTS: u8 = 0x05;
 pub(crate) const ENGINE: u8 = 200;
 /// Table of pending jobs.
 pub(crate) const JOBS: u8 = 1;
+/// Table of how far the records of layouts before are told again; one row, of no tenant.
+pub(crate) const RETOLD: u8 = 2;
 /// Tables of timers lie above those of operators: 240 + kind.
 pub(crate) const TIMERS_FIRST: u8 = 240;
 
@@ -93,6 +95,20 @@ pub(crate) fn parse_row(key: &[u8]) -> Option<RowKey<'_>> {
         table: *table,
         key,
     })
+}
+
+/// The row that says how far the records of layouts before are told again.
+pub(crate) fn retold() -> Vec<u8> {
+    vec![ROWS, 0, 0, 0, 0, 0, ENGINE, RETOLD]
+}
+
+/// The same row in another key group.
+pub(crate) fn in_group(row_key: &[u8], group: KeyGroup) -> Vec<u8> {
+    let mut moved = row_key.to_vec();
+    if let Some(place) = moved.get_mut(1..3) {
+        place.copy_from_slice(&group.0.to_be_bytes());
+    }
+    moved
 }
 
 /// Index entry of a timer.

@@ -78,6 +78,13 @@ pub(crate) const LEASE_LOOK: Duration = Duration::from_millis(50);
 pub(crate) const JOB_BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause between attempts; a longer Retry-After is cut to it.
 pub(crate) const JOB_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// How long a partition that changes its layout waits for calls that run, deliveries excepted: what they answer later
+/// nobody hears, and they are made again under the same id.
+pub(crate) const DRAIN_JOBS_MAX: Duration = Duration::from_secs(5);
+/// Records of layouts before that one commit tells again: some 1 MiB.
+pub(crate) const RETOLD_RECORDS_MAX: usize = 250;
+/// How often it is looked how far partitions that change their layout are.
+pub(crate) const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// Failures in a row that open a target's circuit.
 pub(crate) const CIRCUIT_FAILURES_MAX: u32 = 5;
 /// How long an open circuit waits before one probe.

@@ -14,7 +14,9 @@ use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::State;
+use leadline_schemas::layout::Change;
 use leadline_schemas::sabotage::{self, Bug};
+use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::applier::{Retention, ToApply};
@@ -24,7 +26,7 @@ use super::lease::Leases;
 use super::limits::{LEASE_MS, OWNERSHIP_LOOK, RESTORE_RETRY_MS, RESTORES_MAX};
 use super::partition::{Position, lock};
 use super::restore::RestoreError;
-use super::rows::Rows;
+use super::rows::{Rows, Stay};
 use super::store_writer::StoreQueue;
 use super::worker::{Mailbox, Order, Restored};
 
@@ -60,6 +62,9 @@ pub(super) struct Ownership {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) generation: u32,
+    /// How rows come from the layout before, if there was one.
+    pub(super) origin: Option<Change>,
+    pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
     /// Whether other processes may own partitions: then being fenced is no failure, and deliveries need a lease.
     pub(super) shared: bool,
     pub(super) leases: Leases,
@@ -91,6 +96,10 @@ pub(super) struct OwnershipProgress {
     pub(super) inherited: Mutex<Inherited>,
     /// Where partitions stand whose rows were brought up before they came.
     pub(super) warm: Mutex<BTreeMap<Partition, Position>>,
+    /// Partitions that have done everything of their layout, and where they stand.
+    pub(super) drained: Mutex<BTreeMap<Partition, Position>>,
+    /// Stays of which no job runs any more, though not all were answered.
+    pub(super) jobless: Mutex<BTreeMap<Partition, Stay>>,
 }
 
 impl Ownership {
@@ -270,7 +279,11 @@ impl Ownership {
         let holds = holds && !sabotage::on(Bug::LeaseIgnored);
         let deliveries_from_boot_ms = if holds { self.clock.boot_ms() + LEASE_MS } else { 0 };
         let held = inheritance.held;
-        self.tell(Notice::Came { partition: id, stay, is_behind, deliveries_from_boot_ms, held });
+        if position.drained {
+            lock(&self.progress.drained).insert(id, position);
+        } else {
+            self.tell(Notice::Came { partition: id, stay, is_behind, deliveries_from_boot_ms, held });
+        }
         let mailbox = self.mailbox(id);
         mailbox.order(Order::Install(restored));
         for topic in [Topic::Inbound, Topic::Replies] {
@@ -287,6 +300,7 @@ impl Ownership {
         stages.of.insert(partition, Stage::Left);
         self.rows.remove(partition);
         lock(&self.progress.behind).remove(&partition);
+        self.forget_drained(partition);
         self.note_trouble(partition, None);
         self.retention.forget(partition);
         self.leases.end(partition);

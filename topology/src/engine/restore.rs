@@ -92,6 +92,7 @@ pub(super) const NOTHING: Position = Position {
     settings_version: 0,
     watermark: Millis(0),
     released: false,
+    drained: false,
 };
 
 /// Applies the frames that the store lacks and answers where the partition stands. `known` is where it stood when this
@@ -111,7 +112,7 @@ pub(super) fn catch_up(
         return Err(RestoreError::Gap { partition, store: applied, log_from: CommitNumber(first.0) });
     }
     if end.0 == 0 {
-        return Ok(NOTHING);
+        return Ok(known.unwrap_or(NOTHING));
     }
     let known = known.filter(|known| known.number == applied);
     let mut position = known.unwrap_or(NOTHING);
@@ -155,6 +156,7 @@ fn position_of(frame: &CommitFrame) -> Position {
         settings_version: frame.settings_version,
         watermark: frame.watermark,
         released: frame.released,
+        drained: frame.drained,
     }
 }
 

@@ -33,6 +33,11 @@ impl Rows {
         rows.of.get(&partition).filter(|(now, _)| *now == stay).map(|(_, rows)| Arc::clone(rows))
     }
 
+    /// The stay of a partition that is here.
+    pub(super) fn stay(&self, partition: Partition) -> Option<Stay> {
+        lock(&self.0).of.get(&partition).map(|(stay, _)| *stay)
+    }
+
     /// The partitions that are owned.
     pub(super) fn partitions(&self) -> Vec<Partition> {
         lock(&self.0).of.keys().copied().collect()

@@ -126,6 +126,17 @@ fn manifest_name(folder: &str, number: CommitNumber) -> String {
     format!("{folder}{:020}{MANIFEST}", number.0)
 }
 
+/// Rows and bytes of a partition's newest snapshot; none without one.
+pub async fn newest_size(
+    blob: &dyn Blob,
+    generation: u32,
+    partition: Partition,
+) -> Result<Option<(u64, u64)>, RestoreError> {
+    let shelf = Shelf::find(blob, generation, partition).await?;
+    let size = |manifest: &Manifest| (manifest.rows, manifest.pieces.iter().map(|piece| piece.bytes).sum());
+    Ok(shelf.kept.first().map(size))
+}
+
 /// The commits of the snapshots in a folder, newest first.
 async fn numbers(blob: &dyn Blob, folder: &str) -> Result<Vec<CommitNumber>, RestoreError> {
     let names = blob.list(folder).await.map_err(snapshot_error)?;
@@ -319,6 +330,26 @@ async fn fill_from(
     }
     // The marker moves only with everything in place: a restore that was cut short starts again.
     Ok(store.apply(&[], manifest.number)?)
+}
+
+/// Shows every row of one snapshot, each chunk of which must be what was written.
+pub(super) async fn each_row(
+    blob: &dyn Blob,
+    generation: u32,
+    partition: Partition,
+    number: CommitNumber,
+    visit: &mut (dyn FnMut(Bytes, Bytes) -> Result<(), RestoreError> + Send),
+) -> Result<(), RestoreError> {
+    let name = manifest_name(&folder(generation, partition), number);
+    let manifest = read_manifest(blob, &name).await?.map_err(RestoreError::Snapshot)?;
+    for piece in &manifest.pieces {
+        let content = blob.read(&piece.blob).await.map_err(snapshot_error)?;
+        let content = content.filter(|content| hex_sha256(content) == piece.sha256).ok_or_else(|| {
+            RestoreError::Snapshot(format!("{} is not what was written; restore the blob store", piece.blob))
+        })?;
+        chunks::each_row(&content, &mut *visit)?;
+    }
+    Ok(())
 }
 
 fn snapshot_error(error: BlobError) -> RestoreError {

@@ -1,8 +1,8 @@
 //! Starting and stopping an engine: a thread for each part, and the order in which they end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use leadline_connectors::contract::assignment::Owner;
 use leadline_schemas::{CommitNumber, Partition};
 
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
+use super::drain::{Drain, Fence};
 use super::handover::Handed;
 use super::jobs::Notice;
 use super::limits::STOP_MAX;
@@ -20,9 +21,16 @@ use super::worker;
 /// A running engine.
 pub struct Engine {
     handles: Handles,
-    workers: Vec<JoinHandle<()>>,
-    others: Vec<JoinHandle<()>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+    others: Mutex<Vec<JoinHandle<()>>>,
     stop_snapshots: Sender<()>,
+    draining: Mutex<Option<Draining>>,
+}
+
+/// The thread that brings a layout to its end.
+struct Draining {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl Engine {
@@ -42,12 +50,26 @@ impl Engine {
         let workers = hands.into_iter().enumerate().map(|(index, (mailbox, around))| {
             spawn(&format!("worker-{index}"), move || worker::run(&mailbox, around))
         });
-        Self { workers: workers.collect(), others, stop_snapshots, handles }
+        let draining = Mutex::default();
+        let (workers, others) = (Mutex::new(workers.collect()), Mutex::new(others));
+        Self { workers, others, stop_snapshots, draining, handles }
     }
 
     /// Restores partitions and runs them; returns when they run.
     pub fn own(&self, partitions: &[Partition]) -> Result<(), RestoreError> {
         self.handles.ownership.own(partitions)
+    }
+
+    /// Brings this layout to its end: each partition that is here, and each that comes, is drained and hands its rows
+    /// over. Asked again it changes nothing.
+    pub fn drain(&self, fence: impl FnOnce() -> Arc<dyn Fence>) {
+        let mut draining = lock(&self.draining);
+        if draining.is_none() {
+            let (stop, stopped) = channel();
+            let drain = Drain::new(Arc::clone(&self.handles.ownership), fence());
+            let thread = spawn("drain", move || drain.run(&stopped));
+            *draining = Some(Draining { stop, thread });
+        }
     }
 
     /// Who is told of partitions that come and go while it runs.
@@ -110,19 +132,26 @@ impl Engine {
 
     /// Finishes the open epochs and what follows from them, at most 5 s; what is left comes again from the log.
     /// Answers whether everything came to its end.
-    pub fn stop(self) -> bool {
+    pub fn stop(&self) -> bool {
         let deadline = Instant::now() + STOP_MAX;
         // Both may have ended by themselves.
         let _ = self.handles.notices.send(Notice::Stop);
         let _ = self.stop_snapshots.send(());
+        let draining = lock(&self.draining).take();
+        if let Some(Draining { stop, .. }) = &draining {
+            let _ = stop.send(());
+        }
         self.handles.ownership.close();
         for mailbox in &self.handles.mailboxes {
             mailbox.stop();
         }
-        let workers = join_all(self.workers, deadline);
+        let workers = join_all(std::mem::take(&mut *lock(&self.workers)), deadline);
         lock(&self.handles.to_apply).take(); // The applier ends when nobody can commit any more.
         self.handles.queue.close();
-        let others = join_all(self.others, deadline);
+        let drain = draining.map(|draining| draining.thread);
+        let mut others = std::mem::take(&mut *lock(&self.others));
+        others.extend(drain);
+        let others = join_all(others, deadline);
         workers && others
     }
 }

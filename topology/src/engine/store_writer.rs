@@ -117,6 +117,8 @@ pub(super) struct StoreWriter {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) rows: Arc<Rows>,
     pub(super) generation: u32,
+    /// Whether the partitions' first rows come from the layout before.
+    pub(super) is_handed_over: bool,
     pub(super) retention: Arc<Retention>,
     pub(super) stored: Stored,
     pub(super) progress: StoreProgress,
@@ -253,7 +255,9 @@ impl StoreWriter {
         if at.0 >= end.0 {
             return Ok(None);
         }
-        if at.0 < first.0 {
+        // What was handed over is in no frame.
+        let is_handed_over = self.is_handed_over && at == CommitNumber(0);
+        if at.0 < first.0 || is_handed_over {
             return self.whole_state(partition, at).map(Some);
         }
         let chunk = self

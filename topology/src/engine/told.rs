@@ -16,6 +16,9 @@ use super::partition::{Position, lock};
 impl AfterApply for Ownership {
     fn applied(&self, partition: Partition, position: &Position) {
         self.mailbox(partition).applied(partition, position.number);
+        if position.drained {
+            lock(&self.progress.drained).insert(partition, *position);
+        }
         let mut behind = lock(&self.progress.behind);
         if behind.get(&partition).is_some_and(|end| position.replies_next >= *end) {
             behind.remove(&partition);

@@ -8,7 +8,7 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use leadline_connectors::contract::state::PartitionState;
-use leadline_schemas::{CommitNumber, Millis, Partition as PartitionId};
+use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId};
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::worker::Worker;
@@ -40,6 +40,10 @@ pub(super) enum Order {
     HandOver(PartitionId),
     /// Nothing that it has started runs any more.
     Quiet(PartitionId),
+    /// Its `inbound` ends there.
+    EndInbound(PartitionId, Offset),
+    /// Its `replies` end there, and with them its layout.
+    EndReplies(PartitionId, Offset),
     /// Commit, if only to show that it is still owned.
     Renew(PartitionId),
     /// Let it go at once, with all that is uncommitted.
@@ -140,6 +144,8 @@ impl PartitionWorker {
             Order::Release(id) => self.of(id).for_each(Partition::leave),
             Order::HandOver(id) => self.of(id).for_each(Partition::hand_over),
             Order::Quiet(id) => self.of(id).for_each(Partition::is_quiet),
+            Order::EndInbound(id, at) => self.of(id).for_each(|partition| partition.ends_at(at)),
+            Order::EndReplies(id, at) => self.of(id).for_each(|partition| partition.replies_end_at(at)),
             Order::Renew(id) => self.of(id).for_each(Partition::renew),
             Order::Drop(id) => self.let_go(|partition| partition.id() == id),
         }

@@ -3,25 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use leadline_connectors::contract::assignment::Assignment;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::{Asking, Holding, Identity, Phase, Phases};
-use crate::engine::{Engine, Handed};
+use crate::engine::Handed;
+use crate::layout::follow::{Running, Workplace};
+use crate::logs::LogOf;
 use crate::plan::own_shape;
 use crate::run::ends_within;
 
 /// How long partitions may take to be let go at the end; then whoever gets them waits for the session's time-out.
 pub(crate) const LEAVE_MAX: Duration = Duration::from_secs(6);
 
-/// Says what is owned.
-type SayHolding = Box<dyn Fn() -> Handed + Send + Sync>;
+/// Says who this process is; its layout may change.
+pub(crate) type SayIdentity = Box<dyn Fn() -> Identity + Send + Sync>;
 
 /// Answers who asks for a hand-over; the process's main thread does it.
 pub(crate) struct Giver {
-    identity: Identity,
-    producers: Vec<String>,
-    holding: SayHolding,
+    identity: SayIdentity,
+    workplace: Arc<Workplace>,
     phases: Arc<Phases>,
     /// Who was given everything, and the answer.
     given: Mutex<Option<(uuid::Uuid, Holding)>>,
@@ -32,21 +32,14 @@ pub(crate) struct Giver {
 impl Giver {
     /// Of a process; also what its main thread hears of takes by.
     pub(crate) fn new(
-        identity: Identity,
-        assignment: Option<&Arc<dyn Assignment>>,
-        engine: Option<&Engine>,
+        identity: SayIdentity,
+        workplace: &Arc<Workplace>,
         phases: Arc<Phases>,
     ) -> (Arc<Self>, mpsc::Receiver<oneshot::Sender<Handed>>) {
-        let holding: SayHolding = match engine {
-            Some(engine) => Box::new(engine.holding()),
-            None => Box::new(Handed::default),
-        };
-        let producers = assignment.filter(|_| engine.is_some()).map(|assignment| assignment.producers());
         let (asked, asks) = mpsc::channel(1);
         let giver = Self {
             identity,
-            producers: producers.unwrap_or_default(),
-            holding,
+            workplace: Arc::clone(workplace),
             phases,
             given: Mutex::default(),
             asked,
@@ -55,18 +48,21 @@ impl Giver {
         (Arc::new(giver), asks)
     }
 
+    /// Who this process is.
+    pub(crate) fn identity(&self) -> Identity {
+        (self.identity)()
+    }
+
     /// What it has now.
     pub(super) fn holding(&self) -> Holding {
-        self.with((self.holding)())
+        let running = self.workplace.now();
+        self.with(running.map(|running| running.engine.holding()()).unwrap_or_default())
     }
 
     fn with(&self, handed: Handed) -> Holding {
-        Holding {
-            identity: self.identity.clone(),
-            tables: own_shape(),
-            producers: self.producers.clone(),
-            handed,
-        }
+        let assignment = self.workplace.now().and_then(|running| running.log.assignment);
+        let producers = assignment.map(|assignment| assignment.producers()).unwrap_or_default();
+        Holding { identity: (self.identity)(), tables: own_shape(), producers, handed }
     }
 
     /// Has everything let go, once; whoever was given it may ask again.
@@ -77,7 +73,7 @@ impl Giver {
             Some(_) => return Err("it was handed over to another standby already".to_owned()),
             None => {}
         }
-        if let Some(why) = asking.identity.refusal(&self.identity) {
+        if let Some(why) = asking.identity.refusal(&(self.identity)()) {
             return Err(why);
         }
         match self.phases.now() {
@@ -105,8 +101,10 @@ impl Giver {
 }
 
 /// Commits what is open, lets every partition go without leaving the group, and says what runs on.
-pub(crate) fn give(engine: Option<&Engine>, assignment: Option<&Arc<dyn Assignment>>) -> Handed {
-    let (Some(engine), Some(assignment)) = (engine, assignment.cloned()) else { return Handed::default() };
+pub(crate) fn give(running: Option<Running>) -> Handed {
+    let Some(Running { engine, log: LogOf { assignment: Some(assignment), .. } }) = running else {
+        return Handed::default();
+    };
     engine.begin_hand_over();
     if !ends_within(LEAVE_MAX, move || assignment.leave()) {
         tracing::warn!("not all partitions were let go in time; the group gives them away");

@@ -16,7 +16,7 @@ mod phase;
 mod standby;
 
 pub(crate) use admin::serve;
-pub(crate) use giving::{Giver, LEAVE_MAX, give};
+pub(crate) use giving::{Giver, LEAVE_MAX, SayIdentity, give};
 pub(crate) use phase::{Phase, Phases};
 pub(crate) use standby::{Footing, Standby, StandbyEnd};
 

@@ -86,6 +86,11 @@ impl Handover {
         self.held.extend(jobs.into_iter().map(|(job_id, until)| (job_id, (partition, until))));
     }
 
+    /// Whether another process may still run one of them; it may be a delivery.
+    pub(super) fn holds(&self, partition: Partition, boot_ms: u64) -> bool {
+        self.held.values().any(|(of, until)| *of == partition && *until > boot_ms)
+    }
+
     /// A partition has left.
     pub(super) fn forget(&mut self, partition: Partition) {
         self.held.retain(|_, (of, _)| *of != partition);

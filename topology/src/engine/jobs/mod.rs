@@ -4,6 +4,7 @@
 //! and 256 running ones. Nothing of the engine waits for it: a call that hangs holds its own lane only.
 
 mod attempt;
+mod draining;
 mod handover;
 mod lane;
 mod notice;
@@ -60,6 +61,8 @@ struct Guest {
     stay: Stay,
     is_behind: bool,
     is_leaving: bool,
+    /// Since when its layout ends.
+    draining_boot_ms: Option<u64>,
     deliveries_from_boot_ms: u64,
 }
 
@@ -67,7 +70,7 @@ impl Guest {
     /// Whether a job of a lane may start.
     fn lets_start(&self, lane: &LaneKey, boot_ms: u64) -> bool {
         let may_deliver = !self.is_leaving && self.deliveries_from_boot_ms <= boot_ms;
-        !self.is_behind && (!lane.is_delivery() || may_deliver)
+        !self.is_behind && self.draining_boot_ms.is_none() && (!lane.is_delivery() || may_deliver)
     }
 }
 
@@ -132,6 +135,7 @@ impl Executor {
             return told;
         }
         let running = self.running;
+        self.look_at_draining();
         self.start_retries();
         self.start_jobs();
         metrics::gauge!("leadline_jobs_running").set(self.running as f64);
@@ -195,7 +199,8 @@ impl Executor {
         match notice {
             Notice::Came { partition, stay, is_behind, deliveries_from_boot_ms, held } => {
                 self.handover.hold(partition, held);
-                let guest = Guest { stay, is_behind, is_leaving: false, deliveries_from_boot_ms };
+                let (is_leaving, draining_boot_ms) = (false, None);
+                let guest = Guest { stay, is_behind, is_leaving, draining_boot_ms, deliveries_from_boot_ms };
                 self.guests.insert(partition, guest);
                 self.find_lanes(partition);
             }
@@ -205,6 +210,7 @@ impl Executor {
                 }
             }
             Notice::Leaving(partition) => self.hush(partition),
+            Notice::Draining(partition) => self.drain(partition),
             Notice::Left(partition) => self.forget(partition),
             Notice::JobCame(key) => self.wake_lane(key),
             Notice::JobGone(key, job_id) => {
@@ -309,7 +315,8 @@ impl Executor {
         }
         self.handover.end(number);
         let Some(guest) = self.guests.get(&key.partition).filter(|guest| guest.stay == stay) else { return };
-        if guest.is_leaving && key.is_delivery() && matches!(outcome, Outcome::Retry { .. }) {
+        let lets_go = guest.draining_boot_ms.is_some() || (guest.is_leaving && key.is_delivery());
+        if lets_go && matches!(outcome, Outcome::Retry { .. }) {
             return; // The next owner tries again.
         }
         let Some(lane) = self.lanes.get_mut(&key) else { return };
@@ -360,7 +367,8 @@ impl Executor {
     fn wait(&self) -> Duration {
         let boot_ms = self.parts.clock.boot_ms();
         let retry_ms = self.retries.peek().map(|retry| retry.at_boot_ms.saturating_sub(boot_ms));
-        let look_ms = if self.rota.is_empty() { 1_000 } else { 100 };
+        let is_draining = self.guests.values().any(|guest| guest.draining_boot_ms.is_some());
+        let look_ms = if self.rota.is_empty() && !is_draining { 1_000 } else { 100 };
         Duration::from_millis(retry_ms.map_or(look_ms, |retry_ms| retry_ms.min(look_ms)))
     }
 }

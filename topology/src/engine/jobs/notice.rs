@@ -28,6 +28,8 @@ pub(in super::super) enum Notice {
     },
     /// A partition is leaving: none of its deliveries starts any more.
     Leaving(Partition),
+    /// A partition's layout ends: none of its jobs starts any more.
+    Draining(Partition),
     /// All replies that a partition had when it came are applied.
     CaughtUp(Partition),
     /// A partition has left: its jobs are its next owner's.

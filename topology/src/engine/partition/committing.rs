@@ -28,6 +28,10 @@ impl Partition {
 
     /// Closes the open epoch and sends it to the log; `released` lets the partition go with it.
     pub(super) fn close(&mut self, released: bool) {
+        self.close_as(released, false);
+    }
+
+    pub(super) fn close_as(&mut self, released: bool, drained: bool) {
         let mut epoch = self.epoch.borrow_mut();
         if let Err(fault) = epoch.overlay.settle() {
             drop(epoch);
@@ -49,6 +53,7 @@ impl Partition {
             settings_version: epoch.settings.version,
             watermark,
             released,
+            drained,
         };
         self.renew = false;
         let changes = epoch.overlay.close(number);
@@ -83,6 +88,7 @@ impl Partition {
             rows: rows.get(..count).unwrap_or_default(),
             outputs,
             released: position.released,
+            drained: position.drained,
         };
         Ok(Bytes::from(frame.encode()?))
     }

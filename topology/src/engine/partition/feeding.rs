@@ -94,6 +94,13 @@ impl Partition {
             if self.fed.len() >= EPOCH_INPUTS_MAX {
                 return Ok(());
             }
+            if self.ends.inbound.is_some_and(|end| record.offset >= end) {
+                return Ok(()); // The next layout's.
+            }
+            if record.value.is_empty() {
+                self.inbound_next = record.offset.next(); // A fence: it asks whether the topic still takes records.
+                continue;
+            }
             let fed = match Inbound::decode(&record.value) {
                 Ok(mut inbound) => {
                     if inbound.settings_version > settings_version {

@@ -6,7 +6,9 @@
 
 mod bodies;
 mod committing;
+mod ending;
 mod feeding;
+mod retelling;
 mod running;
 
 use std::cell::RefCell;
@@ -23,6 +25,7 @@ use leadline_schemas::{CommitNumber, Millis, Offset, Partition as PartitionId, T
 use timely::worker::Worker;
 
 use self::bodies::Bodies;
+use self::ending::Ends;
 use super::changes::Changes;
 use super::clock::{EpochClock, Watermark};
 use super::effects::Epoch;
@@ -52,6 +55,8 @@ pub struct Position {
     pub watermark: Millis,
     /// Whether its owner let the partition go with this commit.
     pub released: bool,
+    /// Whether it is the last commit of its layout: nothing runs behind it any more.
+    pub drained: bool,
 }
 
 /// What is told of every commit: the applier, the record store and the job executor live on it.
@@ -151,6 +156,12 @@ pub(super) struct Partition {
     renew: bool,
     /// It is known not to get on.
     troubled: bool,
+    /// Where its inputs end, once the layout has.
+    ends: Ends,
+    /// Records of layouts before may have to be told again.
+    retells: bool,
+    /// Inputs had the last commit.
+    retells_next: bool,
 }
 
 impl Partition {
@@ -169,6 +180,7 @@ impl Partition {
         let clock = EpochClock::new(position.now, &*around.clock);
         let careful = around.suspects.after_abort();
         let swept_boot_ms = around.clock.boot_ms();
+        let around_generation = around.generation;
         Self {
             id,
             around,
@@ -197,8 +209,12 @@ impl Partition {
             leaving: false,
             quiet: false,
             handing_over: false,
-            renew: false,
+            // What was handed over is shown to be there: the first commit says that the partition runs.
+            renew: position.was_handed_over(),
             troubled: false,
+            ends: Ends::default(),
+            retells: around_generation > 1,
+            retells_next: true,
         }
     }
 
@@ -257,8 +273,8 @@ impl Partition {
     pub(super) fn turn(&mut self, worker: &mut Worker, stopping: bool) -> Turn {
         let stopping = stopping || self.leaving;
         let mut turn = Turn { progressed: self.poll_commit(worker), wake_at: None };
-        if self.lost {
-            return Turn::default();
+        if self.lost || self.base.drained {
+            return turn;
         }
         let boot_ms = self.around.clock.boot_ms();
         if self.stumbled {
@@ -273,12 +289,19 @@ impl Partition {
             }
             self.retry_boot_ms = None;
         }
-        if !stopping {
+        let retells = self.retells && self.retells_next && self.fed.is_empty() && !stopping;
+        if !stopping && !retells {
             turn.progressed |= self.fill(worker, boot_ms);
         }
         if !self.fed.is_empty() && !self.stumbled && self.may_close(boot_ms, stopping) {
             self.close(false);
+            self.retells_next = true;
             turn.progressed = true;
+        } else if self.is_settled() && self.has_ended() {
+            turn.progressed |= self.close_last();
+        } else if self.is_settled() && self.retells && !stopping {
+            self.retells_next = false;
+            turn.progressed |= self.retell();
         } else if self.is_settled() && self.must_show() {
             turn.progressed |= self.close_empty();
         }

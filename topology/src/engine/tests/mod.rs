@@ -3,6 +3,7 @@
 mod cells;
 mod doubles;
 mod handover;
+mod moving;
 mod overlay;
 mod ownership;
 mod replay;
@@ -26,6 +27,7 @@ use leadline_schemas::command::Command;
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
 use leadline_schemas::frame::{CommitFrame, Output};
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::layout::Change;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
@@ -66,7 +68,7 @@ impl Operator for Toy {
                 kind: "ask".to_owned(),
                 target: "oracle".to_owned(),
                 payload: Bytes::from(record.caller.clone()),
-                not_before: Millis(0),
+                not_before: if body.contains("later") { cx.now.plus(1_000) } else { Millis(0) },
                 revision: 1,
             });
         }
@@ -143,6 +145,10 @@ struct Bench {
     is_shared: bool,
     provider: Arc<dyn Provider>,
     suspects: Option<(std::path::PathBuf, bool)>,
+    generation: u32,
+    origin: Option<Change>,
+    /// Where the tests' tenant lies.
+    home: Partition,
 }
 
 impl Bench {
@@ -159,6 +165,9 @@ impl Bench {
             is_shared: false,
             provider: Arc::new(Oracle),
             suspects: None,
+            generation: 1,
+            origin: None,
+            home: Partition(0),
         }
     }
 
@@ -174,7 +183,8 @@ impl Bench {
         let engine = Engine::start(EngineParts {
             pipeline: toy_pipeline,
             pipeline_name: "toy",
-            generation: 1,
+            generation: self.generation,
+            origin: self.origin.clone(),
             workers: 1,
             shared: self.is_shared,
             log: self.log.clone(),
@@ -199,11 +209,11 @@ impl Bench {
     }
 
     fn append(&self, inbound: &Inbound) {
-        self.log.push(Topic::Inbound, Partition(0), Bytes::from(avro::encode(inbound).unwrap()));
+        self.log.push(Topic::Inbound, self.home, Bytes::from(avro::encode(inbound).unwrap()));
     }
 
     fn frames(&self) -> Vec<CommitFrame> {
-        let frames = self.log.all(Topic::State, Partition(0));
+        let frames = self.log.all(Topic::State, self.home);
         frames.iter().map(|bytes| avro::decode(bytes).unwrap()).collect()
     }
 

@@ -1,0 +1,241 @@
+//! Hand-over: how a partition's rows come from one layout to the next.
+//!
+//! A partition that has done everything of its layout says so in its last frame (`drained`), then writes a snapshot
+//! like any other, and last a note that names it. A partition of the next layout starts from the notes of all the
+//! partitions that its rows come from; until it has committed for the first time it can do so again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leadline_connectors::contract::blob::{Blob, BlobError};
+use leadline_connectors::contract::state::{Change as RowChange, PartitionState, StateView};
+use leadline_schemas::avro;
+use leadline_schemas::call::CallRecord;
+use leadline_schemas::dead_letter::DeadLetter;
+use leadline_schemas::layout::Change;
+use leadline_schemas::lead::Lead;
+use leadline_schemas::partitioning::bucket;
+use leadline_schemas::settings::Settings;
+use leadline_schemas::window::WindowMetrics;
+use leadline_schemas::{CommitNumber, KeyGroup, Millis, Partition, TenantId, Topic};
+use serde::{Deserialize, Serialize};
+
+use super::effects::{decode_job, engine_value, job_value};
+use super::keys;
+use super::ownership::Ownership;
+use super::partition::Position;
+use super::restore::{NOTHING, RestoreError, index_entry};
+use super::snapshot::{self, Shelf};
+
+/// Rows that are brought in at a time.
+const FILL_ROWS: usize = 2_000;
+
+/// Where a drained partition stood: what the next layout goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Note {
+    /// The last commit, and so the snapshot that has everything.
+    number: CommitNumber,
+    now: Millis,
+    settings_version: u64,
+    watermark: Millis,
+}
+
+fn folder(generation: u32) -> String {
+    format!("handover/g{generation}/")
+}
+
+fn note_name(generation: u32, partition: Partition) -> String {
+    format!("{}{partition}.json", folder(generation))
+}
+
+/// Writes a drained partition's snapshot, and then the note that it is there. Done twice it changes nothing.
+pub(super) async fn write(
+    blob: &dyn Blob,
+    generation: u32,
+    partition: Partition,
+    position: &Position,
+    view: &dyn StateView,
+) -> Result<(), RestoreError> {
+    let Position { number, now, settings_version, watermark, .. } = *position;
+    let applied = view.applied()?;
+    if applied != number {
+        return Err(RestoreError::Snapshot(format!("the store is at commit {applied}, not {number}")));
+    }
+    let mut shelf = Shelf::find(blob, generation, partition).await?;
+    snapshot::take(blob, generation, partition, view, &mut shelf).await?;
+    let note = Note { number, now, settings_version, watermark };
+    let json = serde_json::to_vec_pretty(&note).map_err(|error| RestoreError::Snapshot(error.to_string()))?;
+    blob.create(&note_name(generation, partition), Bytes::from(json)).await.map_err(away)?;
+    Ok(())
+}
+
+/// The row that says that records are told again from this one on.
+pub(super) fn retold_up_to(row_key: &[u8]) -> Vec<u8> {
+    let mut value = engine_value();
+    value.extend_from_slice(row_key);
+    value
+}
+
+/// How many partitions of a layout have handed their rows over.
+pub async fn count(blob: &dyn Blob, generation: u32) -> Result<usize, BlobError> {
+    let names = blob.list(&folder(generation)).await?;
+    Ok(names.iter().filter(|name| name.ends_with(".json")).count())
+}
+
+/// Fills an empty store with the rows that a partition of the next layout gets, and answers where it starts.
+pub(super) async fn restore(
+    blob: &dyn Blob,
+    change: &Change,
+    settings: &Settings,
+    partition: Partition,
+    store: &dyn PartitionState,
+) -> Result<Position, RestoreError> {
+    let generation = change.from.generation;
+    let mut notes = Vec::new();
+    for origin in change.origins(partition) {
+        notes.push((origin, read_note(blob, generation, origin).await?));
+    }
+    for (origin, note) in &notes {
+        let mut batch = Vec::new();
+        let moving = Moving { change, settings, from: *origin, to: partition };
+        snapshot::each_row(blob, generation, *origin, note.number, &mut |key, value| {
+            let Some((key, value)) = moving.row(key, value)? else { return Ok(()) };
+            if let Some(entry) = index_entry(&key, &value)? {
+                batch.push(RowChange { key: entry, value: Some(Bytes::new()) });
+            }
+            batch.push(RowChange { key, value: Some(value) });
+            if batch.len() >= FILL_ROWS {
+                store.apply(&std::mem::take(&mut batch), CommitNumber(0))?;
+            }
+            Ok(())
+        })
+        .await?;
+        store.apply(&batch, CommitNumber(0))?;
+    }
+    let retold = RowChange {
+        key: Bytes::from(keys::retold()),
+        value: Some(Bytes::from(retold_up_to(&[keys::OUTPUTS]))),
+    };
+    store.apply(&[retold], CommitNumber(0))?;
+    let notes = || notes.iter().map(|(_, note)| note);
+    Ok(Position {
+        now: notes().map(|note| note.now).max().unwrap_or(Millis(0)),
+        settings_version: notes().map(|note| note.settings_version).max().unwrap_or(0),
+        watermark: notes().map(|note| note.watermark).min().unwrap_or(Millis(0)),
+        ..NOTHING
+    })
+}
+
+impl Ownership {
+    /// The rows that a partition of a later layout starts with, while the log still has all of its frames: those of a
+    /// snapshot, else those that were handed over. No frame has them. A layout that is being left no longer knows of
+    /// the one before; it has snapshots, or `layout apply` would have refused to leave it.
+    pub(super) fn first_rows(
+        &self,
+        partition: Partition,
+        store: Arc<dyn PartitionState>,
+    ) -> Result<(Arc<dyn PartitionState>, Option<Position>), RestoreError> {
+        let (first, end) = self.log.range(Topic::State, partition)?;
+        if first.0 > 0 {
+            return Ok((store, None)); // A snapshot counts, as ever.
+        }
+        // What an earlier try has left is not whole.
+        drop(store);
+        self.state.clear(partition)?;
+        let store = self.state.open(partition)?;
+        let restored = snapshot::restore(&*self.blob, self.generation, partition, &store);
+        if self.runtime.block_on(restored)?.is_some() {
+            return Ok((store, None));
+        }
+        let Some(change) = &self.origin else {
+            let (at, log_from) = (CommitNumber(0), CommitNumber(end.0));
+            return Err(RestoreError::Gap { partition, store: at, log_from });
+        };
+        let settings = (self.settings)();
+        let restored = restore(&*self.blob, change, &settings, partition, &*store);
+        let position = self.runtime.block_on(restored)?;
+        Ok((store, Some(position)))
+    }
+}
+
+async fn read_note(blob: &dyn Blob, generation: u32, partition: Partition) -> Result<Note, RestoreError> {
+    let name = note_name(generation, partition);
+    let waits = || format!("waits for partition {partition} of layout {generation} to hand its rows over");
+    let json = blob.read(&name).await.map_err(away)?.ok_or_else(|| RestoreError::Snapshot(waits()))?;
+    serde_json::from_slice(&json).map_err(|error| RestoreError::Snapshot(format!("{name}: {error}")))
+}
+
+fn away(error: BlobError) -> RestoreError {
+    RestoreError::Snapshot(error.to_string())
+}
+
+/// Rows on their way from one partition to another.
+struct Moving<'a> {
+    change: &'a Change,
+    settings: &'a Settings,
+    from: Partition,
+    to: Partition,
+}
+
+impl Moving<'_> {
+    /// The row as the new partition has it; none when it goes elsewhere.
+    fn row(&self, key: Bytes, value: Bytes) -> Result<Option<(Bytes, Bytes)>, RestoreError> {
+        if key.first() == Some(&keys::OUTPUTS) {
+            let group = self.group_of_output(&key, &value)?;
+            return Ok(self.is_here(group).then_some((key, value)));
+        }
+        let row = keys::parse_row(&key)
+            .ok_or_else(|| RestoreError::Row("a snapshot has a row whose key is cut".to_owned()))?;
+        if row.operator == keys::ENGINE && row.table == keys::RETOLD {
+            return Ok(None); // The next layout begins anew.
+        }
+        let tenant = TenantId::new(row.tenant).map_err(|error| RestoreError::Row(error.to_string()))?;
+        let old = KeyGroup(row.key_group);
+        let group = self.change.key_group(&tenant, old, row.bucket);
+        if !self.is_here(group) {
+            return Ok(None);
+        }
+        if group == old {
+            return Ok(Some((key, value)));
+        }
+        let is_job = row.operator == keys::ENGINE && row.table == keys::JOBS;
+        let moved = Bytes::from(keys::in_group(&key, group));
+        if !is_job {
+            return Ok(Some((moved, value)));
+        }
+        let mut job = decode_job(&value)?;
+        job.key_group = group;
+        Ok(Some((moved, Bytes::from(job_value(&job)?))))
+    }
+
+    fn is_here(&self, group: KeyGroup) -> bool {
+        self.change.to.layout().partition(group) == self.to
+    }
+
+    /// Where an output record goes. Its key says no more than the tenant, so what it says of a caller or slot counts.
+    fn group_of_output(&self, key: &[u8], value: &Bytes) -> Result<KeyGroup, RestoreError> {
+        let topic = key.get(1).and_then(|number| Topic::from_number(*number));
+        let (mut tenant, mut place) = (None, None);
+        if topic == Some(Topic::DeadLetters) {
+            tenant = decoded::<DeadLetter>(value)?.tenant;
+        } else {
+            let name = key.get(2..).and_then(|key| key.split(|byte| *byte == 0).next()).unwrap_or_default();
+            tenant = std::str::from_utf8(name).ok().and_then(|name| TenantId::new(name).ok()).or(tenant);
+        }
+        let spread = tenant.as_ref().and_then(|tenant| self.settings.tenant(tenant));
+        let spread = spread.map_or(1, |tenant| tenant.policy.spread);
+        if spread > 1 {
+            place = match topic {
+                Some(Topic::Calls) => Some(bucket(&decoded::<CallRecord>(value)?.caller).0),
+                Some(Topic::Leads) => Some(bucket(&decoded::<Lead>(value)?.caller).0),
+                Some(Topic::Metrics) => u8::try_from(decoded::<WindowMetrics>(value)?.slot).ok(),
+                _ => None,
+            };
+        }
+        Ok(self.change.record_group(tenant.as_ref(), spread, self.from, place))
+    }
+}
+
+fn decoded<R: avro::AvroRecord>(value: &[u8]) -> Result<R, RestoreError> {
+    avro::decode(value).map_err(|error| RestoreError::Row(format!("a snapshot's record: {error}")))
+}
