@@ -1,7 +1,7 @@
 //! The side of the old process.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadline_connectors::contract::assignment::Assignment;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
@@ -107,9 +107,13 @@ impl Giver {
 /// Commits what is open, lets every partition go without leaving the group, and says what runs on.
 pub(crate) fn give(engine: Option<&Engine>, assignment: Option<&Arc<dyn Assignment>>) -> Handed {
     let (Some(engine), Some(assignment)) = (engine, assignment.cloned()) else { return Handed::default() };
+    let started = Instant::now();
     engine.begin_hand_over();
     if !ends_within(LEAVE_MAX, move || assignment.leave()) {
         tracing::warn!("not all partitions were let go in time; the group gives them away");
     }
-    engine.hand_over()
+    let handed = engine.hand_over();
+    let took_ms = started.elapsed().as_millis();
+    tracing::info!(took_ms, partitions = handed.commits.len(), calls = handed.jobs.len(), "all is let go");
+    handed
 }
