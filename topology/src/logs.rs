@@ -1,6 +1,8 @@
 //! The logs of an instance, and who owns their partitions: embedded or on Kafka, one for each layout in use.
 
 use std::sync::{Arc, Mutex};
+#[cfg(feature = "kafka")]
+use std::time::Duration;
 
 use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
@@ -14,6 +16,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::{Config, LogKind};
 use crate::engine::{Fence, lock};
+use crate::spool::Spool;
+
+/// How long a start waits for brokers that it can do without: settings of now are better than those that are kept.
+#[cfg(feature = "kafka")]
+const BROKERS_WAIT: Duration = Duration::from_secs(2);
 
 /// The log of one layout.
 #[derive(Clone)]
@@ -22,6 +29,8 @@ pub struct LogOf {
     pub generation: u32,
     /// The log.
     pub log: Arc<dyn Log>,
+    /// Whether it is used although no broker may have answered yet.
+    pub may_be_away: bool,
     /// Who deals partitions out, where several processes work on it; else this one owns all.
     pub assignment: Option<Arc<dyn Assignment>>,
 }
@@ -40,6 +49,8 @@ pub struct Logs {
     config: Config,
     /// Ends the embedded log's threads; nothing is written behind it.
     embedded: Option<Arc<EmbeddedLog>>,
+    /// What events wait in while brokers are away.
+    spool: Mutex<Option<Spool>>,
     opened: Mutex<Vec<LogOf>>,
     first_shape: Shape,
     /// Holds the data folder's lock.
@@ -47,19 +58,47 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Opens the log of a layout; takes the lock of the data folder.
-    pub fn open(config: &Config, clock: &Arc<dyn Clock>, generation: u32) -> anyhow::Result<Self> {
+    /// Opens the log of a layout, the first where none was ever changed; takes the lock of the data folder.
+    pub fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        layout: Option<&LayoutRecord>,
+    ) -> anyhow::Result<Self> {
+        let generation = layout.map_or(1, |layout| layout.shape.generation);
         let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
-        let (log, embedded) = match config.log_kind {
+        let (log, embedded, spool) = match config.log_kind {
             LogKind::Embedded => {
                 let embedded = open_embedded(config, clock, Arc::clone(&disk))?;
                 let log: Arc<dyn Log> = embedded.clone();
-                (LogOf { generation, log, assignment: None }, Some(embedded))
+                (LogOf { generation, log, may_be_away: false, assignment: None }, Some(embedded), None)
             }
-            LogKind::Kafka => (open_kafka(config, generation)?, None),
+            LogKind::Kafka => {
+                let spool = Spool::open(config, clock)?;
+                // Brokers need not be there: what they would be asked for is kept.
+                let kept = spool.as_ref().and_then(|spool| spool.kept.partitions);
+                let kept = kept.filter(|_| !config.role.works());
+                let kept = kept.map(|kept| layout.map_or(kept, |layout| layout.shape.partitions));
+                (open_kafka(config, generation, kept)?, None, spool)
+            }
         };
-        let first_shape = Shape::first(log.log.partitions());
-        Ok(Self { config: config.clone(), embedded, opened: Mutex::new(vec![log]), first_shape, _disk: disk })
+        let (first_shape, opened) = (Shape::first(log.log.partitions()), Mutex::new(vec![log]));
+        let spool = Mutex::new(spool);
+        Ok(Self { config: config.clone(), embedded, spool, opened, first_shape, _disk: disk })
+    }
+
+    /// Puts the spool before the way to the brokers, where there is one, and starts to forward what lies in it.
+    pub fn spool_before(
+        &self,
+        way: Arc<dyn Log>,
+        clock: &Arc<dyn Clock>,
+    ) -> anyhow::Result<Option<Arc<dyn Log>>> {
+        let mut spool = lock(&self.spool);
+        spool.as_mut().map(|spool| spool.before(way, clock)).transpose()
+    }
+
+    /// How many events wait in the spool.
+    pub fn spooled(&self) -> u64 {
+        lock(&self.spool).as_ref().map_or(0, Spool::waiting)
     }
 
     /// The log of a layout, opened when it is first asked for.
@@ -70,7 +109,7 @@ impl Logs {
         }
         let log = match self.config.log_kind {
             LogKind::Embedded => anyhow::bail!("an embedded log has one layout, and {generation} is another"),
-            LogKind::Kafka => open_kafka(&self.config, generation)?,
+            LogKind::Kafka => open_kafka(&self.config, generation, None)?,
         };
         opened.push(log.clone());
         Ok(log)
@@ -101,25 +140,41 @@ impl Logs {
         if let Some(embedded) = &self.embedded {
             embedded.close();
         }
+        if let Some(spool) = &*lock(&self.spool) {
+            spool.close();
+        }
     }
 }
 
-/// The layout of a cluster, read before any log is open; none where none was ever written.
+/// The layout of a cluster, read before any log is open; none where none was ever written. A process that may start
+/// without brokers takes the one that it kept.
 #[cfg(feature = "kafka")]
 pub fn layout(config: &Config) -> anyhow::Result<Option<LayoutRecord>> {
     if config.log_kind == LogKind::Embedded {
         return Ok(None);
     }
-    Ok(all_settings(&kafka_config(config))?.layout().map(|layout| (**layout).clone()))
+    let copy = config.settings_copy();
+    let may_be_away = config.kafka.spool && !config.role.works() && copy.exists();
+    let settings = match all_settings(config) {
+        Err(error) if may_be_away => {
+            tracing::warn!(%error, "the layout of before is used");
+            crate::settings::kept(&copy)?
+        }
+        other => other?,
+    };
+    Ok(settings.layout().map(|layout| (**layout).clone()))
 }
 
 /// All settings of a cluster, read before any log is open.
 #[cfg(feature = "kafka")]
-pub fn all_settings(
-    config: &leadline_connectors::log_kafka::KafkaConfig,
-) -> anyhow::Result<leadline_schemas::settings::Settings> {
+pub fn all_settings(config: &Config) -> anyhow::Result<leadline_schemas::settings::Settings> {
+    use leadline_connectors::log_registry;
+    let mut records = leadline_connectors::log_kafka::all_settings(&kafka_config(config))?;
+    if let Some(registry) = registry_config(config) {
+        log_registry::unframe(records.iter_mut().map(|(_, value)| value), registry)?;
+    }
     let mut settings = leadline_schemas::settings::Settings::default();
-    for (offset, record) in leadline_connectors::log_kafka::all_settings(config)? {
+    for (offset, record) in records {
         settings = settings.with_record(SettingsRecord::decode(&record)?, offset + 1);
     }
     Ok(settings)
@@ -156,17 +211,54 @@ fn open_embedded(
     Ok(Arc::new(log))
 }
 
+/// The log of a layout on Kafka. `kept` is how many partitions it had, where brokers need not be there now.
 #[cfg(feature = "kafka")]
-fn open_kafka(config: &Config, generation: u32) -> anyhow::Result<LogOf> {
+fn open_kafka(config: &Config, generation: u32, kept: Option<u16>) -> anyhow::Result<LogOf> {
     use leadline_connectors::log_kafka::{KafkaAssignment, KafkaLog};
-    let log = KafkaLog::open(kafka_config(config).of_generation(generation))?;
-    let assignment = Arc::new(KafkaAssignment::new(&log));
-    Ok(LogOf { generation, log: Arc::new(log), assignment: Some(assignment) })
+    use leadline_connectors::log_spool::LateLog;
+    let wanted = kafka_config(config).of_generation(generation);
+    let Some(partitions) = kept else {
+        let log = KafkaLog::open(wanted.clone())?;
+        let assignment = Arc::new(KafkaAssignment::new(&log));
+        let log = framed(Arc::new(log), config, &wanted)?;
+        return Ok(LogOf { generation, log, may_be_away: false, assignment: Some(assignment) });
+    };
+    let config = config.clone();
+    let open = move || {
+        let log = KafkaLog::open(wanted.clone()).map_err(|error| error.to_string())?;
+        framed(Arc::new(log), &config, &wanted).map_err(|error| error.to_string())
+    };
+    let late = LateLog::open(partitions, open)?;
+    if !late.wait(BROKERS_WAIT) {
+        tracing::warn!("no Kafka broker has answered yet: events are spooled, under the settings of before");
+    }
+    Ok(LogOf { generation, log: late, may_be_away: true, assignment: None })
 }
 
 #[cfg(not(feature = "kafka"))]
-fn open_kafka(_: &Config, _: u32) -> anyhow::Result<LogOf> {
+fn open_kafka(_: &Config, _: u32, _: Option<u16>) -> anyhow::Result<LogOf> {
     anyhow::bail!("this leadline was built without Kafka: build it with --features kafka")
+}
+
+/// The log in the wire format of the schema registry, where there is one.
+#[cfg(feature = "kafka")]
+fn framed(
+    log: Arc<dyn Log>,
+    config: &Config,
+    kafka: &leadline_connectors::log_kafka::KafkaConfig,
+) -> anyhow::Result<Arc<dyn Log>> {
+    use leadline_connectors::log_registry::RegistryLog;
+    match registry_config(config) {
+        Some(registry) => Ok(Arc::new(RegistryLog::open(log, registry, |topic| kafka.topic(topic))?)),
+        None => Ok(log),
+    }
+}
+
+#[cfg(feature = "kafka")]
+fn registry_config(config: &Config) -> Option<leadline_connectors::log_registry::RegistryConfig> {
+    let registry = config.schema_registry.clone();
+    let (user, password_file) = (registry.user, registry.password_file);
+    registry.url.map(|url| leadline_connectors::log_registry::RegistryConfig { url, user, password_file })
 }
 
 #[cfg(feature = "kafka")]
@@ -210,7 +302,7 @@ pub fn kafka_config(config: &Config) -> leadline_connectors::log_kafka::KafkaCon
 }
 
 /// 64 random bits: a segment's incarnation.
-fn incarnation() -> u64 {
+pub(crate) fn incarnation() -> u64 {
     let mut bytes = [0; 8];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // Without randomness the clock still never repeats within one log.

@@ -16,12 +16,13 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::logs::{self, Logs};
-use crate::settings::SettingsService;
+use crate::routed::RoutedLog;
+use crate::settings::{Remote, SettingsService};
 
 /// What every command on a data folder needs.
 #[derive(Clone)]
 pub struct Parts {
-    /// The log that was open first; it has the settings, and tells how the log is.
+    /// The log that was open first, behind the spool if there is one; it has the settings, and tells how the log is.
     pub log: Arc<dyn Log>,
     /// The logs of the layouts; they own the data folder.
     pub logs: Arc<Logs>,
@@ -48,16 +49,22 @@ impl Parts {
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let layout = logs::layout(config)?;
-        let generation = layout.as_ref().map_or(1, |layout| layout.shape.generation);
-        let logs = Logs::open(config, &clock, generation)?;
-        let log = logs.of(generation)?.log;
+        let logs = Logs::open(config, &clock, layout.as_ref())?;
+        let first = logs.of(layout.as_ref().map_or(1, |layout| layout.shape.generation))?;
+        let log = Arc::clone(&first.log);
         let state = open_state(config, &*clock)?;
         let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
         let shape = layout.map_or_else(|| logs.first_shape(), |layout| layout.shape);
-        let copy = config.data.join("settings.avro");
-        let settings =
-            SettingsService::open(Arc::clone(&log), state.clone(), shape, copy, logs.are_shared())?;
+        let copy = config.settings_copy();
+        let remote = Remote { is_remote: logs.are_shared(), may_be_away: first.may_be_away };
+        let settings = SettingsService::open(Arc::clone(&log), state.clone(), shape, copy, remote)?;
+        let way = Arc::new(RoutedLog::new(&settings, Arc::clone(&log)));
+        let spooled = logs.spool_before(way, &clock)?;
+        if let Some(spooled) = &spooled {
+            settings.spool_through(Arc::clone(spooled));
+        }
+        let log = spooled.unwrap_or(log);
         Ok(Self { log, logs: Arc::new(logs), state, blob, secrets, clock, settings })
     }
 

@@ -1,8 +1,14 @@
 //! The settings service: topic `settings` as an immutable snapshot that every part of the process shares.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+mod copy;
+mod route;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,14 +17,17 @@ use leadline_connectors::contract::log::{Append, AppendError, Log, ReadError};
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
 use leadline_schemas::avro::{self, AvroError};
-use leadline_schemas::inbound::Inbound;
-use leadline_schemas::layout::{LAYOUT_KEY, Shape};
+use leadline_schemas::inbound::{Inbound, Origin};
+use leadline_schemas::layout::Shape;
 use leadline_schemas::partitioning;
 use leadline_schemas::settings::{Settings, SettingsRecord, Tenant};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 use tokio::sync::watch;
 
 use crate::appends::Appends;
+pub use copy::kept;
+use copy::{key_of, read_copy, write_copy};
+use route::{Route, written};
 
 /// `settings` has one partition.
 const SETTINGS: Partition = Partition(0);
@@ -32,8 +41,6 @@ const ASK_INTERVAL: Duration = Duration::from_millis(100);
 const FRESH_MAX: Duration = Duration::from_secs(1);
 /// How long an event that the layout before has refused waits until the next is open.
 const ROUTE_MAX: Duration = Duration::from_secs(5);
-/// What an envelope adds to its body, and a little more: it is written without a second allocation.
-const ENVELOPE_BYTES: usize = 256;
 
 /// Why settings cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +73,8 @@ pub struct SettingsService {
     /// Where the settings are read; their topic is that of all layouts.
     log: Arc<dyn Log>,
     route: watch::Sender<Arc<Route>>,
+    /// The same by way of the spool, where there is one.
+    spooled: OnceLock<Appends>,
     state: Arc<dyn State>,
     rows: Arc<dyn PartitionState>,
     /// All rows in one file beside the store: what a lost store is filled from.
@@ -82,18 +91,31 @@ pub struct SettingsService {
     me: Weak<Self>,
 }
 
+/// What there is to know of a log on other machines.
+pub struct Remote {
+    /// Whether it is on other machines: then it is asked off the runtime's threads.
+    pub is_remote: bool,
+    /// Whether a start may go on with what is kept here when nobody answers.
+    pub may_be_away: bool,
+}
+
 impl SettingsService {
-    /// Reads the rows of before and what has come since. A log that is remote is asked off the runtime's threads.
+    /// Reads the rows of before and what has come since.
     pub fn open(
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
         shape: Shape,
         copy: PathBuf,
-        is_remote: bool,
+        Remote { is_remote, may_be_away }: Remote,
     ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
-        let (first, _) = log.range(Topic::Settings, SETTINGS)?;
-        if rows.applied()?.0 < first.0 {
+        let first = match log.range(Topic::Settings, SETTINGS) {
+            Ok((first, _)) => first.0,
+            // Whatever has not been kept is in the copy.
+            Err(ReadError::Unavailable(_)) if may_be_away && copy.exists() => 1,
+            Err(error) => return Err(error.into()),
+        };
+        if rows.applied()?.0 < first {
             // The state store was lost, and the log no longer has what was in it.
             read_copy(&copy, &*rows)?;
         }
@@ -116,7 +138,8 @@ impl SettingsService {
         settings.version = version;
         let current = RwLock::new(Arc::new(settings));
         let service = Arc::new_cyclic(|me| Self {
-            route: watch::Sender::new(Arc::new(Route { shape, appends: Appends::new(Arc::clone(&log)) })),
+            route: watch::Sender::new(Arc::new(Route::new(shape, Arc::clone(&log)))),
+            spooled: OnceLock::new(),
             log,
             state,
             rows,
@@ -129,7 +152,11 @@ impl SettingsService {
             is_remote,
             me: Weak::clone(me),
         });
-        let version = service.refresh()?.version;
+        let version = match service.refresh() {
+            // They are read when somebody answers: the log calls its listeners then.
+            Err(SettingsError::Read(ReadError::Unavailable(_))) if may_be_away => service.current().version,
+            refreshed => refreshed?.version,
+        };
         service.keep(version)?;
         let listener = Arc::downgrade(&service);
         let listen = move || {
@@ -178,7 +205,59 @@ impl SettingsService {
 
     /// Events go to this layout from now on. Those that the layout before has refused do so too.
     pub fn lead_to(&self, shape: Shape, log: Arc<dyn Log>) {
-        self.route.send_replace(Arc::new(Route { shape, appends: Appends::new(log) }));
+        self.route.send_replace(Arc::new(Route::new(shape, log)));
+    }
+
+    /// Events go by way of the spool from now on.
+    pub fn spool_through(&self, spooled: Arc<dyn Log>) {
+        // There is one for the life of the process.
+        let _ = self.spooled.set(Appends::new(spooled));
+    }
+
+    /// How the log is that events go to.
+    pub fn way(&self) -> Arc<dyn Log> {
+        Arc::clone(&self.route.borrow().log)
+    }
+
+    /// Appends events as the newest layout has them: whoever kept them for a while does not know where that is. They have
+    /// their order when this returns.
+    pub fn append_where_they_belong(
+        self: Arc<Self>,
+        events: Vec<Append>,
+    ) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        let mut route = Arc::clone(&self.route.borrow());
+        let mut appending = self.append_to(&route, &events);
+        Box::pin(async move {
+            loop {
+                let refused = match appending.await {
+                    Err(AppendError::Refused(why)) => why,
+                    answer => return answer,
+                };
+                route = match self.newer_route(route.shape.generation).await {
+                    Some(newer) => newer,
+                    None => return Err(AppendError::Refused(refused)),
+                };
+                // Some may have been taken by the layout before: an event id takes effect once.
+                appending = self.append_to(&route, &events);
+            }
+        })
+    }
+
+    fn append_to(
+        &self,
+        route: &Route,
+        events: &[Append],
+    ) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        let addressed = events.iter().map(|append| {
+            let event = Inbound::decode(&append.value)?;
+            let (partition, changed) = route.address(&event, self.spread(route, &event))?;
+            let value = changed.unwrap_or_else(|| append.value.clone());
+            Ok(Append { topic: Topic::Inbound, partition, key: event.tenant.to_bytes(), value })
+        });
+        match addressed.collect::<Result<Vec<Append>, AvroError>>() {
+            Ok(appends) => route.log.append(appends),
+            Err(error) => Box::pin(std::future::ready(Err(AppendError::Failed(error.to_string())))),
+        }
     }
 
     /// The spread of an event's tenant in the layout of a route. The event was judged under settings of any layout.
@@ -273,47 +352,6 @@ impl SettingsService {
     }
 }
 
-/// What a record is filed under.
-fn key_of(record: &SettingsRecord) -> Bytes {
-    match record {
-        SettingsRecord::Tenant(tenant) => tenant.tenant.to_bytes(),
-        SettingsRecord::Layout(_) => Bytes::from_static(LAYOUT_KEY),
-    }
-}
-
-/// Version, then each row as length and record.
-fn write_copy(path: &Path, rows: &dyn PartitionState, version: u64) -> Result<(), SettingsError> {
-    let failed = |error: std::io::Error| SettingsError::Copy(format!("{}: {error}", path.display()));
-    let mut content = version.to_be_bytes().to_vec();
-    rows.scan(&[], None, &mut |_, value| {
-        content.extend_from_slice(&(value.len() as u64).to_be_bytes());
-        content.extend_from_slice(value);
-        std::ops::ControlFlow::Continue(())
-    })?;
-    let unfinished = path.with_extension("tmp");
-    let mut file = std::fs::File::create(&unfinished).map_err(failed)?;
-    file.write_all(&content).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&unfinished, path).map_err(failed)
-}
-
-/// Fills empty rows from the copy.
-fn read_copy(path: &Path, rows: &dyn PartitionState) -> Result<(), SettingsError> {
-    let failed = |why: &str| {
-        SettingsError::Copy(format!("{}: {why}; the settings are lost, restore the file", path.display()))
-    };
-    let content = std::fs::read(path).map_err(|error| failed(&error.to_string()))?;
-    let (version, mut rest) = content.split_first_chunk::<8>().ok_or_else(|| failed("it is cut"))?;
-    let mut changes = Vec::new();
-    while let Some((length, tail)) = rest.split_first_chunk::<8>() {
-        let length = usize::try_from(u64::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        let (value, tail) = tail.split_at_checked(length).ok_or_else(|| failed("it is cut"))?;
-        let key = key_of(&SettingsRecord::decode(value)?);
-        changes.push(Change { key, value: Some(Bytes::copy_from_slice(value)) });
-        rest = tail;
-    }
-    Ok(rows.apply(&changes, CommitNumber(u64::from_be_bytes(*version)))?)
-}
-
 impl Intake for SettingsService {
     fn settings(&self) -> Arc<Settings> {
         self.current()
@@ -334,6 +372,13 @@ impl Intake for SettingsService {
 
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
         Box::pin(async move {
+            // A person waits for what comes of these, and does not want it done at some later time.
+            let is_direct = matches!(event.origin, Origin::Command | Origin::Process);
+            if let Some(spooled) = self.spooled.get().filter(|_| !is_direct) {
+                let value = written(&event).map_err(|error| AppendError::Failed(error.to_string()))?;
+                let partition = self.layout().partition(event.key_group);
+                return spooled.append(partition, event.tenant.to_bytes(), value).await;
+            }
             let mut route = Arc::clone(&self.route.borrow());
             loop {
                 let refused = match route.append(&event, self.spread(&route, &event)).await {
@@ -348,31 +393,3 @@ impl Intake for SettingsService {
         })
     }
 }
-
-/// Where events go: a layout and its log.
-struct Route {
-    shape: Shape,
-    appends: Appends,
-}
-
-impl Route {
-    /// Makes an event durable where this layout has its tenant and caller, wherever another would have them. `spread` is
-    /// the tenant's in this layout, where changes of layout have set it.
-    async fn append(&self, event: &Inbound, spread: Option<u16>) -> Result<Offset, AppendError> {
-        let mut key_group = event.key_group;
-        if let Some(spread) = spread {
-            key_group = partitioning::key_group(&event.tenant, partitioning::slot(event.bucket, spread));
-        }
-        let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
-        let encoded = match key_group == event.key_group {
-            true => avro::append(event, &mut value),
-            false => avro::append(&Inbound { key_group, ..event.clone() }, &mut value),
-        };
-        encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
-        let partition = self.shape.layout().partition(key_group);
-        self.appends.append(partition, event.tenant.to_bytes(), Bytes::from(value)).await
-    }
-}
-
-#[cfg(test)]
-mod tests;

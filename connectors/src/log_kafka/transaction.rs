@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(1);
 const ABORT_DRAIN: Duration = Duration::from_millis(50);
 /// How much later than asked for a time-out may be answered.
 const ANSWER_DELAY: Duration = Duration::from_secs(1);
+/// How long a new producer waits for a connection before it asks for its id.
+const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// How many records a transaction may have in librdkafka's queue; more wait.
 const QUEUE_RECORDS_MAX: usize = 100_000;
 
@@ -82,6 +84,8 @@ impl Transactions {
             .map_err(|error| Failure::Aborted(format!("no thread for the group's offsets: {error}")))?;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
+        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there.
+        let _ = producer.client().fetch_metadata(Some(&config.topic(Topic::State)), CONNECT_MAX);
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
             Ok(()) => {

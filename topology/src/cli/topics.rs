@@ -54,7 +54,7 @@ pub(super) fn run(args: &TopicsArgs, output: &Output) -> Result<(), Failure> {
     let config = place.source.read_with(&flags)?;
     let (mut kafka, partitions) = (kafka_config(&config), config.partitions);
     // The topics in use: a change of layout has made others.
-    if let Some(layout) = all_settings(&kafka)?.layout() {
+    if let Some(layout) = all_settings(&config)?.layout() {
         kafka = kafka.of_generation(layout.shape.generation);
     }
     let lines = match applies {

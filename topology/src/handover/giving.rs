@@ -1,14 +1,14 @@
 //! The side of the old process.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 
 use super::{Asking, Holding, Identity, Phase, Phases};
 use crate::engine::Handed;
 use crate::layout::follow::{Running, Workplace};
-use crate::logs::LogOf;
+use crate::logs::{LogOf, Logs};
 use crate::plan::own_shape;
 use crate::run::ends_within;
 
@@ -22,6 +22,7 @@ pub(crate) type SayIdentity = Box<dyn Fn() -> Identity + Send + Sync>;
 pub(crate) struct Giver {
     identity: SayIdentity,
     workplace: Arc<Workplace>,
+    logs: Arc<Logs>,
     phases: Arc<Phases>,
     /// Who was given everything, and the answer.
     given: Mutex<Option<(uuid::Uuid, Holding)>>,
@@ -34,12 +35,14 @@ impl Giver {
     pub(crate) fn new(
         identity: SayIdentity,
         workplace: &Arc<Workplace>,
+        logs: &Arc<Logs>,
         phases: Arc<Phases>,
     ) -> (Arc<Self>, mpsc::Receiver<oneshot::Sender<Handed>>) {
         let (asked, asks) = mpsc::channel(1);
         let giver = Self {
             identity,
             workplace: Arc::clone(workplace),
+            logs: Arc::clone(logs),
             phases,
             given: Mutex::default(),
             asked,
@@ -80,6 +83,13 @@ impl Giver {
             Phase::Running => {}
             phase => return Err(format!("this process has nothing to give: {phase:?}")),
         }
+        let spooled = self.logs.spooled();
+        if spooled > 0 {
+            // They lie in this process's folder, and nobody would look there.
+            return Err(format!(
+                "{spooled} events are spooled here until the brokers are back: ask again when leadline_spool_records is 0"
+            ));
+        }
         let (tell, told) = oneshot::channel();
         let ending = || "this process ends".to_owned();
         self.asked.try_send(tell).map_err(|_| ending())?;
@@ -105,9 +115,13 @@ pub(crate) fn give(running: Option<Running>) -> Handed {
     let Some(Running { engine, log: LogOf { assignment: Some(assignment), .. } }) = running else {
         return Handed::default();
     };
+    let started = Instant::now();
     engine.begin_hand_over();
     if !ends_within(LEAVE_MAX, move || assignment.leave()) {
         tracing::warn!("not all partitions were let go in time; the group gives them away");
     }
-    engine.hand_over()
+    let handed = engine.hand_over();
+    let took_ms = started.elapsed().as_millis();
+    tracing::info!(took_ms, partitions = handed.commits.len(), calls = handed.jobs.len(), "all is let go");
+    handed
 }

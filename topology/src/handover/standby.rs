@@ -179,7 +179,10 @@ impl<'p> Standby<'p> {
         engine.inherit(given.handed);
         assignment.join(engine.owner())?;
         assignment.take_over(&given.producers)?;
-        if !engine.wait_running(&partitions, COME_MAX) {
+        let started = Instant::now();
+        if engine.wait_running(&partitions, COME_MAX) {
+            tracing::info!(took_ms = started.elapsed().as_millis(), "all partitions run here");
+        } else {
             tracing::warn!(?partitions, "not all partitions of the old process came to this one");
         }
         Ok(())

@@ -32,6 +32,7 @@ const SAY: Duration = Duration::from_secs(5);
 pub struct Cluster {
     kafka: KafkaConfig,
     replication: u16,
+    config: Config,
     blob: FolderBlob,
     blobs: PathBuf,
     settings: Settings,
@@ -43,7 +44,7 @@ impl Cluster {
     /// Asks the brokers what there is.
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let kafka = kafka_config(config);
-        let settings = all_settings(&kafka)?;
+        let settings = all_settings(config)?;
         let present = match settings.layout() {
             Some(record) => (**record).clone(),
             None => first(KafkaLog::open(kafka.clone())?.partitions()),
@@ -51,7 +52,7 @@ impl Cluster {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let blob = FolderBlob::open(config.blob_folder())?;
         let (replication, blobs) = (config.kafka.replication, config.blob_folder());
-        Ok(Self { kafka, replication, blob, blobs, settings, present, runtime })
+        Ok(Self { kafka, replication, config: config.clone(), blob, blobs, settings, present, runtime })
     }
 
     /// What there is to do.
@@ -121,7 +122,7 @@ impl Cluster {
         say(&format!("the topics of layout {} are made", change.to.generation));
         let record =
             LayoutRecord { shape: change.to, origin: Some(change.from), done: false, at: SystemClock.wall() };
-        let now = all_settings(&self.kafka)?;
+        let now = all_settings(&self.config)?;
         if now.layout() != self.settings.layout() {
             return Err(anyhow!(
                 "somebody else has changed the layout meanwhile: look at `leadline layout plan`"

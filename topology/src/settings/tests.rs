@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::log::{Chunk, Commit, CommitAnswer, LogHealth};
 use leadline_connectors::log_memory::MemoryLog;
+use leadline_connectors::log_spool::{SpooledLog, Turn};
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::state_memory::MemoryState;
 use leadline_schemas::inbound::{EventKind, Origin};
@@ -13,18 +15,25 @@ use leadline_schemas::{EventId, Millis, TenantId};
 
 use super::*;
 use crate::admin::{self, Fresh, TenantSpec};
+use crate::routed::RoutedLog;
 
 const CALLER: &str = "+13035550142";
+const HERE: Remote = Remote { is_remote: false, may_be_away: false };
 
 /// A log whose `inbound` can be closed, as a change of layout does.
 struct Closable {
     log: MemoryLog,
     is_closed: AtomicBool,
+    is_away: AtomicBool,
 }
 
 impl Closable {
     fn new(partitions: u16) -> Arc<Self> {
-        Arc::new(Self { log: MemoryLog::new(partitions), is_closed: AtomicBool::new(false) })
+        Arc::new(Self {
+            log: MemoryLog::new(partitions),
+            is_closed: AtomicBool::new(false),
+            is_away: AtomicBool::new(false),
+        })
     }
 
     /// The events of all partitions, with where they lie.
@@ -45,6 +54,9 @@ impl Log for Closable {
         let is_event = records.iter().any(|record| record.topic == Topic::Inbound);
         if is_event && self.is_closed.load(Ordering::SeqCst) {
             return Box::pin(async { Err(AppendError::Refused("closed".to_owned())) });
+        }
+        if is_event && self.is_away.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(AppendError::Unavailable("away".to_owned())) });
         }
         self.log.append(records)
     }
@@ -83,7 +95,7 @@ fn open(log: &Arc<Closable>, folder: &Path) -> Arc<SettingsService> {
     let state: Arc<dyn State> = Arc::new(MemoryState::new());
     let copy = folder.join("settings.avro");
     let shape = Shape::first(log.partitions());
-    let service = SettingsService::open(log.clone(), state, shape, copy, false).unwrap();
+    let service = SettingsService::open(log.clone(), state, shape, copy, HERE).unwrap();
     let secrets = FileSecrets::open(&folder.join("secret.key")).unwrap();
     let spec = TenantSpec { tenant: "summit".to_owned(), ..TenantSpec::default() };
     let fresh = Fresh { token: None, source_key: "key".to_owned() };
@@ -177,4 +189,35 @@ async fn an_event_that_the_old_layout_refuses_is_in_the_new_one_when_it_is_ackno
     assert_eq!(accepting.await.unwrap(), Ok(Offset(0)));
     assert!(log.events().is_empty());
     assert_eq!(next.events().iter().map(|(at, _)| *at).collect::<Vec<_>>(), [place(8).0]);
+}
+
+#[tokio::test]
+async fn an_event_that_waited_in_the_spool_goes_where_the_layout_of_then_has_its_caller() {
+    let (log, next, folder) = (Closable::new(8), Closable::new(8), tempfile::tempdir().unwrap());
+    let service = open(&log, folder.path());
+    let way = Arc::new(RoutedLog::new(&service, log.clone()));
+    let spool = Arc::new(MemoryLog::new(1));
+    let (spooled, mut forwarder) =
+        SpooledLog::open_stepped(way, spool, Arc::new(SystemClock)).expect("an empty spool");
+    service.spool_through(Arc::new(spooled));
+    log.is_away.store(true, Ordering::SeqCst);
+    service.accept(event(&service, 1)).await.unwrap();
+    assert!(log.events().is_empty(), "it is spooled");
+    let command = Inbound { origin: Origin::Command, ..event(&service, 2) };
+    let refused = service.accept(command).await;
+    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "somebody waits for it: {refused:?}");
+
+    log.is_away.store(false, Ordering::SeqCst);
+    log.is_closed.store(true, Ordering::SeqCst);
+    put(&service, Bytes::from(avro::encode(&spread()).unwrap()));
+    assert_eq!(
+        forwarder.turn().await,
+        Turn::Refused,
+        "the old layout is closed, and the new one not open yet"
+    );
+    service.lead_to(spread().shape, next.clone());
+    assert!(matches!(forwarder.turn().await, Turn::Forwarded(_)));
+    let placed: Vec<_> = next.events().into_iter().map(|(at, event)| (at, event.key_group)).collect();
+    assert_eq!(placed, [place(8)]);
+    assert!(log.events().is_empty());
 }

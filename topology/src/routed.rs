@@ -1,0 +1,81 @@
+//! The way to the brokers as the spool sees it: one log, whichever layout events go to.
+
+use std::sync::{Arc, Weak};
+
+use leadline_connectors::contract::BoxFuture;
+use leadline_connectors::contract::log::{
+    Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError,
+};
+use leadline_schemas::{Offset, Partition, Topic};
+
+use crate::settings::SettingsService;
+
+/// A log that appends events where the newest layout has them. All else is that of the log that was open first.
+pub(crate) struct RoutedLog {
+    settings: Weak<SettingsService>,
+    first: Arc<dyn Log>,
+}
+
+impl RoutedLog {
+    pub(crate) fn new(settings: &Arc<SettingsService>, first: Arc<dyn Log>) -> Self {
+        Self { settings: Arc::downgrade(settings), first }
+    }
+}
+
+impl Log for RoutedLog {
+    fn partitions(&self) -> u16 {
+        self.settings.upgrade().map_or_else(|| self.first.partitions(), |now| now.layout().partitions)
+    }
+
+    fn append(&self, records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        if records.iter().any(|record| record.topic != Topic::Inbound) {
+            return self.first.append(records);
+        }
+        match self.settings.upgrade() {
+            Some(settings) => settings.append_where_they_belong(records),
+            None => {
+                Box::pin(std::future::ready(Err(AppendError::Failed("this process is ending".to_owned()))))
+            }
+        }
+    }
+
+    fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
+        self.first.commit(commit, done);
+    }
+
+    fn read(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.first.read(topic, partition, from, limit_bytes)
+    }
+
+    fn fetch(
+        &self,
+        topic: Topic,
+        partition: Partition,
+        from: Offset,
+        limit_bytes: usize,
+    ) -> Result<Chunk, ReadError> {
+        self.first.fetch(topic, partition, from, limit_bytes)
+    }
+
+    fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.first.range(topic, partition)
+    }
+
+    fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
+        self.first.listen(topic, partition, listener);
+    }
+
+    fn set_floor(&self, topic: Topic, partition: Partition, floor: Offset) {
+        self.first.set_floor(topic, partition, floor);
+    }
+
+    fn health(&self) -> LogHealth {
+        self.settings.upgrade().map_or_else(|| self.first.health(), |settings| settings.way().health())
+    }
+}
