@@ -149,10 +149,16 @@ impl Company {
             list.add_partition_offset(&name, i32::from(partition), rdkafka::Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
+        // Under load there is no end but that of now.
+        let end = |partition| consumer.fetch_watermarks(&name, partition, Duration::from_secs(10)).unwrap().1;
+        let ends: Vec<i64> = (0..i32::from(self.partitions)).map(end).collect();
         let (mut records, mut at_end) = (Vec::new(), BTreeSet::new());
         while at_end.len() < usize::from(partitions) {
             match consumer.poll(Duration::from_secs(10)).expect("records, or that there are no more") {
                 Ok(message) => {
+                    if message.offset() + 1 >= ends[usize::try_from(message.partition()).unwrap()] {
+                        at_end.insert(message.partition());
+                    }
                     let value = message.payload().filter(|value| !value.is_empty());
                     records.extend(value.map(|value| avro::decode::<R>(value).unwrap()));
                 }
