@@ -19,6 +19,8 @@ pub mod log_embedded;
 pub mod log_kafka;
 #[cfg(feature = "simulation")]
 pub mod log_memory;
+pub mod log_registry;
+pub mod log_spool;
 pub mod provider_http;
 pub mod secrets_file;
 pub mod sink_http;

@@ -121,23 +121,25 @@ impl Operator for Dedupe {
             }
         }
         let hash = i64::from_ne_bytes(content_hash(&contact.event).to_ne_bytes());
+        let event = event_mark(contact.event_id);
         let replayed = contact.update;
         let subject_id = contact.event.subject_id();
-        let fresh = || Seen { subject_id: String::new(), hashes: Vec::new(), contents: 0 };
-        let (known, content) = cx.update(&SEEN, subject_id.as_bytes(), fresh, |seen| {
-            let known = seen.hashes.contains(&hash);
-            if !known {
-                seen.contents += 1;
-                if seen.hashes.len() >= HASHES_MAX {
-                    seen.hashes.remove(0);
-                }
-                seen.hashes.push(hash);
+        let (first_by, content) = cx.update(&SEEN, subject_id.as_bytes(), Seen::default, |seen| {
+            let known = first_event(seen, hash);
+            if known.is_none() {
+                remember(seen, hash, event);
             }
             (known, seen.contents)
         })?;
-        if known && !replayed {
-            let request = request_of(cx, &contact, RequestStatus::Duplicate, None);
-            cx.emit(ContactOut::Request(request));
+        if let Some(first_by) = first_by
+            && !replayed
+        {
+            // The log may have an event twice: its first append took effect and was not heard of. The first one says
+            // what became of it.
+            if first_by != event {
+                let request = request_of(cx, &contact, RequestStatus::Duplicate, None);
+                cx.emit(ContactOut::Request(request));
+            }
             return Ok(());
         }
         contact.update = content > 1;
@@ -145,6 +147,30 @@ impl Operator for Dedupe {
         cx.emit(ContactOut::Contact(contact));
         Ok(())
     }
+}
+
+/// The event that brought this content first, if it was seen; 0 = not known.
+fn first_event(seen: &Seen, hash: i64) -> Option<i64> {
+    let place = seen.hashes.iter().position(|known| *known == hash)?;
+    Some(seen.events.get(place).copied().unwrap_or_default())
+}
+
+fn remember(seen: &mut Seen, hash: i64, event: i64) {
+    seen.contents += 1;
+    // Rows of before have hashes alone.
+    seen.events.resize(seen.hashes.len(), 0);
+    if seen.hashes.len() >= HASHES_MAX {
+        seen.hashes.remove(0);
+        seen.events.remove(0);
+    }
+    seen.hashes.push(hash);
+    seen.events.push(event);
+}
+
+/// What is kept of an event's id: the part that is random, or a hash.
+fn event_mark(id: EventId) -> i64 {
+    let [.., a, b, c, d, e, f, g, h] = *id.as_bytes();
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Whether a client has sent the same event again under its idempotency key. Its first request says what became of it.
@@ -209,7 +235,7 @@ fn settle_call_id(cx: &mut Context<'_, ContactOut>, call: &mut CallEvent) -> Ope
 
 /// A row that says what a call goes by.
 fn leads_to(subject_id: &str) -> Seen {
-    Seen { subject_id: subject_id.to_owned(), hashes: Vec::new(), contents: 0 }
+    Seen { subject_id: subject_id.to_owned(), ..Seen::default() }
 }
 
 /// Start, caller and number dialled, where the payload has all three. The company is not part of it: its id differs

@@ -16,6 +16,9 @@ pub struct Seen {
     pub hashes: Vec<i64>,
     /// How many contents were told apart: the number of the newest.
     pub contents: i64,
+    /// By which event each of the hashes came first: the last 8 bytes of its id. Shorter, or 0, where an earlier leadline
+    /// wrote the hash.
+    pub events: Vec<i64>,
 }
 
 /// State of dedupe: what leadline itself has written to a call at CallRail.
@@ -75,7 +78,7 @@ pub struct DeliveryState {
     pub remote_id: Option<String>,
 }
 
-avro_record!(Seen, "seen", ["v1", "v2"]);
+avro_record!(Seen, "seen", ["v1", "v2", "v3"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
 avro_record!(Routed, "routed", ["v1"]);

@@ -10,13 +10,21 @@ use std::time::Duration;
 
 use leadline_schemas::Topic;
 use leadline_schemas::avro::{self, AvroRecord};
+use leadline_schemas::call::CallRecord;
+use leadline_schemas::inbound::Inbound;
+use leadline_schemas::lead::Lead;
+use leadline_schemas::request::{Request, RequestStatus};
 use leadline_tests::kafka::Cluster;
-use leadline_tests::{COMPANY, Instance, binary, call, free_port, post, sign};
+use leadline_tests::{COMPANY, Instance, binary, call, free_port, post, sign, within};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message as _, TopicPartitionList};
 use tempfile::TempDir;
 
+use crate::oracle::window_calls;
+
+/// How long it may take on the slowest machine until all is done.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The topics' prefix and the group.
 const GROUP: &str = "leadline";
 
@@ -28,6 +36,8 @@ pub struct Company {
     pub partitions: u16,
     /// Variables of all workers.
     env: Vec<(&'static str, String)>,
+    /// More of section `kafka`.
+    more: String,
     shared: TempDir,
 }
 
@@ -45,15 +55,34 @@ impl Company {
         tenant: &[&str],
         env: &[(&'static str, String)],
     ) -> Self {
+        Self::configured(cluster, partitions, workers, tenant, env, "session_timeout_ms = 6000\n")
+    }
+
+    /// As `start`, with a webhook process that has a spool of so many bytes.
+    pub fn spooling(cluster: &Cluster, partitions: u16, workers: usize, bytes_max: u64) -> Self {
+        // The worker keeps its session over the time that it takes until events are spooled.
+        let more = format!("session_timeout_ms = 30000\nspool = true\nspool_max_bytes = {bytes_max}\n");
+        Self::configured(cluster, partitions, workers, &[], &[], &more)
+    }
+
+    /// As `start_with`, with more of section `kafka`.
+    fn configured(
+        cluster: &Cluster,
+        partitions: u16,
+        workers: usize,
+        tenant: &[&str],
+        env: &[(&'static str, String)],
+        more: &str,
+    ) -> Self {
         let brokers = cluster.bootstrap();
         let (count, replication) = (partitions.to_string(), "1".to_owned());
         let args = ["--brokers", &brokers, "--partitions", &count, "--replication", &replication];
         let done = Command::new(binary()).args(["topics", "apply"]).args(args).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let shared = tempfile::tempdir().unwrap();
-        let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers);
-        let env = env.to_vec();
-        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, env, shared };
+        let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers.max(1), more);
+        let (env, more) = (env.to_vec(), more.to_owned());
+        let mut company = Self { brokers, webhook, workers: Vec::new(), partitions, env, more, shared };
         company.webhook.start();
         company.webhook.tenant("summit", COMPANY, tenant);
         for index in 0..workers {
@@ -67,7 +96,7 @@ impl Company {
     /// A process that is not started: worker `index`, on a data folder of its own.
     fn worker(&self, index: usize, workers: usize) -> Instance {
         let name = format!("worker-{index}");
-        let mut worker = instance(&self.brokers, self.shared.path(), &name, "worker", workers);
+        let mut worker = instance(&self.brokers, self.shared.path(), &name, "worker", workers, &self.more);
         worker.env.clone_from(&self.env);
         worker
     }
@@ -82,7 +111,7 @@ impl Company {
     /// A process that is not started and is to take the place of the one that takes webhooks.
     pub fn standby_of_webhook(&self) -> Instance {
         let (shared, workers) = (self.shared.path(), self.workers.len());
-        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers);
+        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers, &self.more);
         standby.args.extend(["--standby".to_owned(), admin_url(&self.webhook)]);
         standby
     }
@@ -117,6 +146,38 @@ impl Company {
         records
     }
 
+    /// Each accepted call is there once, however often its event is in the log; says how often that was.
+    pub fn counts_each_once(&self, accepted: &BTreeSet<String>) -> String {
+        let events: Vec<Inbound> = self.records(Topic::Inbound);
+        let events = counts(events.iter().map(|event| event.event_id));
+        let twice = events.values().filter(|count| **count > 1).count();
+        let scored = || -> BTreeSet<String> {
+            let calls: Vec<CallRecord> = self.records(Topic::Calls);
+            calls.into_iter().filter(|call| call.lead_id.is_some()).map(|call| call.call_id).collect()
+        };
+        // No call is sent twice, so each event is one; more than were accepted where the answer was not heard.
+        let all_there = within(PATIENCE, || scored().len() == events.len());
+        let known = scored();
+        let missing: Vec<&String> = accepted.iter().filter(|id| !known.contains(*id)).take(5).collect();
+        let (found, count) = (known.len(), events.len());
+        assert!(all_there && missing.is_empty(), "{found} of {count}, without {missing:?}\n{}", self.said());
+
+        let statuses = || {
+            let requests: Vec<Request> = self.records(Topic::Requests);
+            let last: BTreeMap<_, _> =
+                requests.into_iter().map(|last| (last.request_id, last.status)).collect();
+            counts(last.into_values().map(RequestStatus::name))
+        };
+        let done = BTreeMap::from([(RequestStatus::Done.name(), count)]);
+        let settled = within(PATIENCE, || statuses() == done && window_calls(self) == count as i64);
+        assert!(settled, "{:?} and {} calls in windows of {count}", statuses(), window_calls(self));
+        let leads: Vec<Lead> = self.records(Topic::Leads);
+        let last: BTreeMap<_, _> = leads.into_iter().map(|lead| (lead.lead_id, lead.revision)).collect();
+        assert_eq!(last.len(), count, "each caller has one lead");
+        assert!(last.values().all(|revision| *revision == 1), "each call had its effect once");
+        format!("{} calls accepted, {twice} of {count} events are in the log more than once", accepted.len())
+    }
+
     /// What all of the processes have said.
     pub fn said(&self) -> String {
         let all = std::iter::once(&self.webhook).chain(&self.workers);
@@ -135,13 +196,20 @@ pub fn admin_url(instance: &Instance) -> String {
     format!("http://127.0.0.1:{}", admin_port(instance))
 }
 
-fn instance(brokers: &str, shared: &std::path::Path, name: &str, role: &str, processes: usize) -> Instance {
+fn instance(
+    brokers: &str,
+    shared: &std::path::Path,
+    name: &str,
+    role: &str,
+    processes: usize,
+    more: &str,
+) -> Instance {
     let path = |name: &str| -> PathBuf { shared.join(name) };
     let (blobs, key) = (path("blobs"), path("secret.key"));
     let mut instance = Instance::configured(&format!(
         "role = {role:?}\n[log]\nkind = \"kafka\"\n[records]\nstore = \"none\"\n[blobs]\nfolder = {blobs:?}\n\
          [secrets]\nkey_file = {key:?}\n[state]\nsnapshot_interval_s = 5\n[kafka]\nbrokers = {brokers:?}\n\
-         instance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\nsession_timeout_ms = 6000\n"
+         instance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\n{more}"
     ));
     instance.args = vec!["--admin-listen".to_owned(), free_port().to_string()];
     instance
@@ -190,6 +258,12 @@ impl Senders {
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         self.accepted.lock().unwrap().iter().map(|n| format!("CAL{n:032x}")).collect()
     }
+}
+
+/// How long calls are sent: so many seconds, or what `KAFKA_SECONDS` says.
+pub fn seconds(usual: u64) -> Duration {
+    let asked = std::env::var("KAFKA_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(asked.unwrap_or(usual))
 }
 
 /// How often each occurs.

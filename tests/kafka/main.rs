@@ -3,9 +3,13 @@
 #![allow(unreachable_pub, reason = "a program: its modules are its own")]
 
 mod company;
+mod foreign;
+mod network;
 mod oracle;
 mod provider;
 mod redeploy;
+mod registry;
+mod spool;
 mod stops;
 mod topics;
 mod workers;

@@ -49,7 +49,7 @@ pub fn scored(company: &Company) -> BTreeMap<String, CallRecord> {
 }
 
 /// Calls in all windows of a day, each as last told.
-fn window_calls(company: &Company) -> i64 {
+pub fn window_calls(company: &Company) -> i64 {
     let windows: Vec<WindowMetrics> = company.records(Topic::Metrics);
     let mut newest: BTreeMap<_, (i64, i64)> = BTreeMap::new();
     for window in windows.iter().filter(|window| window.window == WindowKind::Day) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use leadline_tests::Receiver;
 use leadline_tests::kafka::Cluster;
 
-use crate::company::{Company, Senders};
+use crate::company::{Company, Senders, seconds};
 use crate::oracle::check;
 
 const PARTITIONS: u16 = 6;
@@ -20,9 +20,8 @@ fn three_workers_under_kills_and_freezes_count_each_accepted_call_once() {
     let Some(cluster) = Cluster::start(1) else { return };
     let receiver = Receiver::start(false);
     let mut company = Company::start(&cluster, PARTITIONS, WORKERS, &["--integration", &receiver.address]);
-    let seconds = std::env::var("KAFKA_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SECONDS);
     let senders = Senders::start(company.webhook.port, 4, Duration::from_millis(10));
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let deadline = Instant::now() + seconds(SECONDS);
     // A fixed sequence, so that a failure can be looked at again.
     let (mut step, mut kills, mut freezes) = (5, 0, 0);
     while Instant::now() < deadline {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Network, Proxy};
 use crate::until;
 
 /// The version of `tests/kafka/pom.xml`: the folder that keeps it is named after it.
@@ -25,6 +25,7 @@ pub struct Cluster {
     brokers: Vec<Broker>,
     /// What clients are sent through, if anything.
     proxy: Option<Proxy>,
+    network: Option<Network>,
     /// Ends the brokers and removes the folder when this process is gone, however it goes.
     _janitor: Child,
 }
@@ -58,13 +59,13 @@ impl Cluster {
     /// Starts so many; none, said loudly, where a tool is missing. In CI that is a failure.
     pub fn start(count: usize) -> Option<Self> {
         let libraries = libraries()?;
-        Some(Self::with(&libraries, (0..count).map(|_| Ports::free()).collect(), None, SHORT_RUN))
+        Some(Self::with(&libraries, (0..count).map(|_| Ports::free()).collect(), SHORT_RUN))
     }
 
     /// Starts one broker for measurements: it compiles what is hot, and its heap holds what clients send at full speed.
     pub fn for_load() -> Option<Self> {
         let libraries = libraries()?;
-        Some(Self::with(&libraries, vec![Ports::free()], None, LONG_RUN))
+        Some(Self::with(&libraries, vec![Ports::free()], LONG_RUN))
     }
 
     /// Starts one that clients reach through a proxy.
@@ -73,12 +74,27 @@ impl Cluster {
         let mut ports = Ports::free();
         let proxy = Proxy::start(ports.clients);
         ports.advertised = proxy.port;
-        Some(Self::with(&libraries, vec![ports], Some(proxy), SHORT_RUN))
+        let mut cluster = Self::with(&libraries, vec![ports], SHORT_RUN);
+        cluster.proxy = Some(proxy);
+        Some(cluster)
     }
 
-    fn with(libraries: &Path, ports: Vec<Ports>, proxy: Option<Proxy>, jvm: &'static [&'static str]) -> Self {
+    /// Starts one that clients reach over a network with faults.
+    pub fn behind_network() -> Option<Self> {
+        let libraries = libraries()?;
+        let mut ports = Ports::free();
+        let network = Network::start(ports.clients);
+        ports.advertised = network.port;
+        let mut cluster = Self::with(&libraries, vec![ports], SHORT_RUN);
+        cluster.network = Some(network);
+        Some(cluster)
+    }
+
+    fn with(libraries: &Path, ports: Vec<Ports>, jvm: &'static [&'static str]) -> Self {
         let folder = tempfile::Builder::new().prefix("leadline-kafka-").tempdir().unwrap().keep();
-        let mut cluster = Self { _janitor: janitor(&folder), brokers: Vec::new(), proxy, folder, jvm };
+        let (proxy, network) = (None, None);
+        let mut cluster =
+            Self { _janitor: janitor(&folder), brokers: Vec::new(), proxy, network, folder, jvm };
         cluster.make_certificate();
         let id =
             java(libraries, SHORT_RUN).args(["kafka.tools.StorageTool", "random-uuid"]).output().unwrap();
@@ -121,6 +137,10 @@ impl Cluster {
 
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().expect("a cluster behind a proxy")
+    }
+
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster behind a network")
     }
 
     fn make_certificate(&self) {
@@ -286,7 +306,7 @@ fn answers(port: u16) -> Option<()> {
 }
 
 /// Waits for the end of this process, which closes its standard input.
-fn janitor(folder: &Path) -> Child {
+pub(crate) fn janitor(folder: &Path) -> Child {
     let script = "read _; for file in \"$0\"/*/pid; do [ -e \"$file\" ] && kill -9 \"$(cat \"$file\")\"; done; \
                   rm -rf \"$0\"";
     let mut command = Command::new("sh");
@@ -311,13 +331,30 @@ fn java(libraries: &Path, jvm: &[&str]) -> Command {
     command
 }
 
-/// The folder with the broker's jars, beside what cargo builds.
-fn libraries() -> Option<PathBuf> {
+/// Runs a client of one Java file, in `tests/kafka`, with the broker's jars and more of them; what it prints.
+pub fn foreign(file: &str, more: &[PathBuf], args: &[&str]) -> String {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka").join(file);
+    let jars = more.iter().map(|jar| format!(":{}", jar.display())).collect::<String>();
+    let mut command = Command::new("java");
+    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp"]);
+    command.arg(format!("{}/*{jars}", libraries().unwrap().display())).arg(source).args(args);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{file} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// The folder of what cargo builds.
+pub(crate) fn target_folder() -> PathBuf {
     let here = std::env::current_exe().unwrap();
     // Tests lie in `deps`, programs beside it.
     let built = here.parent().unwrap();
     let profile = if built.ends_with("deps") { built.parent().unwrap() } else { built };
-    let target = profile.parent().unwrap();
+    profile.parent().unwrap().to_owned()
+}
+
+/// The folder with the broker's jars, beside what cargo builds.
+fn libraries() -> Option<PathBuf> {
+    let target = target_folder();
     let (folder, libraries) = (target.join("kafka"), target.join("kafka").join(VERSION));
     if !has("java", "-version") {
         return None;
@@ -344,10 +381,10 @@ fn libraries() -> Option<PathBuf> {
     Some(libraries)
 }
 
-fn has(tool: &str, version: &str) -> bool {
+pub(crate) fn has(tool: &str, version: &str) -> bool {
     let found = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        let why = format!("the tests on real Kafka brokers need {tool}: install a JDK 17 and Maven");
+        let why = format!("the tests on real servers need {tool}: install a JDK 17 and Maven");
         assert!(std::env::var_os("CI").is_none(), "{why}");
         let _ = writeln!(std::io::stderr(), "\nSKIPPED: {why}\n");
     }

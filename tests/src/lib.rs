@@ -3,6 +3,7 @@
 
 pub mod kafka;
 pub mod proxy;
+pub mod registry;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,8 +1,10 @@
-//! A way to a Kafka broker that can be cut at a chosen request.
+//! Ways to a Kafka broker: one that can be cut at a chosen request, and one with the faults of a network.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 /// The request that ends a transaction (<https://kafka.apache.org/protocol#protocol_api_keys>).
 pub const END_TRANSACTION: i16 = 26;
@@ -125,5 +127,116 @@ fn requests(mut client: TcpStream, mut server: TcpStream, way: &Mutex<Way>) -> s
             }
             None => server.write_all(&[&size[..], &request].concat())?,
         }
+    }
+}
+
+/// A network between clients and one port: it may be slow, silent, or break its connections.
+pub struct Network {
+    pub port: u16,
+    weather: Arc<Weather>,
+}
+
+#[derive(Default)]
+struct Weather {
+    delay_ms: AtomicU64,
+    /// Nothing passes; what is under way waits.
+    silent: AtomicBool,
+    /// Nobody is let in.
+    down: AtomicBool,
+    /// How often all connections were reset: those of before end without a word.
+    resets: AtomicU64,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Network {
+    pub fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let weather = Arc::<Weather>::default();
+        let shared = Arc::clone(&weather);
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if shared.down.load(SeqCst) {
+                    continue;
+                }
+                if let Ok(server) = TcpStream::connect(("127.0.0.1", to)) {
+                    join(&client, &server, &shared);
+                }
+            }
+        });
+        Self { port, weather }
+    }
+
+    /// How long each byte takes, each way.
+    pub fn set_delay(&self, delay: Duration) {
+        self.weather.delay_ms.store(delay.as_millis() as u64, SeqCst);
+    }
+
+    pub fn set_silent(&self, silent: bool) {
+        self.weather.silent.store(silent, SeqCst);
+    }
+
+    /// Lets nobody in any more, or again; connections that are open stay so.
+    pub fn set_down(&self, down: bool) {
+        self.weather.down.store(down, SeqCst);
+    }
+
+    /// Ends all connections in order (FIN).
+    pub fn cut(&self) {
+        for stream in self.weather.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Ends all connections as a host does that has forgotten them (RST).
+    pub fn reset(&self) {
+        self.weather.resets.fetch_add(1, SeqCst);
+        for stream in self.weather.open.lock().unwrap().drain(..) {
+            // Whoever reads it lets it go; the last one closes it, which sends a reset.
+            let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+    }
+}
+
+fn join(client: &TcpStream, server: &TcpStream, weather: &Arc<Weather>) {
+    for stream in [client, server] {
+        stream.set_nodelay(true).unwrap();
+        weather.open.lock().unwrap().push(stream.try_clone().unwrap());
+    }
+    for (from, to) in [(client, server), (server, client)] {
+        let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        let (sender, sent) = mpsc::channel();
+        let delay = Arc::clone(weather);
+        std::thread::spawn(move || take(from, &sender, &delay));
+        let weather = Arc::clone(weather);
+        std::thread::spawn(move || deliver(&sent, to, &weather));
+    }
+}
+
+/// Takes what comes and notes when it is due.
+fn take(mut from: TcpStream, sender: &mpsc::Sender<(Instant, Vec<u8>)>, weather: &Weather) {
+    let mut piece = [0; 65_536];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        let due = Instant::now() + Duration::from_millis(weather.delay_ms.load(SeqCst));
+        if sender.send((due, piece[..read].to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+fn deliver(sent: &mpsc::Receiver<(Instant, Vec<u8>)>, mut to: TcpStream, weather: &Weather) {
+    let resets = weather.resets.load(SeqCst);
+    for (due, bytes) in sent {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        while weather.silent.load(SeqCst) && weather.resets.load(SeqCst) == resets {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if weather.resets.load(SeqCst) != resets || to.write_all(&bytes).is_err() {
+            break;
+        }
+    }
+    if weather.resets.load(SeqCst) == resets {
+        let _ = to.shutdown(Shutdown::Both);
     }
 }

@@ -1,6 +1,8 @@
 //! The log of an instance, and who owns its partitions: embedded or on Kafka.
 
 use std::sync::Arc;
+#[cfg(feature = "kafka")]
+use std::time::Duration;
 
 use leadline_connectors::contract::assignment::Assignment;
 use leadline_connectors::contract::clock::Clock;
@@ -10,15 +12,28 @@ use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::{Config, LogKind};
+use crate::spool::Spool;
+
+/// How long a start waits for brokers that it can do without: settings of now are better than those that are kept.
+#[cfg(feature = "kafka")]
+const BROKERS_WAIT: Duration = Duration::from_secs(2);
 
 /// An opened log.
 pub struct OpenLog {
     /// The log.
     pub log: Arc<dyn Log>,
+    /// The same without a spool before it: for what somebody waits for, who would rather hear that brokers are away.
+    pub direct: Arc<dyn Log>,
+    /// Whether the log is on other machines, which have to be asked.
+    pub is_remote: bool,
+    /// Whether it is used although nobody may have answered yet.
+    pub may_be_away: bool,
     /// Who deals partitions out, where several processes work on it; else this one owns all.
     pub assignment: Option<Arc<dyn Assignment>>,
     /// Ends the embedded log's threads; nothing is written behind it.
     embedded: Option<Arc<EmbeddedLog>>,
+    /// What events wait in while brokers are away.
+    spool: Option<Spool>,
     /// Holds the data folder's lock.
     _disk: Arc<FolderDisk>,
 }
@@ -29,7 +44,7 @@ impl OpenLog {
         let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
         match config.log_kind {
             LogKind::Embedded => Self::embedded(config, clock, disk),
-            LogKind::Kafka => kafka(config, disk),
+            LogKind::Kafka => kafka(config, clock, disk),
         }
     }
 
@@ -37,6 +52,9 @@ impl OpenLog {
     pub fn close(&self) {
         if let Some(embedded) = &self.embedded {
             embedded.close();
+        }
+        if let Some(spool) = &self.spool {
+            spool.close();
         }
     }
 
@@ -59,21 +77,82 @@ impl OpenLog {
             );
         }
         let log = Arc::new(log);
-        Ok(Self { log: log.clone(), assignment: None, embedded: Some(log), _disk: disk })
+        Ok(Self {
+            log: log.clone(),
+            direct: log.clone(),
+            is_remote: false,
+            may_be_away: false,
+            assignment: None,
+            embedded: Some(log),
+            spool: None,
+            _disk: disk,
+        })
     }
 }
 
 #[cfg(feature = "kafka")]
-fn kafka(config: &Config, disk: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
+fn kafka(config: &Config, clock: &Arc<dyn Clock>, disk: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
     use leadline_connectors::log_kafka::{KafkaAssignment, KafkaLog};
-    let log = KafkaLog::open(kafka_config(config))?;
-    let assignment = Arc::new(KafkaAssignment::new(&log));
-    Ok(OpenLog { log: Arc::new(log), assignment: Some(assignment), embedded: None, _disk: disk })
+    use leadline_connectors::log_spool::LateLog;
+    let mut spool = Spool::open(config, clock)?;
+    let kept = spool.as_ref().and_then(|spool| spool.kept.partitions).filter(|_| !config.role.works());
+    let (log, assignment): (Arc<dyn Log>, Option<Arc<dyn Assignment>>) = match kept {
+        // Brokers need not be there: what they would be asked for is kept.
+        Some(partitions) => {
+            let config = config.clone();
+            let open = move || {
+                let wanted = kafka_config(&config);
+                let log = KafkaLog::open(wanted.clone()).map_err(|error| error.to_string())?;
+                framed(Arc::new(log), &config, &wanted).map_err(|error| error.to_string())
+            };
+            let late = LateLog::open(partitions, open)?;
+            if !late.wait(BROKERS_WAIT) {
+                tracing::warn!(
+                    "no Kafka broker has answered yet: events are spooled, under the settings of before"
+                );
+            }
+            (late, None)
+        }
+        None => {
+            let wanted = kafka_config(config);
+            let log = KafkaLog::open(wanted.clone())?;
+            let assignment = KafkaAssignment::new(&log);
+            (framed(Arc::new(log), config, &wanted)?, Some(Arc::new(assignment)))
+        }
+    };
+    let before = match &mut spool {
+        Some(spool) => spool.before(Arc::clone(&log), clock)?,
+        None => Arc::clone(&log),
+    };
+    Ok(OpenLog {
+        log: before,
+        direct: log,
+        is_remote: true,
+        may_be_away: kept.is_some(),
+        assignment,
+        embedded: None,
+        spool,
+        _disk: disk,
+    })
 }
 
 #[cfg(not(feature = "kafka"))]
-fn kafka(_: &Config, _: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
+fn kafka(_: &Config, _: &Arc<dyn Clock>, _: Arc<FolderDisk>) -> anyhow::Result<OpenLog> {
     anyhow::bail!("this leadline was built without Kafka: build it with --features kafka")
+}
+
+/// The log in the wire format of the schema registry, where there is one.
+#[cfg(feature = "kafka")]
+fn framed(
+    log: Arc<dyn Log>,
+    config: &Config,
+    kafka: &leadline_connectors::log_kafka::KafkaConfig,
+) -> anyhow::Result<Arc<dyn Log>> {
+    use leadline_connectors::log_registry::{RegistryConfig, RegistryLog};
+    let registry = config.schema_registry.clone();
+    let Some(url) = registry.url else { return Ok(log) };
+    let wanted = RegistryConfig { url, user: registry.user, password_file: registry.password_file };
+    Ok(Arc::new(RegistryLog::open(log, wanted, |topic| kafka.topic(topic))?))
 }
 
 /// How the brokers are talked to.
@@ -95,7 +174,7 @@ pub fn kafka_config(config: &Config) -> leadline_connectors::log_kafka::KafkaCon
 }
 
 /// 64 random bits: a segment's incarnation.
-fn incarnation() -> u64 {
+pub(crate) fn incarnation() -> u64 {
     let mut bytes = [0; 8];
     if SystemRandom::new().fill(&mut bytes).is_err() {
         // Without randomness the clock still never repeats within one log.

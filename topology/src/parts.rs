@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::logs::OpenLog;
-use crate::settings::SettingsService;
+use crate::settings::{Remote, SettingsService};
 
 /// The generation of the embedded layout; it changes with `layout apply`, which comes with Kafka.
 pub const GENERATION: u32 = 1;
@@ -63,7 +63,11 @@ impl Parts {
             state.clone(),
             layout,
             copy,
-            log.assignment.is_some(),
+            Remote {
+                direct: Arc::clone(&log.direct),
+                is_remote: log.is_remote,
+                may_be_away: log.may_be_away,
+            },
         )?;
         Ok(Self {
             log: Arc::clone(&log.log),

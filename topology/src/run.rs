@@ -1,7 +1,7 @@
 //! A running instance: what `leadline run` puts together, and how it ends.
 
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
@@ -16,6 +16,7 @@ use crate::config::{Config, LogKind};
 use crate::control;
 use crate::descriptors;
 use crate::engine::{Engine, Handed, Stored};
+use crate::following::follow_settings;
 use crate::guard;
 use crate::handover::{self, Footing, Giver, Identity, LEAVE_MAX, Phase, Phases, Standby, StandbyEnd};
 use crate::listening::listener;
@@ -302,32 +303,6 @@ pub(crate) fn ends_within(limit: Duration, what: impl FnOnce() + Send + 'static)
             tracing::warn!(%error, "a thread could not be started");
             false
         }
-    }
-}
-
-/// Settings are taken in as they come, by a thread of their own; then the workers look again.
-fn follow_settings(parts: &Parts, engine: Option<&Engine>) {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let sender = Mutex::new(sender);
-    parts.settings.on_change(move || {
-        // The thread is gone only at shutdown.
-        let _ = crate::engine::lock(&sender).send(());
-    });
-    let settings = Arc::downgrade(&parts.settings);
-    let wake = engine.map(Engine::waker);
-    let follow = move || {
-        while receiver.recv().is_ok() {
-            let Some(settings) = settings.upgrade() else { return };
-            if let Err(error) = settings.refresh() {
-                tracing::error!(%error, "settings cannot be taken in");
-            }
-            if let Some(wake) = &wake {
-                wake();
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("settings".to_owned()).spawn(follow) {
-        tracing::error!(%error, "settings are only read on demand");
     }
 }
 

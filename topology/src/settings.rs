@@ -11,7 +11,7 @@ use leadline_connectors::contract::log::{Append, AppendError, Log, ReadError};
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
 use leadline_schemas::avro::{self, AvroError};
-use leadline_schemas::inbound::Inbound;
+use leadline_schemas::inbound::{Inbound, Origin};
 use leadline_schemas::partitioning::Layout;
 use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
@@ -61,6 +61,8 @@ pub enum SettingsError {
 pub struct SettingsService {
     log: Arc<dyn Log>,
     appends: Appends,
+    /// Past the spool.
+    direct: Appends,
     state: Arc<dyn State>,
     rows: Arc<dyn PartitionState>,
     layout: Layout,
@@ -76,18 +78,33 @@ pub struct SettingsService {
     me: Weak<Self>,
 }
 
+/// What there is to know of a log on other machines.
+pub struct Remote {
+    /// The log without a spool before it.
+    pub direct: Arc<dyn Log>,
+    /// Whether it is on other machines: then it is asked off the runtime's threads.
+    pub is_remote: bool,
+    /// Whether a start may go on with what is kept here when nobody answers.
+    pub may_be_away: bool,
+}
+
 impl SettingsService {
-    /// Reads the rows of before and what has come since. A log that is remote is asked off the runtime's threads.
+    /// Reads the rows of before and what has come since.
     pub fn open(
         log: Arc<dyn Log>,
         state: Arc<dyn State>,
         layout: Layout,
         copy: PathBuf,
-        is_remote: bool,
+        Remote { direct, is_remote, may_be_away }: Remote,
     ) -> Result<Arc<Self>, SettingsError> {
         let rows = state.open(SETTINGS_ROWS)?;
-        let (first, _) = log.range(Topic::Settings, SETTINGS)?;
-        if rows.applied()?.0 < first.0 {
+        let first = match log.range(Topic::Settings, SETTINGS) {
+            Ok((first, _)) => first.0,
+            // Whatever has not been kept is in the copy.
+            Err(ReadError::Unavailable(_)) if may_be_away && copy.exists() => 1,
+            Err(error) => return Err(error.into()),
+        };
+        if rows.applied()?.0 < first {
             // The state store was lost, and the log no longer has what was in it.
             read_copy(&copy, &*rows)?;
         }
@@ -111,6 +128,7 @@ impl SettingsService {
         let current = RwLock::new(Arc::new(settings));
         let service = Arc::new_cyclic(|me| Self {
             appends: Appends::new(Arc::clone(&log)),
+            direct: Appends::new(direct),
             log,
             state,
             rows,
@@ -123,7 +141,11 @@ impl SettingsService {
             is_remote,
             me: Weak::clone(me),
         });
-        let version = service.refresh()?.version;
+        let version = match service.refresh() {
+            // They are read when somebody answers: the log calls its listeners then.
+            Err(SettingsError::Read(ReadError::Unavailable(_))) if may_be_away => service.current().version,
+            refreshed => refreshed?.version,
+        };
         service.keep(version)?;
         let listener = Arc::downgrade(&service);
         let listen = move || {
@@ -275,7 +297,12 @@ impl Intake for SettingsService {
         let encoded = avro::append(&event, &mut value);
         Box::pin(async move {
             encoded.map_err(|error| AppendError::Failed(error.to_string()))?;
-            self.appends.append(partition, key, Bytes::from(value)).await
+            // A person waits for what comes of these, and does not want it done at some later time.
+            let appends = match event.origin {
+                Origin::Command | Origin::Process => &self.direct,
+                _ => &self.appends,
+            };
+            appends.append(partition, key, Bytes::from(value)).await
         })
     }
 }

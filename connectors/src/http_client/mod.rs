@@ -39,6 +39,17 @@ pub fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder().user_agent(concat!("leadline/", env!("CARGO_PKG_VERSION")))
 }
 
+/// One request to a service of the operator's own.
+pub(crate) struct Question<'a> {
+    pub(crate) url: &'a str,
+    /// A POST where there is one, else a GET.
+    pub(crate) body: Option<String>,
+    pub(crate) content_type: &'a str,
+    /// Name and password.
+    pub(crate) user: Option<(&'a str, &'a str)>,
+    pub(crate) deadline: Duration,
+}
+
 impl Client {
     /// A client that follows no redirects: a webhook that moved must say so to a person, and a redirect could lead
     /// our signature to another host.
@@ -66,6 +77,22 @@ impl Client {
             .header("signature", signature)
             .timeout(deadline)
             .body(body);
+        let response = request.send().await.map_err(|error| not_sent(&error))?;
+        let status = response.status().as_u16();
+        let text = bounded(response).await?.unwrap_or_default();
+        Ok((status, String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// One request to a service that the operator runs, such as a schema registry; status and text of the answer.
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Result<(u16, String), CallError> {
+        let method = if question.body.is_some() { http::Method::POST } else { http::Method::GET };
+        let mut request = self.0.request(method, question.url).timeout(question.deadline);
+        if let Some((user, password)) = question.user {
+            request = request.basic_auth(user, Some(password));
+        }
+        if let Some(body) = question.body {
+            request = request.header(header::CONTENT_TYPE, question.content_type).body(body);
+        }
         let response = request.send().await.map_err(|error| not_sent(&error))?;
         let status = response.status().as_u16();
         let text = bounded(response).await?.unwrap_or_default();

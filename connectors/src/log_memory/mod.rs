@@ -29,6 +29,9 @@ type Listener = Arc<dyn Fn() + Send + Sync>;
 /// How many bytes wait, while answers are held, before `Busy`; commits have as much again.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 
+/// Why it cannot be reached.
+const AWAY: &str = "taken away by the test";
+
 /// A log in one life of its process. Clones are the same log.
 #[derive(Clone)]
 pub struct MemoryLog {
@@ -45,6 +48,7 @@ struct Shared {
     commit_faults: VecDeque<CommitFault>,
     held: bool,
     full: bool,
+    away: bool,
     failed: Option<String>,
 }
 
@@ -90,6 +94,11 @@ impl MemoryLog {
     /// Takes all room away from appends, or gives it back.
     pub fn set_full(&self, full: bool) {
         self.lock().full = full;
+    }
+
+    /// From now on nobody answers appends, as if it were on other machines; or somebody does again.
+    pub fn set_away(&self, away: bool) {
+        self.lock().away = away;
     }
 
     /// Appends one record at once, whatever is planned or held, and tells the listener. A place that does not exist
@@ -169,6 +178,9 @@ impl MemoryLog {
                 return Some(AppendError::Failed(format!("nothing can be appended to {topic}/{partition}")));
             }
         }
+        if shared.away {
+            return Some(AppendError::Unavailable(AWAY.to_owned()));
+        }
         if shared.full {
             return Some(AppendError::Full);
         }
@@ -178,7 +190,7 @@ impl MemoryLog {
             return Some(AppendError::Busy { queue_bytes_max: QUEUE_BYTES_MAX });
         }
         match shared.append_faults.front()? {
-            AppendFault::Failed { .. } => None,
+            AppendFault::Failed { .. } | AppendFault::Unavailable { .. } => None,
             AppendFault::Busy => {
                 shared.append_faults.pop_front();
                 Some(AppendError::Busy { queue_bytes_max: QUEUE_BYTES_MAX })
@@ -195,12 +207,12 @@ impl MemoryLog {
         match work {
             Work::Append { records, fault, done } => {
                 let (mut places, mut offsets) = (Vec::new(), Vec::new());
-                if matches!(fault, None | Some(AppendFault::Failed { written: true })) {
+                if fault.is_none_or(AppendFault::is_written) {
                     places = records.iter().map(|record| (record.topic, record.partition)).collect();
                     offsets = self.lock().records.push_all(records);
                 }
                 self.tell(&places);
-                let failed = fault.map(|_| AppendError::Failed("planned by the test".to_owned()));
+                let failed = fault.map(AppendFault::error);
                 let _ = done.send(failed.map_or(Ok(offsets), Err)); // Whoever asked may have gone.
             }
             Work::Commit { commit, fault, done } => {
@@ -323,7 +335,7 @@ impl Log for MemoryLog {
             full: shared.full,
             failed: shared.failed.clone(),
             disk_bytes: shared.records.bytes() as u64,
-            unavailable: None,
+            unavailable: shared.away.then(|| AWAY.to_owned()),
             queued_bytes: shared.waiting.iter().map(Work::bytes).sum::<usize>() as u64,
         }
     }

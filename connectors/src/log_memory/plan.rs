@@ -17,6 +17,26 @@ pub enum AppendFault {
         /// Whether it was.
         written: bool,
     },
+    /// Nobody answers in time, and nobody tells whether it was written.
+    Unavailable {
+        /// Whether it was.
+        written: bool,
+    },
+}
+
+impl AppendFault {
+    /// Whether it was written all the same.
+    pub(super) fn is_written(self) -> bool {
+        matches!(self, Self::Failed { written: true } | Self::Unavailable { written: true })
+    }
+
+    pub(super) fn error(self) -> AppendError {
+        let why = "planned by the test".to_owned();
+        match self {
+            Self::Unavailable { .. } => AppendError::Unavailable(why),
+            _ => AppendError::Failed(why),
+        }
+    }
 }
 
 /// How a commit ends, if not well.

@@ -170,6 +170,35 @@ proptest! {
     }
 }
 
+/// An append whose answer was lost is done again under the same id: the second record must not make the first one's
+/// request a duplicate of itself.
+#[test]
+fn an_event_that_is_in_the_log_twice_takes_effect_once_and_stays_what_it_was() {
+    let mut driver = driver();
+    let noted = |number, note: &str| {
+        let mut call = call_event("CAL1");
+        call.note = Some(note.to_owned());
+        call_contact(number, call)
+    };
+    let mut all = |contact: Contact| driver.record(contact.event_id, Box::new(contact)).unwrap().out;
+    let is_contact = |out: &[ContactOut]| matches!(out, [ContactOut::Contact(_)]);
+    assert!(is_contact(&all(noted(1, "kitchen"))));
+    assert!(all(noted(1, "kitchen")).is_empty(), "at once");
+    assert!(is_contact(&all(noted(2, "bath"))));
+    assert!(all(noted(1, "kitchen")).is_empty(), "behind another content of the call");
+    let out = all(noted(3, "kitchen"));
+    let [ContactOut::Request(other)] = out.as_slice() else { panic!("{out:?}") };
+    assert_eq!(
+        (other.request_id, other.status),
+        (event_id(3), RequestStatus::Duplicate),
+        "another event is one"
+    );
+    let mut form = contact(4, Event::FormEvent(form_event("FRM1", &[("name", "Ana")])));
+    form.origin = Origin::Form;
+    assert!(is_contact(&all(form.clone())));
+    assert!(all(form).is_empty());
+}
+
 #[test]
 fn texts_and_forms_go_on_once_each_and_an_edit_is_an_update() {
     let mut driver = driver();
@@ -215,10 +244,12 @@ fn what_leadline_wrote_itself_comes_back_without_effect_and_other_edits_do_not()
 #[test]
 fn the_contents_of_a_call_are_bounded() {
     let mut driver = driver();
-    let noted = |note: u64| {
+    let mut event = 0;
+    let mut noted = |note: u64| {
         let mut call = call_event("CAL1");
         call.note = Some(note.to_string());
-        call_contact(note, call)
+        event += 1;
+        call_contact(event, call)
     };
     for note in 0..12 {
         assert!(one(&mut driver, noted(note)).is_ok());

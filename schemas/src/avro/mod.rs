@@ -42,7 +42,7 @@ use serde::de::DeserializeOwned;
 
 pub use codec::Codec;
 pub(crate) use datum::Datum;
-pub use registry::{SchemaEntry, all, fingerprint};
+pub use registry::{SchemaEntry, all, are_compatible, fingerprint, fingerprint_of_schema, of_topic};
 
 /// The two bytes that single-object encoding starts with.
 pub const MARKER: [u8; 2] = [0xC3, 0x01];

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+
 use super::{AvroError, AvroRecord, Codec};
 use crate::audit::Audit;
 use crate::call::CallRecord;
@@ -15,6 +17,7 @@ use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
 use crate::state::{DeliveryState, Ringing, Routed, Seen, WindowState, WriteBack};
+use crate::topic::Topic;
 use crate::window::WindowMetrics;
 
 /// One version of one record's schema.
@@ -70,6 +73,42 @@ pub fn all() -> &'static [SchemaEntry] {
         entries.collect()
     });
     &ALL
+}
+
+/// All versions of the record that a topic holds, oldest first; none of `state`, whose frames are no single record.
+pub fn of_topic(topic: Topic) -> impl Iterator<Item = &'static SchemaEntry> {
+    let name = match topic {
+        Topic::Inbound => Inbound::NAME,
+        Topic::Replies => Reply::NAME,
+        Topic::Settings => Tenant::NAME,
+        Topic::State => "",
+        Topic::Requests => Request::NAME,
+        Topic::Calls => CallRecord::NAME,
+        Topic::Leads => Lead::NAME,
+        Topic::LeadEvents => LeadEvent::NAME,
+        Topic::Deliveries => Delivery::NAME,
+        Topic::Metrics => WindowMetrics::NAME,
+        Topic::Audit => Audit::NAME,
+        Topic::DeadLetters => DeadLetter::NAME,
+    };
+    all().iter().filter(move |entry| entry.name == name)
+}
+
+/// The fingerprint of a schema that somebody else keeps (JSON); an error says why it is none.
+pub fn fingerprint_of_schema(json: &str) -> Result<u64, String> {
+    let schema: serde_avro_fast::Schema =
+        json.parse().map_err(|why: serde_avro_fast::schema::SchemaError| why.to_string())?;
+    Ok(u64::from_le_bytes(*schema.rabin_fingerprint()))
+}
+
+/// Whether whoever has one of two schemas (JSON) reads what was written with the other; an error says why not.
+pub fn are_compatible(one: &str, other: &str) -> Result<(), String> {
+    let parse = |json| apache_avro::Schema::parse_str(json).map_err(|why| why.to_string());
+    let verdict = SchemaCompatibility::mutual_read(&parse(one)?, &parse(other)?);
+    match verdict.map_err(|why| why.to_string())? {
+        Compatibility::Full => Ok(()),
+        Compatibility::Partial => Err("what one writes the other reads only in part".to_owned()),
+    }
 }
 
 /// The fingerprint of one version of a record's schema.

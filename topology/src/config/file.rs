@@ -97,6 +97,15 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
             wrong.push(("records.store", what));
         }
     }
+    if config.kafka.spool && config.log_kind != LogKind::Kafka {
+        let what = "is for a log on brokers, and log.kind is embedded: leave it out; the embedded log is on this disk";
+        wrong.push(("kafka.spool", what.to_owned()));
+    }
+    let registry = &config.schema_registry;
+    if registry.user.is_some() != registry.password_file.is_some() {
+        let what = "and schema_registry.password_file go together: give both or none";
+        wrong.push(("schema_registry.user", what.to_owned()));
+    }
     wrong
 }
 

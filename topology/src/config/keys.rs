@@ -158,6 +158,14 @@ pub const KEYS: &[Key] = &[
         config.kafka.oauth_token_file = Some(name(text)?.into());
         Ok(())
     }),
+    Key::new("kafka.spool", None, |config, text| {
+        config.kafka.spool = yes_or_no(text)?;
+        Ok(())
+    }),
+    Key::new("kafka.spool_max_bytes", None, |config, text| {
+        config.kafka.spool_bytes_max = number(text, SPOOL_BYTES_LEAST, u64::MAX)?;
+        Ok(())
+    }),
     // Stands for all of the client's keys of TLS and SASL.
     Key::new("kafka.client.security.protocol", None, |_, _| Ok(())),
     Key::new("http.requests_max", Some("MAX_CONCURRENT_REQUESTS"), |config, text| {
@@ -168,11 +176,20 @@ pub const KEYS: &[Key] = &[
         config.process_timeout_s = number(text, 1, 86_400)?;
         Ok(())
     }),
+    Key::new("schema_registry.url", None, |config, text| {
+        config.schema_registry.url = Some(address(text)?);
+        Ok(())
+    }),
+    Key::new("schema_registry.user", None, |config, text| {
+        config.schema_registry.user = Some(name(text)?);
+        Ok(())
+    }),
+    Key::new("schema_registry.password_file", None, |config, text| {
+        config.schema_registry.password_file = Some(name(text)?.into());
+        Ok(())
+    }),
     Key::new("ai.endpoint", Some("AI_MODEL_ENDPOINT"), |config, text| {
-        if !text.starts_with("http://") && !text.starts_with("https://") {
-            return Err(format!("{} is no address: it must begin with http:// or https://", shown(text)));
-        }
-        config.ai_model_endpoint = Some(text.to_owned());
+        config.ai_model_endpoint = Some(address(text)?);
         Ok(())
     }),
     Key::new("google.project", Some("GOOGLE_CLOUD_PROJECT"), |config, text| {
@@ -200,6 +217,9 @@ pub const KEYS: &[Key] = &[
         Ok(())
     }),
 ];
+
+/// Five segments of the smallest size that is worth a file.
+const SPOOL_BYTES_LEAST: u64 = 5 << 20;
 
 /// How a key is taken; the error says what is wrong with the value and what to do.
 type Take = fn(&mut Config, &str) -> Result<(), String>;
@@ -261,6 +281,18 @@ fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
         Ok(value) if value >= least && value <= most => Ok(value),
         _ => Err(format!("{} is not a whole number between {least} and {most}", shown(text))),
     }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{} is no address: it must begin with http:// or https://", shown(text)))
+    }
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -83,6 +83,21 @@ pub struct Kafka {
     pub oauth_token_file: Option<PathBuf>,
     /// The client's own keys of TLS and SASL.
     pub client: BTreeMap<String, String>,
+    /// Whether events are spooled on this process's disk while brokers are away.
+    pub spool: bool,
+    /// How many bytes the spool may take on disk.
+    pub spool_bytes_max: u64,
+}
+
+/// A schema registry, for a log on Kafka.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SchemaRegistry {
+    /// Its address; without one values carry the fingerprints of their schemas.
+    pub url: Option<String>,
+    /// For basic authentication.
+    pub user: Option<String>,
+    /// Where the password is.
+    pub password_file: Option<PathBuf>,
 }
 
 /// All settings of a process. `deploy/leadline.example.toml` explains each.
@@ -116,6 +131,8 @@ pub struct Config {
     pub log_kind: LogKind,
     /// The log on Kafka.
     pub kafka: Kafka,
+    /// Whose ids values on Kafka carry.
+    pub schema_registry: SchemaRegistry,
     /// What keeps the records.
     pub records_store: RecordsStore,
     /// Where blobs lie, if not in the data folder.
@@ -170,7 +187,10 @@ impl Default for Config {
                 session_timeout_ms: 10_000,
                 oauth_token_file: None,
                 client: BTreeMap::new(),
+                spool: false,
+                spool_bytes_max: 16 << 30,
             },
+            schema_registry: SchemaRegistry::default(),
             records_store: RecordsStore::Sqlite,
             blob_folder: None,
             secret_key_file: None,
@@ -192,6 +212,11 @@ impl Config {
     /// The log's folder.
     pub fn log_folder(&self) -> PathBuf {
         self.data.join("log")
+    }
+
+    /// Where events wait while brokers are away.
+    pub fn spool_folder(&self) -> PathBuf {
+        self.data.join("spool")
     }
 
     /// The state store's folder.

@@ -141,3 +141,18 @@ fn an_admin_address_that_others_can_reach_needs_a_token() {
     let (_, mistakes) = asked(&[("admin.listen", "here")]);
     assert!(mistakes[0].to_string().contains("--admin-listen"), "{mistakes:?}");
 }
+
+#[test]
+fn a_spool_is_for_brokers_and_a_registry_s_user_has_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    let text = "[kafka]\nspool = true\nspool_max_bytes = 1\n[schema_registry]\nurl = \"kafka:8081\"\nuser = \"me\"\n";
+    std::fs::write(&path, text).unwrap();
+    let (config, mistakes) = read(Some(&path), |_| None, &[]);
+    let keys: Vec<&str> = mistakes.iter().map(|mistake| mistake.key.as_str()).collect();
+    assert_eq!(keys, ["kafka.spool_max_bytes", "schema_registry.url", "kafka.spool", "schema_registry.user"]);
+    assert!(config.kafka.spool && config.schema_registry.url.is_none());
+    std::fs::write(&path, "[kafka]\nspool = \"perhaps\"\n").unwrap();
+    let (_, mistakes) = read(Some(&path), |_| None, &[]);
+    assert!(mistakes[0].what.contains("neither true nor false"), "{mistakes:?}");
+}

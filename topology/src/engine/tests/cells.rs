@@ -17,7 +17,7 @@ const DECODE: DecodeRow = |version, datum| Ok(Box::new(decode_datum::<Seen>(vers
 
 /// One more content of the subject `key`.
 fn grow(overlay: &mut Overlay, key: &[u8], now_ms: i64) {
-    let fresh = || Seen { subject_id: "x".repeat(usize::from(key[0]) * 40), hashes: Vec::new(), contents: 0 };
+    let fresh = || Seen { subject_id: "x".repeat(usize::from(key[0]) * 40), ..Seen::default() };
     let mut make = || Some(Box::new(fresh()) as Box<dyn AnyRow>);
     let row = overlay.change(&ROWS.spec, key, DECODE, &mut make, now_ms).unwrap();
     row.as_any_mut().downcast_mut::<Seen>().unwrap().contents += 1;
