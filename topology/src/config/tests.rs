@@ -127,6 +127,22 @@ fn keys_of_the_kafka_client_go_through_and_others_do_not() {
 }
 
 #[test]
+fn an_admin_address_that_others_can_reach_needs_a_token() {
+    let asked = |flags: &[(&str, &str)]| {
+        let (config, mistakes) = read(None, |_| None, flags);
+        (config.admin_listen.map(|address| address.to_string()), mistakes)
+    };
+    assert_eq!(asked(&[]), (None, Vec::new()), "nobody is listened to by default");
+    assert_eq!(asked(&[("admin.listen", "9180")]), (Some("127.0.0.1:9180".to_owned()), Vec::new()));
+    let (_, mistakes) = asked(&[("admin.listen", "0.0.0.0:9180")]);
+    assert!(mistakes[0].what.contains("admin.token_file"), "{mistakes:?}");
+    let with_token = [("admin.listen", "0.0.0.0:9180"), ("admin.token_file", "./token")];
+    assert_eq!(asked(&with_token), (Some("0.0.0.0:9180".to_owned()), Vec::new()));
+    let (_, mistakes) = asked(&[("admin.listen", "here")]);
+    assert!(mistakes[0].to_string().contains("--admin-listen"), "{mistakes:?}");
+}
+
+#[test]
 fn a_spool_is_for_brokers_and_a_registry_s_user_has_a_password() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("leadline.toml");
