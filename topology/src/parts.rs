@@ -12,12 +12,13 @@ use leadline_connectors::contract::state::StateError;
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
-use crate::config::Config;
+use crate::config::{Config, LogKind};
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::logs::{self, Logs};
 use crate::routed::RoutedLog;
 use crate::settings::{Remote, SettingsService};
+use crate::spool::Spool;
 
 /// What every command on a data folder needs.
 #[derive(Clone)]
@@ -48,6 +49,10 @@ impl Parts {
             )
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        if config.log_kind == LogKind::Kafka && !config.kafka.spool {
+            // Events that are left in a spool are told of before brokers are asked, which may be away.
+            Spool::open(config, &clock)?;
+        }
         let layout = logs::layout(config)?;
         let logs = Logs::open(config, &clock, layout.as_ref())?;
         let first = logs.of(layout.as_ref().map_or(1, |layout| layout.shape.generation))?;
