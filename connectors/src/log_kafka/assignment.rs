@@ -25,11 +25,19 @@ use super::transaction::Transactions;
 use super::{Inner, KafkaLog, lock};
 use crate::contract::assignment::{Assignment, AssignmentError, Owner};
 
+/// What the group's consumer is called beside this process's other clients.
+const ROLE: &str = "group";
 /// How often the thread looks whether it is to leave.
 const TURN: Duration = Duration::from_millis(50);
 /// After how many of its heartbeats a process that was fenced by a time-out, and not by a successor, takes its
 /// partitions again: a successor would have fenced its membership by then.
 const HEARTBEATS_TO_BE_SURE: u32 = 2;
+
+/// After how many session time-outs a process that was put out of its group looks whether its name is free: a membership
+/// in which nobody lives has ended by then.
+const SESSIONS_OUTSIDE: u32 = 2;
+/// How long the group may take to say who is in it.
+const MEMBERS_MAX: Duration = Duration::from_secs(1);
 
 /// This process's part in the group.
 pub struct KafkaAssignment {
@@ -60,14 +68,13 @@ impl KafkaAssignment {
     }
 }
 
+/// Makes a consumer of the group.
+type Make = Box<dyn Fn() -> Result<BaseConsumer<Context>, KafkaError> + Send>;
+
 impl KafkaAssignment {
-    fn consumer(
-        &self,
-        owner: Arc<dyn Owner>,
-        heartbeat_ms: u64,
-    ) -> Result<BaseConsumer<Context>, KafkaError> {
+    fn make(&self, owner: Arc<dyn Owner>, heartbeat_ms: u64) -> Make {
         let config = &self.inner.config;
-        let mut client = config.consumer("group");
+        let mut client = config.consumer(ROLE);
         client
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", config.session_timeout_ms.to_string())
@@ -79,8 +86,11 @@ impl KafkaAssignment {
         if config.static_membership {
             client.set("group.instance.id", &config.instance_id);
         }
-        let context = Context { inner: Arc::clone(&self.inner), owner, trouble: Arc::clone(&self.trouble) };
-        client.create_with_context(context)
+        let (inner, trouble) = (Arc::clone(&self.inner), Arc::clone(&self.trouble));
+        Box::new(move || {
+            let (inner, owner, trouble) = (Arc::clone(&inner), Arc::clone(&owner), Arc::clone(&trouble));
+            client.create_with_context(Context { inner, owner, trouble })
+        })
     }
 
     /// Makes the consumer and its thread; it subscribes to nothing yet, but finds the group's coordinator.
@@ -90,10 +100,13 @@ impl KafkaAssignment {
         }
         let heartbeat_ms = (self.inner.config.session_timeout_ms / 3).clamp(100, 3_000);
         self.inner.membership.join();
-        let consumer = Arc::new(self.consumer(owner, heartbeat_ms).map_err(|error| refused(&error))?);
+        let make = self.make(owner, heartbeat_ms);
+        let consumer = Arc::new(make().map_err(|error| refused(&error))?);
         member.consumer = Arc::downgrade(&consumer);
         let group = Group {
             consumer,
+            make,
+            outside_since: None,
             leaving: Arc::clone(&self.leaving),
             heartbeat: Duration::from_millis(heartbeat_ms),
         };
@@ -169,21 +182,60 @@ fn poll_interval_ms(inner: &Inner) -> u64 {
 /// The thread that polls.
 struct Group {
     consumer: Arc<BaseConsumer<Context>>,
+    make: Make,
+    /// Since when it is out of its group.
+    outside_since: Option<Instant>,
     leaving: Arc<Closing>,
     heartbeat: Duration,
 }
 
 impl Group {
     /// Runs until this process leaves; then the consumer's end revokes what it has.
-    fn run(self) {
+    fn run(mut self) {
         let mut fenced_since = None;
         while !self.leaving.is_closed() {
             match self.consumer.poll(TURN) {
                 // What came before the partitions were paused.
                 None | Some(Ok(_)) => {}
-                Some(Err(error)) => self.consumer.context().failed(&error),
+                Some(Err(error)) if self.consumer.context().failed(&error) => {
+                    self.outside_since.get_or_insert_with(Instant::now);
+                }
+                Some(Err(_)) => {}
             }
             self.revive(&mut fenced_since);
+            self.come_back();
+        }
+    }
+
+    /// A process that was put out of its group joins it again, unless another has its name by now. The broker puts out
+    /// one that joins twice, too: when the answer to its first attempt was lost.
+    fn come_back(&mut self) {
+        let config = Arc::clone(&self.consumer.context().inner.config);
+        let session = Duration::from_millis(config.session_timeout_ms);
+        if self.outside_since.is_none_or(|since| since.elapsed() < session * SESSIONS_OUTSIDE) {
+            return;
+        }
+        self.outside_since = Some(Instant::now());
+        let name = config.client_id(ROLE);
+        // Brokers that are away are asked again.
+        let Ok(groups) = self.consumer.fetch_group_list(Some(&config.group_id), MEMBERS_MAX) else { return };
+        let mut members = groups.groups().iter().flat_map(|group| group.members());
+        if members.any(|member| member.client_id() == name) {
+            let why = format!(
+                "another process is in group {} as {}: give each a kafka.instance of its own",
+                config.group_id, config.instance_id
+            );
+            *lock(&self.consumer.context().trouble) = Some(why);
+            return;
+        }
+        let topic = config.topic(Topic::Inbound);
+        let joined = (self.make)().and_then(|consumer| consumer.subscribe(&[&topic]).map(|()| consumer));
+        match joined {
+            Ok(consumer) => {
+                tracing::info!("this process joins its group again");
+                (self.consumer, self.outside_since) = (Arc::new(consumer), None);
+            }
+            Err(error) => tracing::warn!(error = describe(&error), "the group cannot be joined again yet"),
         }
     }
 
@@ -215,7 +267,8 @@ struct Context {
 }
 
 impl Context {
-    fn failed(&self, error: &KafkaError) {
+    /// Answers whether it puts this process out of its group.
+    fn failed(&self, error: &KafkaError) -> bool {
         use RDKafkaErrorCode as Code;
         let why = describe(error);
         // A broker that is away comes back by itself; the log's health tells.
@@ -229,6 +282,7 @@ impl Context {
             self.inner.membership.publish(None);
             self.lost(&self.inner.membership.owned());
         }
+        fatal
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {

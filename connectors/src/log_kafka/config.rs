@@ -155,13 +155,18 @@ impl KafkaConfig {
         format!("{}/{}/{worker}", self.pipeline, self.instance_id)
     }
 
+    /// What a client of this process calls itself.
+    pub(super) fn client_id(&self, role: &str) -> String {
+        format!("leadline-{}-{role}", self.instance_id)
+    }
+
     /// What all clients have in common.
     pub(super) fn client(&self, role: &str) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
             .set_log_level(RDKafkaLogLevel::Warning)
             .set("bootstrap.servers", &self.brokers)
-            .set("client.id", format!("leadline-{}-{role}", self.instance_id))
+            .set("client.id", self.client_id(role))
             // A broker that hangs is noticed within the time that an append waits.
             .set("socket.timeout.ms", self.append_timeout_ms.max(1_000).to_string())
             .set("socket.keepalive.enable", "true")

@@ -7,6 +7,7 @@ use std::time::Duration;
 use leadline_connectors::contract::assignment::{Assignment as _, Owner};
 use leadline_connectors::contract::log::{CommitAnswer, Log};
 use leadline_connectors::log_kafka::rdkafka::ClientConfig;
+use leadline_connectors::log_kafka::rdkafka::consumer::{BaseConsumer, Consumer as _};
 use leadline_connectors::log_kafka::rdkafka::producer::{BaseProducer, Producer as _};
 use leadline_connectors::log_kafka::{KafkaAssignment, KafkaConfig, KafkaLog};
 use leadline_schemas::{Partition, Topic};
@@ -160,6 +161,38 @@ fn a_successor_of_the_same_instance_takes_over_and_the_old_process_loses_all() {
         let zombie = commit(&*old.log, epoch(partition, 3, Vec::new()));
         assert!(matches!(zombie, CommitAnswer::Fenced(_)), "{zombie:?}");
     }
+    let says = |what: &str| old.assignment.trouble().is_some_and(|why| why.contains(what));
+    until("the old one finds its name taken", PATIENCE, || says("give each a kafka.instance of its own"));
+    assert_eq!(new.owned().len(), 2, "and lets the new one be");
+}
+
+#[test]
+fn a_process_that_was_put_out_of_its_group_comes_back_when_its_name_is_free() {
+    let Some(config) = config(2) else { return };
+    let story = Story::default();
+    let one = Process::start(&config, "one", &story);
+    until("one has all", PATIENCE, || one.owned().len() == 2);
+    // Somebody takes its name, and is gone.
+    let intruder: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &config.brokers)
+        .set("group.id", &config.group_id)
+        .set("group.instance.id", "one")
+        .set("session.timeout.ms", "3000")
+        .set("heartbeat.interval.ms", "500")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .create()
+        .unwrap();
+    intruder.subscribe(&[&config.topic(Topic::Inbound)]).unwrap();
+    until("one is put out", PATIENCE, || {
+        intruder.poll(Duration::from_millis(10));
+        one.owned().is_empty()
+    });
+    drop(intruder);
+    until("one has all again", PATIENCE, || one.owned().len() == 2);
+    for partition in one.owned() {
+        assert_eq!(one.engine.commit_next(partition), CommitAnswer::Committed);
+    }
+    assert_eq!(one.assignment.trouble(), None);
 }
 
 #[test]
