@@ -171,14 +171,24 @@ fn a_damaged_store_is_moved_aside_and_rebuilt_whatever_is_damaged() {
     }
 }
 
+/// The blob of the first chunk that a manifest names.
+fn first_chunk(manifest: &Path) -> String {
+    let content = std::fs::read(manifest).unwrap();
+    let text = String::from_utf8_lossy(&content);
+    let (_, behind) = text.split_once("\"blob\": \"").unwrap();
+    behind.split('"').next().unwrap().to_owned()
+}
+
 #[test]
 fn a_damaged_newest_snapshot_is_passed_over_and_without_any_the_start_is_refused_in_words() {
     let mut leadline = Instance::copy_of(prepared().folder.path());
     std::fs::remove_dir_all(leadline.data.path().join("state")).unwrap();
-    let mut pieces = files(&leadline.data.path().join("blobs/snapshots"), "-00000-");
-    pieces.retain(|path| !path.to_string_lossy().contains('~'));
-    pieces.sort();
-    assert_eq!(pieces.len(), 2, "one partition has rows, and two snapshots: {pieces:?}");
+    let blobs = leadline.data.path().join("blobs");
+    let mut manifests = files(&blobs.join("snapshots"), ".json");
+    manifests.retain(|path| !path.to_string_lossy().contains('~'));
+    manifests.sort();
+    assert_eq!(manifests.len(), 2, "one partition has rows, and two snapshots: {manifests:?}");
+    let pieces = manifests.iter().map(|path| blobs.join(first_chunk(path))).collect::<Vec<_>>();
     without(&pieces, || {
         start_is_refused(&leadline, &["no", "verified snapshot", "backup"]);
         // Refused, and not half begun: as soon as the snapshots are back, all is well.
