@@ -59,26 +59,27 @@ pub struct Logs {
 
 impl Logs {
     /// Opens the log of a layout, the first where none was ever changed; takes the lock of the data folder.
+    /// `spool` is what its events wait in, where it has one.
     pub fn open(
         config: &Config,
         clock: &Arc<dyn Clock>,
         layout: Option<&LayoutRecord>,
+        spool: Option<Spool>,
     ) -> anyhow::Result<Self> {
         let generation = layout.map_or(1, |layout| layout.shape.generation);
         let disk = Arc::new(FolderDisk::open(&config.log_folder())?);
-        let (log, embedded, spool) = match config.log_kind {
+        let (log, embedded) = match config.log_kind {
             LogKind::Embedded => {
                 let embedded = open_embedded(config, clock, Arc::clone(&disk))?;
                 let log: Arc<dyn Log> = embedded.clone();
-                (LogOf { generation, log, may_be_away: false, assignment: None }, Some(embedded), None)
+                (LogOf { generation, log, may_be_away: false, assignment: None }, Some(embedded))
             }
             LogKind::Kafka => {
-                let spool = Spool::open(config, clock)?;
                 // Brokers need not be there: what they would be asked for is kept.
                 let kept = spool.as_ref().and_then(|spool| spool.kept.partitions);
                 let kept = kept.filter(|_| !config.role.works());
                 let kept = kept.map(|kept| layout.map_or(kept, |layout| layout.shape.partitions));
-                (open_kafka(config, generation, kept)?, None, spool)
+                (open_kafka(config, generation, kept)?, None)
             }
         };
         let (first_shape, opened) = (Shape::first(log.log.partitions()), Mutex::new(vec![log]));

@@ -49,12 +49,13 @@ impl Parts {
             )
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        if config.log_kind == LogKind::Kafka && !config.kafka.spool {
-            // Events that are left in a spool are told of before brokers are asked, which may be away.
-            Spool::open(config, &clock)?;
-        }
+        // Events that are left in a spool are told of before brokers are asked, which may be away.
+        let spool = match config.log_kind {
+            LogKind::Kafka => Spool::open(config, &clock)?,
+            LogKind::Embedded => None,
+        };
         let layout = logs::layout(config)?;
-        let logs = Logs::open(config, &clock, layout.as_ref())?;
+        let logs = Logs::open(config, &clock, layout.as_ref(), spool)?;
         let first = logs.of(layout.as_ref().map_or(1, |layout| layout.shape.generation))?;
         let log = Arc::clone(&first.log);
         let state = open_state(config, &*clock)?;
