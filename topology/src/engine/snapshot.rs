@@ -57,9 +57,6 @@ struct Piece {
     sha256: String,
     /// Its size.
     bytes: u64,
-    /// The key at which it starts, hex.
-    #[serde(default)]
-    from: String,
 }
 
 /// The snapshots of a partition that its owner knows.
@@ -169,12 +166,11 @@ pub(super) async fn take(
         // Every other snapshot has the same chunks.
         let is_its_turn = index.wrapping_add(shelf.taken / 2).is_multiple_of(CHECKED_EVERY);
         let is_trusted = |piece: &Piece| !is_its_turn && shelf.sound.contains(&piece.blob);
-        let mut piece = match shelf.chunk(&sha256) {
+        let piece = match shelf.chunk(&sha256) {
             Some(shared) if is_trusted(shared) || is_sound(blob, shared).await? => shared.clone(),
             _ => write_chunk(blob, &folder, number, sha256, chunk.content).await?,
         };
         shelf.sound.insert(piece.blob.clone());
-        piece.from = start.iter().map(|byte| format!("{byte:02x}")).collect();
         manifest.pieces.push(piece);
         manifest.rows += chunk.rows;
         from = chunk.next;
@@ -236,7 +232,7 @@ async fn write_chunk(
     let name = format!("{folder}{:020}-{}", number.0, sha256.get(..32).unwrap_or_default());
     let bytes = content.len() as u64;
     blob.create(&name, content).await.map_err(snapshot_error)?;
-    let piece = Piece { blob: name, sha256, bytes, from: String::new() };
+    let piece = Piece { blob: name, sha256, bytes };
     match fault_of(blob, &piece).await? {
         None => Ok(piece),
         Some(fault) => Err(RestoreError::Snapshot(format!("a chunk was written and is not there: {fault}"))),
