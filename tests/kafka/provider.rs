@@ -1,11 +1,12 @@
 //! A scoring provider that answers when it is told to.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 use leadline_operators::rules;
 use leadline_schemas::score::ScoreInput;
+use leadline_tests::next_request;
 
 /// Scores as the rules do. Requests wait until it is opened.
 pub struct Provider {
@@ -54,29 +55,13 @@ impl Provider {
 }
 
 fn answer(mut stream: TcpStream, gate: &Gate) {
-    let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
-    loop {
-        let Ok(read) = stream.read(&mut piece) else { return };
-        if read == 0 {
-            return;
-        }
-        bytes.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let header = |name: &str| {
-            let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
-            line.map(|line| line[name.len() + 1..].trim().to_owned()).unwrap_or_default()
-        };
-        if body.len() < header("content-length").parse().unwrap_or(0) {
-            continue;
-        }
+    while let Some((key, body)) = next_request(&mut stream) {
         let mut state = gate.state.lock().unwrap();
-        state.seen.push(header("idempotency-key"));
+        state.seen.push(key);
         drop(gate.opened.wait_while(state, |state| !state.is_open).unwrap());
-        let input: ScoreInput = serde_json::from_str(body).unwrap();
+        let input: ScoreInput = serde_json::from_str(&body).unwrap();
         let scored = serde_json::to_string(&rules::score(&input)).unwrap();
         let length = scored.len();
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{scored}");
-        bytes.clear();
     }
 }

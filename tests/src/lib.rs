@@ -330,12 +330,20 @@ impl Receiver {
 }
 
 fn answer(mut stream: TcpStream, hangs: bool, noted: &std::sync::Mutex<Vec<(String, String)>>) {
+    while let Some(request) = next_request(&mut stream) {
+        noted.lock().unwrap().push(request);
+        if hangs {
+            std::thread::sleep(Duration::from_secs(3_600));
+        }
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+    }
+}
+
+/// Idempotency key and body of the next request of leadline's on a connection; none when it has ended.
+pub fn next_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
     loop {
-        let Ok(read) = stream.read(&mut piece) else { return };
-        if read == 0 {
-            return;
-        }
+        let read = stream.read(&mut piece).ok().filter(|read| *read > 0)?;
         bytes.extend_from_slice(&piece[..read]);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
@@ -343,15 +351,9 @@ fn answer(mut stream: TcpStream, hangs: bool, noted: &std::sync::Mutex<Vec<(Stri
             let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
             line.map(|line| line[name.len() + 1..].trim().to_owned()).unwrap_or_default()
         };
-        if body.len() < header("content-length").parse().unwrap_or(0) {
-            continue;
+        if body.len() >= header("content-length").parse().unwrap_or(0) {
+            return Some((header("idempotency-key"), body.to_owned()));
         }
-        noted.lock().unwrap().push((header("idempotency-key"), body.to_owned()));
-        if hangs {
-            std::thread::sleep(Duration::from_secs(3_600));
-        }
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
-        bytes.clear();
     }
 }
 
