@@ -124,6 +124,7 @@ impl Instance {
     }
 
     /// Waits until it has ended by itself.
+    #[cfg(feature = "kafka")]
     pub(crate) fn wait_end(mut self) -> Result<()> {
         let status = self.process.wait()?;
         ensure!(status.success(), "leadline ended with {status}");

@@ -58,6 +58,11 @@ impl Epoch {
         self.fault = None;
     }
 
+    /// What its outputs hold so far.
+    pub(super) fn output_bytes(&self) -> usize {
+        self.outputs.iter().map(|output| output.key.len() + output.value.len()).sum()
+    }
+
     /// The epoch's clock and watermark.
     pub(super) fn times(&mut self) -> (Millis, Millis) {
         (self.now, self.watermark.at(self.now))

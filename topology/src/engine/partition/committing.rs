@@ -63,6 +63,7 @@ impl Partition {
         let frame = self.frame(&position, &changes, &outputs);
         self.fed.clear();
         self.fed_bytes = 0;
+        self.output_bytes = 0;
         self.opened_boot_ms = None;
         self.careful = false;
         match frame {
@@ -225,6 +226,7 @@ impl Partition {
         self.in_commit = None;
         self.fed.clear();
         self.fed_bytes = 0;
+        self.output_bytes = 0;
         self.opened_boot_ms = None;
         self.bodies.clear();
     }

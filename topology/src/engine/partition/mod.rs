@@ -134,6 +134,8 @@ pub(super) struct Partition {
     in_commit: Option<InCommit>,
     fed: Vec<Fed>,
     fed_bytes: usize,
+    /// What the open epoch's outputs hold.
+    output_bytes: usize,
     /// Whether the last read has left something that can be read at once.
     behind: bool,
     opened_boot_ms: Option<u64>,
@@ -197,6 +199,7 @@ impl Partition {
             in_commit: None,
             fed: Vec::new(),
             fed_bytes: 0,
+            output_bytes: 0,
             behind: false,
             opened_boot_ms: None,
             bodies: Bodies::default(),
@@ -320,6 +323,7 @@ impl Partition {
         let waits_too_long = self.in_commit.is_some() && u128::from(open_ms) > EPOCH_DURATION_MAX.as_millis();
         !waits_too_long
             && self.fed_bytes < EPOCH_BYTES_MAX
+            && self.output_bytes < EPOCH_OUTPUT_BYTES_MAX
             && self.fed.len() < EPOCH_INPUTS_MAX
             && self.epoch.borrow().overlay.unapplied_bytes() < UNAPPLIED_BYTES_MAX
             && !(self.careful && self.in_commit.is_some())
@@ -333,6 +337,7 @@ impl Partition {
                 Ok(from) if from < self.fed.len() => {
                     progressed = true;
                     self.run_fed(worker, from);
+                    self.output_bytes = self.epoch.borrow().output_bytes();
                 }
                 Ok(_) => {}
                 Err(fault) => self.stumble(&fault),

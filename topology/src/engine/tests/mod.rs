@@ -1,5 +1,6 @@
 //! The engine's promises, driven through a small pipeline of toy operators.
 
+mod bounds;
 mod cells;
 mod doubles;
 mod handover;
@@ -63,6 +64,9 @@ impl Operator for Toy {
             return Err(Fault::poison("the body says so"));
         }
         assert!(!body.contains("panic"), "the body says panic");
+        if body.contains("loud") {
+            cx.emit(("loud".repeat(2 << 10), 1));
+        }
         if body.contains("job") {
             cx.job(JobRequest {
                 kind: "ask".to_owned(),
