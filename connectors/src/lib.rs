@@ -6,6 +6,7 @@
 
 pub mod api_http;
 pub mod blob_folder;
+pub mod callrail;
 pub mod clock_system;
 pub mod contract;
 pub mod disk_folder;

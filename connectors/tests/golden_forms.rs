@@ -103,6 +103,7 @@ fn tenant() -> Tenant {
         profile: Profile::default(),
         policy: Policy { rate_per_s: 100_000, ..Policy::default() },
         created_at: Millis(0),
+        callrail: None,
     }
 }
 
@@ -117,6 +118,7 @@ async fn sent(content_type: &str, body: Vec<u8>) -> Value {
         records: None,
         requests_max: 4,
         process_timeout: Duration::from_secs(1),
+        doubts: Arc::default(),
     });
     let request =
         Request::builder().method(Method::POST).uri("/v1/forms/form").header("content-type", content_type);

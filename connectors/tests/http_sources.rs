@@ -116,6 +116,8 @@ fn tenant(id: &str, company: &str, key: &str) -> Tenant {
             ids: vec![company.to_owned()],
             signing_key: Sealed(key.to_owned()),
             previous_signing_key: None,
+            name: None,
+            integration_id: None,
         }],
         source_key: Some(format!("source-{id}")),
         forms: vec![Form {
@@ -128,6 +130,7 @@ fn tenant(id: &str, company: &str, key: &str) -> Tenant {
         profile: Profile::default(),
         policy: Policy { rate_per_s: 100_000, ..Policy::default() },
         created_at: Millis(0),
+        callrail: None,
     }
 }
 
@@ -154,6 +157,7 @@ impl Server {
             records: None,
             requests_max: slots,
             process_timeout: Duration::from_secs(1),
+            doubts: Arc::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -26,7 +26,7 @@ pub struct DeliveryRequest {
     pub subject: String,
     /// The lead, when it is about one.
     pub lead_id: Option<LeadId>,
-    /// `lead` or `missed_call`.
+    /// `lead`, `missed_call` or `notice`.
     pub kind: String,
     /// A newer revision replaces an older one that still waits.
     pub revision: i64,
@@ -90,6 +90,9 @@ impl Operator for Deliveries {
             }
             DeliveryIn::Command(Command::SkipDelivery { integration, subject }) => {
                 skip(cx, &integration, &subject)
+            }
+            DeliveryIn::Command(Command::Notice { subject, at, is_trouble, text }) => {
+                notice(cx, &subject, at, is_trouble, &text)
             }
             DeliveryIn::Command(_) => Ok(()),
         }
@@ -157,6 +160,39 @@ fn queue(cx: &mut Context<'_, Delivery>, request: DeliveryRequest) -> OperatorRe
         return Ok(());
     }
     send_next(cx, key, state)
+}
+
+/// Tells every integration that wants alerts. When it was found is its revision and not part of what is sent: who was
+/// told already, before a restart, is not told again.
+fn notice(
+    cx: &mut Context<'_, Delivery>,
+    subject: &str,
+    at: Millis,
+    is_trouble: bool,
+    text: &str,
+) -> OperatorResult {
+    let Some(tenant) = cx.tenant() else { return Ok(()) };
+    let payload =
+        serde_json::json!({ "type": "notice", "subject": subject, "trouble": is_trouble, "text": text })
+            .to_string();
+    let told: Vec<String> = tenant
+        .integrations
+        .iter()
+        .filter(|integration| integration.alerts && !integration.disabled)
+        .map(|integration| integration.id.clone())
+        .collect();
+    for integration in told {
+        let request = DeliveryRequest {
+            integration,
+            subject: subject.to_owned(),
+            lead_id: None,
+            kind: "notice".to_owned(),
+            revision: at.0,
+            payload: payload.clone(),
+        };
+        queue(cx, request)?;
+    }
+    Ok(())
 }
 
 /// Whether a job of this line is out: then nothing else of its key is sent. A line that a person skips on its way

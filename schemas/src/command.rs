@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::Millis;
 use crate::dead_letter::InputKind;
 
 /// The body of an inbound record of kind `command` (JSON).
@@ -34,6 +35,17 @@ pub enum Command {
         integration: String,
         /// The lead or alert.
         subject: String,
+    },
+    /// Tell the tenant's integrations that want alerts of something that is no call.
+    Notice {
+        /// What it is about: a later notice of the same takes the place of one that still waits.
+        subject: String,
+        /// When it was found.
+        at: Millis,
+        /// Whether something is wrong; else it is mended.
+        is_trouble: bool,
+        /// One line for a person.
+        text: String,
     },
     /// Score a known call once more.
     ProcessCall {

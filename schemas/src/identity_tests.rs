@@ -100,6 +100,8 @@ fn tenant(name: &str, company: &str) -> Tenant {
             ids: vec![company.to_owned(), format!("{company}-older")],
             signing_key: Sealed::default(),
             previous_signing_key: None,
+            name: None,
+            integration_id: None,
         }],
         source_key: Some(format!("source-{name}")),
         forms: vec![Form {
@@ -112,6 +114,7 @@ fn tenant(name: &str, company: &str) -> Tenant {
         profile: Profile::default(),
         policy: Policy::default(),
         created_at: Millis(0),
+        callrail: None,
     }
 }
 

@@ -39,9 +39,26 @@ pub struct Tenant {
     pub policy: Policy,
     /// When it was first added.
     pub created_at: Millis,
+    /// Its account at CallRail.
+    pub callrail: Option<CallRail>,
 }
 
-avro_record!(Tenant, "tenant", ["v1"]);
+avro_record!(Tenant, "tenant", ["v1", "v2"]);
+
+/// A tenant's account at CallRail, as onboarding found it. Several tenants may share one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRail {
+    /// `ACC...`: CallRail's limits count per account, whoever shares it.
+    pub account_id: String,
+    /// The key of its API.
+    pub api_key: Sealed,
+    /// Where CallRail reaches leadline: what the installed addresses begin with, without a slash at the end.
+    pub public_url: String,
+    /// Whether scores are written to its calls.
+    pub write_back: bool,
+    /// When it was connected: calls from before are for a backfill.
+    pub connected_at: Millis,
+}
 
 /// A CallRail company: ids of both generations and the keys its webhooks are signed with.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +69,10 @@ pub struct Company {
     pub signing_key: Sealed,
     /// The key before it; still accepted.
     pub previous_signing_key: Option<Sealed>,
+    /// What CallRail calls it, for people.
+    pub name: Option<String>,
+    /// Its Webhooks integration at CallRail, where leadline has installed its addresses.
+    pub integration_id: Option<String>,
 }
 
 /// A web form.

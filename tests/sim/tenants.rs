@@ -69,5 +69,6 @@ pub fn tenant(name: &str) -> Tenant {
             ..Policy::default()
         },
         created_at: Millis(BEGIN.0),
+        callrail: None,
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use bytes::Bytes;
+use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::source::Intake as _;
@@ -23,6 +24,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, Fresh, TenantSpec};
+use crate::callrail::{self, ConnectStep};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -54,6 +56,11 @@ pub enum Ask {
     },
     /// All tenants, without secrets.
     ListTenants,
+    /// One step of connecting a tenant's CallRail account.
+    ConnectCallrail {
+        /// What is to be found out or done.
+        step: Box<ConnectStep>,
+    },
     /// Put a command into `inbound`.
     Command {
         /// Whose.
@@ -68,9 +75,10 @@ pub enum Ask {
 /// What answers: the same on the socket of a running instance and on a stopped one.
 #[derive(Clone)]
 pub struct Admin {
-    settings: Arc<SettingsService>,
-    secrets: Arc<dyn Secrets>,
-    clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<SettingsService>,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) callrail: CallRailClient,
     /// One change at a time, or two of them would each write the other's away.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -82,12 +90,17 @@ impl Admin {
             settings: Arc::clone(&parts.settings),
             secrets: parts.secrets.clone(),
             clock: Arc::clone(&parts.clock),
+            callrail: parts.callrail.clone(),
             changing: Arc::default(),
         }
     }
 
     /// Does what is asked.
     pub async fn answer(&self, ask: Ask) -> anyhow::Result<Value> {
+        if let Ask::ConnectCallrail { step } = ask {
+            // It asks CallRail: others do not wait for that.
+            return callrail::step(self, &step).await;
+        }
         let _changing = self.changing.lock().await;
         let settings = self.settings.fresh_settings().await;
         match ask {
@@ -129,7 +142,39 @@ impl Admin {
             Ask::Command { tenant, place, command } => {
                 self.command(&known(&settings, &tenant)?, place, &command).await
             }
+            Ask::ConnectCallrail { .. } => Err(anyhow!("it was answered before")),
         }
+    }
+
+    /// A tenant as of now.
+    pub(crate) async fn tenant(&self, tenant: &str) -> anyhow::Result<Tenant> {
+        known(&*self.settings.fresh_settings().await, tenant)
+    }
+
+    /// Changes a tenant's record, and nobody else does meanwhile. Nothing is written where nothing differs.
+    pub(crate) async fn change(
+        &self,
+        tenant: &TenantId,
+        change: impl FnOnce(&mut Tenant) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let _changing = self.changing.lock().await;
+        let before = self.tenant(tenant.as_str()).await?;
+        let mut next = before.clone();
+        change(&mut next)?;
+        if next != before {
+            self.settings.put(&next).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the tenant told of something; notices of one subject are told in their order.
+    pub(crate) async fn notice(
+        &self,
+        tenant: &Tenant,
+        subject: &str,
+        command: &Command,
+    ) -> anyhow::Result<()> {
+        self.command_of(tenant, subject.to_owned(), None, command).await.map(|_| ())
     }
 
     async fn command(
@@ -138,10 +183,20 @@ impl Admin {
         place: Option<(u16, u8)>,
         command: &Command,
     ) -> anyhow::Result<Value> {
+        let caller = EventId(uuid::Uuid::from_bytes(random()?)).to_string();
+        self.command_of(tenant, caller, place, command).await
+    }
+
+    async fn command_of(
+        &self,
+        tenant: &Tenant,
+        caller: String,
+        place: Option<(u16, u8)>,
+        command: &Command,
+    ) -> anyhow::Result<Value> {
         let event_id = EventId(uuid::Uuid::from_bytes(random()?));
         let body = Bytes::from(serde_json::to_vec(command)?);
         let version = self.settings.current().version;
-        let caller = event_id.to_string();
         let mut event = leadline_connectors::api_http::command_event(
             event_id,
             tenant,
@@ -174,6 +229,7 @@ fn shown(tenant: &Tenant) -> Value {
         "tenant": tenant.tenant.as_str(),
         "name": tenant.name,
         "companies": tenant.companies.iter().map(|company| &company.ids).collect::<Vec<_>>(),
+        "callrail": tenant.callrail.as_ref().map(|callrail| json!({ "account": callrail.account_id, "public_url": callrail.public_url, "write_back": callrail.write_back })),
         "forms": tenant.forms.iter().map(|form| json!({ "form_key": form.form_key, "origins": form.origins, "honeypot": form.honeypot, "fields": form.field_map })).collect::<Vec<_>>(),
         "integrations": tenant.integrations.iter().map(|one| json!({ "id": one.id, "kind": one.kind, "url": one.url, "band_min": one.band_min, "signed": one.secret.is_some(), "disabled": one.disabled })).collect::<Vec<_>>(),
         "trades": tenant.profile.trades,
@@ -265,7 +321,7 @@ async fn answer_all(stream: tokio::net::UnixStream, admin: &Admin) -> anyhow::Re
 /// Asks the running instance on this socket; none when nobody listens there.
 pub fn ask_running(socket: &Path, ask: &Ask) -> anyhow::Result<Option<Value>> {
     let Ok(mut stream) = UnixStream::connect(socket) else { return Ok(None) };
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
     stream.write_all(format!("{}\n", serde_json::to_string(ask)?).as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod appends;
+pub mod callrail;
 pub mod config;
 pub mod control;
 pub mod demo;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use leadline_connectors::blob_folder::FolderBlob;
+use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
 use leadline_connectors::secrets_file::FileSecrets;
+use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
 use crate::config::{Config, LogKind};
@@ -37,6 +39,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Settings, and the way into `inbound`.
     pub settings: Arc<SettingsService>,
+    /// Asks CallRail; one for the process, for it counts what accounts have used.
+    pub callrail: CallRailClient,
+    /// Companies whose signatures were refused, for the watch over their keys.
+    pub doubts: Arc<Doubts>,
 }
 
 impl Parts {
@@ -71,7 +77,18 @@ impl Parts {
             settings.spool_through(Arc::clone(spooled));
         }
         let log = spooled.unwrap_or(log);
-        Ok(Self { log, logs: Arc::new(logs), state, blob, secrets, clock, settings })
+        let callrail = CallRailClient::new(&config.callrail, Arc::clone(&clock))?;
+        Ok(Self {
+            log,
+            logs: Arc::new(logs),
+            state,
+            blob,
+            secrets,
+            clock,
+            settings,
+            callrail,
+            doubts: Arc::default(),
+        })
     }
 
     /// Writes what waits and ends the log.

@@ -11,6 +11,7 @@ use leadline_schemas::partitioning::Layout;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::callrail;
 use crate::config::{Config, LogKind};
 use crate::control;
 use crate::descriptors;
@@ -105,6 +106,8 @@ impl Process<'_> {
         let opening = opening.take().context("it was started already")?;
         let Served { address, task: serving, ready } = self.serve(&live, reader, opening)?;
         watch_log(self.runtime, &live.parts, fatal(&live.stop));
+        let interval = Duration::from_secs(self.config.callrail_watch_interval_s);
+        callrail::watch(self.runtime, &live.parts, live.follower.workplace(), interval);
         self.runtime.spawn(wait_for_signals(Arc::clone(&live.stop)));
         match self.stand_by(&live) {
             Ok(true) => {

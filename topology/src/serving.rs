@@ -63,6 +63,7 @@ pub(crate) fn router(parts: &Parts, config: &Config, shown: Shown) -> Router {
             records: reader.clone(),
             requests_max: config.requests_max,
             process_timeout: Duration::from_secs(config.process_timeout_s),
+            doubts: Arc::clone(&parts.doubts),
         };
         router = router.merge(source_http::routes_until(sources, stopping));
     }

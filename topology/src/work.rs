@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use leadline_connectors::callrail::GetCall;
 use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::sink::Sink;
@@ -92,6 +93,11 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         providers.entry("score".to_owned()).or_default().insert(HTTP_PROVIDER.to_owned(), provider);
     }
     let secrets: Arc<dyn Secrets> = parts.secrets.clone();
+    let settings = Arc::clone(&parts.settings);
+    let now = Arc::new(move || settings.current());
+    let get_call = GetCall::new(parts.callrail.clone(), Arc::clone(&secrets), now);
+    let get_call: Arc<dyn Provider> = Arc::new(get_call);
+    providers.entry("get_call".to_owned()).or_default().insert(get_call.name().to_owned(), get_call);
     let sink: Arc<dyn Sink> = Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock)));
     Ok(Responders { providers, sinks: HashMap::from([("http".to_owned(), sink)]) })
 }

@@ -236,6 +236,8 @@ fn settings() -> Result<Settings> {
                 ids: vec![company_id(tenant)],
                 signing_key: Sealed::default(),
                 previous_signing_key: None,
+                name: None,
+                integration_id: None,
             }],
             source_key: None,
             forms: Vec::new(),
@@ -243,6 +245,7 @@ fn settings() -> Result<Settings> {
             profile: Profile::default(),
             policy: Policy::default(),
             created_at: Millis(0),
+            callrail: None,
         };
         settings = settings.with(tenant, 1);
     }

@@ -125,7 +125,8 @@ impl Client {
     }
 }
 
-fn not_sent(error: &reqwest::Error) -> CallError {
+/// What a request that brought no answer means.
+pub(crate) fn not_sent(error: &reqwest::Error) -> CallError {
     let why = if error.is_timeout() {
         "did not answer in time".to_owned()
     } else if error.is_connect() {
@@ -149,11 +150,19 @@ fn root(error: &dyn std::error::Error) -> String {
 
 /// The body; nothing when it is larger than is read.
 async fn bounded(response: reqwest::Response) -> Result<Option<Vec<u8>>, CallError> {
+    bounded_to(response, ANSWER_BYTES_MAX).await
+}
+
+/// The body; nothing when it is larger than `bytes_max`.
+pub(crate) async fn bounded_to(
+    response: reqwest::Response,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, CallError> {
     let mut body = Vec::new();
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|error| not_sent(&error))?;
-        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+        if body.len() + piece.len() > bytes_max {
             return Ok(None);
         }
         body.extend_from_slice(&piece);
@@ -162,7 +171,7 @@ async fn bounded(response: reqwest::Response) -> Result<Option<Vec<u8>>, CallErr
 }
 
 /// The beginning of an error's body, as one line: the status counts, whatever comes of the rest.
-async fn quote(response: reqwest::Response) -> String {
+pub(crate) async fn quote(response: reqwest::Response) -> String {
     let mut body = Vec::new();
     let mut pieces = response.bytes_stream();
     while let Some(Ok(piece)) = pieces.next().await {
@@ -178,6 +187,6 @@ async fn quote(response: reqwest::Response) -> String {
 }
 
 /// Retry-After in seconds; a date is rare and read as absent.
-fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

@@ -5,6 +5,7 @@
 
 mod accept;
 mod body;
+mod doubts;
 mod events;
 mod forms;
 mod keyring;
@@ -26,6 +27,7 @@ use leadline_schemas::settings::Tenant;
 use ring::rand::SystemRandom;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+pub use doubts::Doubts;
 pub use keyring::signing_key_context;
 pub use signature::SigningKey;
 
@@ -55,6 +57,8 @@ pub struct HttpSourceParts {
     pub requests_max: usize,
     /// How long `process` waits for its result (`WEBHOOK_TIMEOUT_SECONDS`).
     pub process_timeout: Duration,
+    /// Where it is noted whose signatures were refused.
+    pub doubts: Arc<Doubts>,
 }
 
 /// The sources' state, shared by all requests.

@@ -100,6 +100,12 @@ async fn judge_and_accept(
         settings = source.parts.intake.fresh_settings().await;
         tenant = check(source, &settings, peek.as_ref().ok(), signature, body, owner);
     }
+    if tenant.is_err()
+        && let Ok(peek) = &peek
+        && let Some(known) = peek.company_ids().find(|id| settings.by_company(id).is_some())
+    {
+        source.parts.doubts.note(known);
+    }
     let tenant = tenant?;
     let peek = peek
         .map_err(|error| Problem::bad_request(format!("the body is signed, but cannot be used: {error}")))?;

@@ -71,6 +71,8 @@ fn driver() -> Driver<Dedupe> {
         ids: vec!["155920786".to_owned(), "COM1".to_owned()],
         signing_key: Sealed::default(),
         previous_signing_key: None,
+        name: None,
+        integration_id: None,
     }];
     Driver::new(tenant, NOON)
 }

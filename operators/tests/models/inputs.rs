@@ -27,6 +27,7 @@ pub(crate) fn tenant() -> Tenant {
         profile: Profile::default(),
         policy: Policy::default(),
         created_at: Millis(0),
+        callrail: None,
     }
 }
 

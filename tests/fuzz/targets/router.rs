@@ -112,6 +112,8 @@ fn tenant(id: &str, company: &str) -> Tenant {
             ids: vec![company.to_owned(), "COM338e6107d0eb4712af2d4f2f8a18c900".to_owned()],
             signing_key: Sealed(KEY.to_owned()),
             previous_signing_key: None,
+            name: None,
+            integration_id: None,
         }],
         source_key: Some("source".to_owned()),
         forms: vec![Form {
@@ -124,6 +126,7 @@ fn tenant(id: &str, company: &str) -> Tenant {
         profile: Profile::default(),
         policy: Policy { rate_per_s: i32::MAX, ..Policy::default() },
         created_at: Millis(0),
+        callrail: None,
     }
 }
 
@@ -142,6 +145,7 @@ impl Http {
             records: Some(Arc::new(records())),
             requests_max: 4,
             process_timeout: Duration::from_millis(1),
+            doubts: Arc::default(),
         });
         Self { runtime, router, memory }
     }

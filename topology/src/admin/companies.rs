@@ -47,16 +47,32 @@ pub(super) fn add(
             let key = spec.signing_key.as_ref().ok_or_else(|| {
                 invalid(format!("company {first} has no signing key: give --signing-key, from its Webhooks page at CallRail"))
             })?;
-            let mut company = Company {
-                ids: spec.company_ids.clone(),
-                signing_key: Sealed::default(),
-                previous_signing_key: None,
-            };
-            company.signing_key = seal_key(&tenant.tenant, &company, key, secrets)?;
-            tenant.companies.push(company);
-            Ok(())
+            push(tenant, spec.company_ids.clone(), key, secrets)
         }
     }
+}
+
+/// Adds a company that CallRail has told of, by its id and the key that it signs with.
+pub fn add_company(
+    tenant: &mut Tenant,
+    company_id: &str,
+    key: &str,
+    secrets: &dyn Secrets,
+) -> Result<(), AdminError> {
+    push(tenant, vec![company_id.to_owned()], key, secrets)
+}
+
+fn push(tenant: &mut Tenant, ids: Vec<String>, key: &str, secrets: &dyn Secrets) -> Result<(), AdminError> {
+    let mut company = Company {
+        ids,
+        signing_key: Sealed::default(),
+        previous_signing_key: None,
+        name: None,
+        integration_id: None,
+    };
+    company.signing_key = seal_key(&tenant.tenant, &company, key, secrets)?;
+    tenant.companies.push(company);
+    Ok(())
 }
 
 fn seal_key(

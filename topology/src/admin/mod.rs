@@ -6,7 +6,7 @@ mod integrations;
 #[cfg(test)]
 mod tests;
 
-pub use companies::rotate;
+pub use companies::{add_company, rotate};
 
 use jiff::tz::TimeZone;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
@@ -216,6 +216,7 @@ fn fresh(id: TenantId, now: Millis) -> Tenant {
         },
         policy: Policy::default(),
         created_at: now,
+        callrail: None,
     }
 }
 

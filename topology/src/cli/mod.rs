@@ -10,6 +10,7 @@ mod send;
 mod shape;
 mod state;
 mod tenant;
+mod tenant_connect;
 #[cfg(feature = "kafka")]
 mod topics;
 

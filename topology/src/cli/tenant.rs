@@ -10,6 +10,7 @@ use leadline::parts::Parts;
 use serde_json::Value;
 
 use super::output::Output;
+use super::tenant_connect::ConnectArgs;
 use super::{Failure, Source};
 
 #[derive(Args)]
@@ -33,6 +34,12 @@ enum TenantCommand {
         after_help = "Example:\n  leadline tenant rotate-key summit --company-id 155920786 --signing-key KEY"
     )]
     RotateKey(RotateArgs),
+    /// Connect a tenant's CallRail account: its webhooks are installed beside those of other tools, signing keys stored,
+    /// calls that webhooks miss are asked for. Without --apply it only shows what would change.
+    #[command(
+        after_help = "Example:\n  leadline tenant connect-callrail summit --api-key-file key.txt --public-url https://hooks.example.com\n  leadline tenant connect-callrail summit --api-key-file key.txt --public-url https://hooks.example.com --company COM338e6107d0eb4712af2d4f2f8a18c900 --apply\n  leadline tenant connect-callrail summit --disconnect --apply"
+    )]
+    ConnectCallrail(Box<ConnectArgs>),
     /// Refuse a tenant's webhooks from now on.
     #[command(after_help = "Example:\n  leadline tenant remove summit")]
     Remove(RemoveArgs),
@@ -189,6 +196,7 @@ pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
             };
             output.json(&ask(&args.source, ask_for)?);
         }
+        TenantCommand::ConnectCallrail(args) => return super::tenant_connect::run(args, output),
         TenantCommand::Remove(args) => {
             output.json(&ask(&args.source, Ask::RemoveTenant { tenant: args.tenant.clone() })?);
         }

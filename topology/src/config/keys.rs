@@ -192,6 +192,26 @@ pub const KEYS: &[Key] = &[
         config.ai_model_endpoint = Some(address(text)?);
         Ok(())
     }),
+    Key::new("callrail.base_url", None, |config, text| {
+        config.callrail.base_url = host(text)?;
+        Ok(())
+    }),
+    Key::new("callrail.per_minute", None, |config, text| {
+        config.callrail.per_minute = number(text, 1, 100_000)?;
+        Ok(())
+    }),
+    Key::new("callrail.per_hour", None, |config, text| {
+        config.callrail.per_hour = number(text, 1, 1_000_000)?;
+        Ok(())
+    }),
+    Key::new("callrail.per_day", None, |config, text| {
+        config.callrail.per_day = number(text, 1, 10_000_000)?;
+        Ok(())
+    }),
+    Key::new("callrail.watch_interval_s", None, |config, text| {
+        config.callrail_watch_interval_s = number(text, 1, 86_400)?;
+        Ok(())
+    }),
     Key::new("google.project", Some("GOOGLE_CLOUD_PROJECT"), |config, text| {
         config.google_cloud_project = Some(name(text)?);
         Ok(())
@@ -288,6 +308,19 @@ fn address(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("{} is no address: it must begin with http:// or https://", shown(text)))
+    }
+}
+
+/// Scheme and host alone: paths are put behind it.
+fn host(text: &str) -> Result<String, String> {
+    let text = address(text)?;
+    let is_host = reqwest::Url::parse(&text).is_ok_and(|url| url.path() == "/" && url.query().is_none());
+    match is_host {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => Err(format!(
+            "{} is no host: use one such as https://api.callrail.com, without a path",
+            shown(&text)
+        )),
     }
 }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 pub use file::{Mistake, read};
 pub use keys::KEYS;
+use leadline_connectors::callrail::CallRailConfig;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -159,6 +160,10 @@ pub struct Config {
     pub audio_storage_bucket: Option<String>,
     /// `CALLRAIL_WEBHOOK_SECRET_NAME`.
     pub callrail_webhook_secret_name: Option<String>,
+    /// CallRail's API, and how much an account of it is asked.
+    pub callrail: CallRailConfig,
+    /// How often connected companies are looked at, whether they still send.
+    pub callrail_watch_interval_s: u64,
 }
 
 impl Default for Config {
@@ -204,6 +209,8 @@ impl Default for Config {
             spanner_database: None,
             audio_storage_bucket: None,
             callrail_webhook_secret_name: None,
+            callrail: CallRailConfig::default(),
+            callrail_watch_interval_s: 3_600,
         }
     }
 }

@@ -1,0 +1,82 @@
+//! Answers `get_call` jobs: whether a call that rang was answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use leadline_schemas::reply::PendingJob;
+use leadline_schemas::settings::Settings;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::access::Access;
+use super::budget::Priority;
+use super::{CallRailClient, CallRailError};
+use crate::contract::BoxFuture;
+use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::secrets::Secrets;
+
+/// The settings as of now.
+pub type SettingsNow = Arc<dyn Fn() -> Arc<Settings> + Send + Sync>;
+
+/// Asks CallRail for one call. The answer is `{"answered", "voicemail", "call_type"}`, `call_type` being `in_progress`
+/// while people talk.
+pub struct GetCall {
+    client: CallRailClient,
+    secrets: Arc<dyn Secrets>,
+    settings: SettingsNow,
+}
+
+/// What is asked; other members are not needed.
+#[derive(Deserialize)]
+struct Job {
+    call_id: String,
+}
+
+impl GetCall {
+    /// By this client, in the name of the tenants of these settings.
+    pub fn new(client: CallRailClient, secrets: Arc<dyn Secrets>, settings: SettingsNow) -> Self {
+        Self { client, secrets, settings }
+    }
+
+    async fn ask(&self, job: &PendingJob, deadline: Duration) -> Result<ProviderAnswer, CallError> {
+        let reject = |why: String| CallError::Reject { why };
+        let asked: Job = serde_json::from_slice(&job.request.payload)
+            .map_err(|error| reject(format!("the job cannot be read: {error}")))?;
+        let settings = (self.settings)();
+        let tenant =
+            settings.tenant(&job.tenant).ok_or_else(|| reject("the tenant was removed".to_owned()))?;
+        let access =
+            Access::of(tenant, &*self.secrets, Priority::Live).map_err(|error| reject(error.to_string()))?;
+        let access = access.ok_or_else(|| {
+            reject(
+                "the tenant has no account at CallRail: `leadline tenant connect-callrail` gives it one"
+                    .to_owned(),
+            )
+        })?;
+        let call = match self.client.call(&access.within(deadline), &asked.call_id).await {
+            // It rings, and CallRail's own listing may not have it for some seconds.
+            Err(CallRailError::NotFound { what }) => {
+                return Err(CallError::Retry { after: None, why: format!("CallRail has no {what} yet") });
+            }
+            answer => answer?,
+        };
+        let event = call.event().ok_or_else(|| reject("CallRail's answer tells of no call".to_owned()))?;
+        let body = json!({
+            "answered": event.answered,
+            "voicemail": event.voicemail.unwrap_or(false),
+            "call_type": event.call_type,
+        });
+        Ok(ProviderAnswer { body: Bytes::from(body.to_string()), cost_micros: 0 })
+    }
+}
+
+impl Provider for GetCall {
+    fn name(&self) -> &str {
+        "callrail"
+    }
+
+    fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+        Box::pin(async move { self.ask(&job, deadline).await })
+    }
+}
