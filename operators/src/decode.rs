@@ -5,6 +5,7 @@ use leadline_schemas::contact::{Contact, Recording};
 use leadline_schemas::direct::{self, Process};
 use leadline_schemas::event::Event;
 use leadline_schemas::inbound::{Inbound, Origin};
+use leadline_schemas::pull::RowOf;
 use leadline_schemas::{Millis, callrail, forms};
 
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, TableSpec};
@@ -111,6 +112,10 @@ fn form_parts(content_type: &str) -> (&str, Option<&str>) {
 fn contact_of(inbound: Inbound, event: Event) -> Contact {
     let latest = inbound.received_at.plus(FUTURE_MS_MAX);
     let event_time = event.occurred_at().unwrap_or(inbound.received_at).min(latest);
+    let row_of = match inbound.origin {
+        Origin::CallrailPull => RowOf::of_content_type(&inbound.content_type),
+        _ => RowOf::Live,
+    };
     Contact {
         origin: inbound.origin,
         event_id: inbound.event_id,
@@ -118,8 +123,8 @@ fn contact_of(inbound: Inbound, event: Event) -> Contact {
         caller: inbound.caller,
         received_at: inbound.received_at,
         event_time,
-        backfill: inbound.received_at.since(event_time) > BACKFILL_AGE_MS,
-        deliver_backfill: false,
+        backfill: row_of != RowOf::Live || inbound.received_at.since(event_time) > BACKFILL_AGE_MS,
+        deliver_backfill: row_of == RowOf::Backfill { deliver: true },
         event,
         update: inbound.attempt > 0,
         recording: Recording::default(),

@@ -1,15 +1,17 @@
 //! dedupe: the same call with the same content has its effect once, under whatever id it comes.
 
+use leadline_schemas::audit::Audit;
 use leadline_schemas::contact::Contact;
 use leadline_schemas::content_hash;
-use leadline_schemas::event::{CallEvent, Event};
+use leadline_schemas::event::{CallEvent, Event, TextEvent};
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::request::{Request, RequestStatus};
 use leadline_schemas::state::{Seen, WriteBack};
 use leadline_schemas::{EventId, Millis};
 
-use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
+use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind};
 use crate::publish::Publish;
+use crate::stage;
 
 /// CallRail keeps calls this long; after it no payload of a call can come any more.
 const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
@@ -17,6 +19,11 @@ const CALL_TTL_MS: i64 = 25 * 31 * Millis::DAY;
 const ECHO_TTL_MS: i64 = Millis::DAY;
 /// How long a client may send an event again; longer than any outage of a client that still tries.
 const EVENT_TTL_MS: i64 = 30 * Millis::DAY;
+/// A length that nobody believes is not waited for.
+const DURATION_S_MAX: i64 = 24 * 3_600;
+/// A webhook that has not come so long after the end of what it tells of does not come any more: the last of them come
+/// after 20 minutes.
+const UNTOLD_MS: i64 = 25 * Millis::MINUTE;
 /// Contents of one call that are told apart from new ones: each of its events, and then its edits.
 const HASHES_MAX: usize = 12;
 
@@ -41,6 +48,8 @@ pub enum ContactOut {
     Contact(Box<Contact>),
     /// What became of its request.
     Request(Request),
+    /// A call, text or form of which no webhook has told.
+    Untold(Audit),
 }
 
 impl ContactOut {
@@ -48,7 +57,7 @@ impl ContactOut {
     pub fn contact(self) -> Option<Contact> {
         match self {
             Self::Contact(contact) => Some(*contact),
-            Self::Request(_) => None,
+            Self::Request(_) | Self::Untold(_) => None,
         }
     }
 
@@ -68,6 +77,7 @@ impl Publish for ContactOut {
         match self {
             Self::Contact(_) => None,
             Self::Request(request) => request.publish(),
+            Self::Untold(line) => line.publish(),
         }
     }
 }
@@ -111,26 +121,42 @@ impl Operator for Dedupe {
         if is_repeated(cx, &contact)? {
             return Ok(());
         }
-        if let Event::CallEvent(call) = &mut contact.event {
-            settle_call_id(cx, call)?;
-            if is_echo(cx, call)? {
-                let request =
-                    request_of(cx, &contact, RequestStatus::Duplicate, Some("echo of our own write-back"));
-                cx.emit(ContactOut::Request(request));
-                return Ok(());
+        let is_listed = contact.origin == Origin::CallrailPull;
+        match &mut contact.event {
+            Event::CallEvent(call) => {
+                settle_call_id(cx, call)?;
+                if is_echo(cx, call)? {
+                    let request = request_of(
+                        cx,
+                        &contact,
+                        RequestStatus::Duplicate,
+                        Some("echo of our own write-back"),
+                    );
+                    cx.emit(ContactOut::Request(request));
+                    return Ok(());
+                }
             }
+            Event::TextEvent(text) => settle_text_id(cx, text, is_listed)?,
+            Event::FormEvent(_) => {}
         }
         let hash = i64::from_ne_bytes(content_hash(&contact.event).to_ne_bytes());
         let event = event_mark(contact.event_id);
         let replayed = contact.update;
         let subject_id = contact.event.subject_id();
-        let (first_by, content) = cx.update(&SEEN, subject_id.as_bytes(), Seen::default, |seen| {
-            let known = first_event(seen, hash);
-            if known.is_none() {
-                remember(seen, hash, event);
-            }
-            (known, seen.contents)
-        })?;
+        let tells = !is_listed && is_over(&contact.event);
+        let (first_by, content, is_told) =
+            cx.update(&SEEN, subject_id.as_bytes(), Seen::default, |seen| {
+                let known = first_event(seen, hash);
+                if known.is_none() {
+                    remember(seen, hash, event);
+                }
+                seen.is_told |= tells;
+                (known, seen.contents, seen.is_told)
+            })?;
+        if is_listed && !is_told && !contact.backfill {
+            let due = ended_at(&contact).plus(UNTOLD_MS).max(cx.now);
+            cx.timer(TimerKind::Now, subject_id.as_bytes(), due)?;
+        }
         if let Some(first_by) = first_by
             && !replayed
         {
@@ -147,6 +173,63 @@ impl Operator for Dedupe {
         cx.emit(ContactOut::Contact(contact));
         Ok(())
     }
+
+    /// Whatever a listing has told of first should have been told of by a webhook since.
+    fn on_timer(
+        &mut self,
+        cx: &mut Context<'_, ContactOut>,
+        _: TimerKind,
+        name: &[u8],
+        _: Millis,
+    ) -> OperatorResult {
+        if cx.get(&SEEN, name)?.is_none_or(|seen| seen.is_told) {
+            return Ok(());
+        }
+        cx.update(&SEEN, name, Seen::default, |seen| seen.is_told = true)?; // It is told of now, once.
+        cx.emit(ContactOut::Untold(Audit {
+            tenant: cx.key.tenant.clone(),
+            id: EventId::of(&[name, b"missed_by_webhooks"]),
+            kind: "missed_by_webhooks".to_owned(),
+            subject: String::from_utf8_lossy(name).into_owned(),
+            text: "CallRail's list had it, and no webhook told of it within 25 minutes of its end".to_owned(),
+            event_id: cx.cause.event_id(),
+            at: cx.now,
+        }));
+        Ok(())
+    }
+}
+
+/// Whether an event says how a call ended; texts and forms are over when they come.
+fn is_over(event: &Event) -> bool {
+    match event {
+        Event::CallEvent(call) => stage::is_over(call),
+        Event::TextEvent(_) | Event::FormEvent(_) => true,
+    }
+}
+
+fn ended_at(contact: &Contact) -> Millis {
+    let lasted_s = match &contact.event {
+        Event::CallEvent(call) => call.duration_s.unwrap_or(0).clamp(0, DURATION_S_MAX),
+        Event::TextEvent(_) | Event::FormEvent(_) => 0,
+    };
+    contact.event_time.plus(lasted_s * Millis::SECOND)
+}
+
+/// CallRail's list has no ids of texts. One that it has told of and one that a webhook told of are the same if caller,
+/// second and words are; two webhooks never are.
+fn settle_text_id(cx: &mut Context<'_, ContactOut>, text: &mut TextEvent, is_listed: bool) -> OperatorResult {
+    let (Some(at), Some(number)) = (text.at, text.customer_number.as_ref()) else { return Ok(()) };
+    let second = at.0.div_euclid(Millis::SECOND).to_be_bytes();
+    let name = EventId::of(&[b"text", &second, number.as_bytes(), text.content.as_bytes()]);
+    match cx.get(&ALIASES, name.as_bytes())? {
+        Some(known) if is_listed || !known.is_told => text.text_id.clone_from(&known.subject_id),
+        Some(_) => {}
+        None => {
+            let row = Seen { is_told: !is_listed, ..leads_to(&text.text_id) };
+            cx.put(&ALIASES, name.as_bytes(), row);
+        }
+    }
+    Ok(())
 }
 
 /// The event that brought this content first, if it was seen; 0 = not known.

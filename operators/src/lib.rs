@@ -10,6 +10,7 @@ pub mod dedupe;
 pub mod deliveries;
 pub mod leads;
 pub mod publish;
+pub mod pull;
 pub mod recording;
 pub mod route;
 pub mod rules;

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
 use crate::dead_letter::InputKind;
+use crate::{Millis, TenantId};
 
 /// The body of an inbound record of kind `command` (JSON).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,5 +51,28 @@ pub enum Command {
     ProcessCall {
         /// The call.
         call_id: String,
+    },
+    /// List what an account of CallRail has had since its last listing. From whoever keeps the time of listings; a round
+    /// that is not later than the last one changes nothing.
+    PullAccount {
+        /// The account.
+        account_id: String,
+        /// The number of the quarter of an hour.
+        round: i64,
+    },
+    /// List calls of the past.
+    Backfill {
+        /// Its id; the same again changes nothing, and goes on with one that was given up.
+        id: String,
+        /// The account.
+        account_id: String,
+        /// Whose calls.
+        tenant: TenantId,
+        /// The first start.
+        from: Millis,
+        /// The last start.
+        to: Millis,
+        /// Whether they are sent to CRMs.
+        deliver: bool,
     },
 }

@@ -28,6 +28,7 @@ pub mod layout;
 pub mod lead;
 pub mod partitioning;
 pub mod phone;
+pub mod pull;
 pub mod reply;
 pub mod request;
 pub mod sabotage;

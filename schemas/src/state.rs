@@ -19,6 +19,8 @@ pub struct Seen {
     /// By which event each of the hashes came first: the last 8 bytes of its id. Shorter, or 0, where an earlier leadline
     /// wrote the hash.
     pub events: Vec<i64>,
+    /// Whether a webhook has told how it ended; until then nothing but a listing of CallRail's API may have.
+    pub is_told: bool,
 }
 
 /// State of dedupe: what leadline itself has written to a call at CallRail.
@@ -78,7 +80,7 @@ pub struct DeliveryState {
     pub remote_id: Option<String>,
 }
 
-avro_record!(Seen, "seen", ["v1", "v2", "v3"]);
+avro_record!(Seen, "seen", ["v1", "v2", "v3", "v4"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
 avro_record!(Routed, "routed", ["v1"]);

@@ -14,5 +14,6 @@ mod faults;
 mod interface;
 mod isolation;
 mod kills;
+mod pulls;
 mod rebuild;
 mod stops;

@@ -24,7 +24,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
 use crate::admin::{self, Fresh, TenantSpec};
-use crate::callrail::{self, ConnectStep};
+use crate::callrail::{self, BackfillStep, ConnectStep};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -60,6 +60,11 @@ pub enum Ask {
     ConnectCallrail {
         /// What is to be found out or done.
         step: Box<ConnectStep>,
+    },
+    /// List a tenant's calls of the past.
+    Backfill {
+        /// Which.
+        step: BackfillStep,
     },
     /// Put a command into `inbound`.
     Command {
@@ -142,6 +147,7 @@ impl Admin {
             Ask::Command { tenant, place, command } => {
                 self.command(&known(&settings, &tenant)?, place, &command).await
             }
+            Ask::Backfill { step } => callrail::backfill(self, &step).await,
             Ask::ConnectCallrail { .. } => Err(anyhow!("it was answered before")),
         }
     }
@@ -174,7 +180,8 @@ impl Admin {
         subject: &str,
         command: &Command,
     ) -> anyhow::Result<()> {
-        self.command_of(tenant, subject.to_owned(), None, command).await.map(|_| ())
+        let key = Key::new(tenant.tenant.clone(), subject, tenant.policy.spread);
+        self.command_at(key, subject, command).await.map(|_| ())
     }
 
     async fn command(
@@ -184,32 +191,31 @@ impl Admin {
         command: &Command,
     ) -> anyhow::Result<Value> {
         let caller = EventId(uuid::Uuid::from_bytes(random()?)).to_string();
-        self.command_of(tenant, caller, place, command).await
+        let mut key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
+        if let Some((key_group, bucket)) = place {
+            (key.key_group, key.bucket) = (KeyGroup(key_group), Bucket(bucket));
+        }
+        self.command_at(key, &caller, command).await
     }
 
-    async fn command_of(
+    /// Puts a command where what it is about lies.
+    pub(crate) async fn command_at(
         &self,
-        tenant: &Tenant,
-        caller: String,
-        place: Option<(u16, u8)>,
+        key: Key,
+        caller: &str,
         command: &Command,
     ) -> anyhow::Result<Value> {
         let event_id = EventId(uuid::Uuid::from_bytes(random()?));
         let body = Bytes::from(serde_json::to_vec(command)?);
         let version = self.settings.current().version;
-        let mut event = leadline_connectors::api_http::command_event(
+        let event = leadline_connectors::api_http::command_event(
             event_id,
-            tenant,
-            &caller,
+            key,
+            caller,
             version,
             self.clock.wall(),
             body,
         );
-        if let Some((key_group, bucket)) = place {
-            let key =
-                Key { key_group: KeyGroup(key_group), tenant: tenant.tenant.clone(), bucket: Bucket(bucket) };
-            (event.key_group, event.bucket) = (key.key_group, key.bucket);
-        }
         self.settings.accept(event).await?;
         Ok(json!({ "request_id": event_id.to_string() }))
     }

@@ -4,6 +4,7 @@
 //! inbound ─ decode ─ dedupe ─┬─ recording ─ transcribe ─ score ─ leads ─┬─ route ─ deliveries ─▶ CRMs, Slack, email
 //! replies ─ (to whoever      │                                          ├─ window ─▶ metrics
 //!            asked)          └─ alert ─ deliveries                      └─▶ calls, leads, requests ─▶ record store
+//! commands ─ pull ─▶ inbound, with what CallRail lists
 //! ```
 
 use leadline_operators::alert::{Alert, AlertOut};
@@ -12,6 +13,7 @@ use leadline_operators::dedupe::{ContactOut, Dedupe};
 use leadline_operators::deliveries::{Deliveries, DeliveryIn};
 use leadline_operators::leads::{Leads, LeadsIn, LeadsOut};
 use leadline_operators::publish::Publish;
+use leadline_operators::pull::PullCalls;
 use leadline_operators::recording::FetchRecording;
 use leadline_operators::route::Route;
 use leadline_operators::score::ScoreContact;
@@ -49,6 +51,10 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
     let settled = scored.take(ContactOut::contact).take(|contact| Some(LeadsIn::from(contact)));
     let leads = settled.and(known).operator(Leads);
     leads.publish(Publish::publish);
+
+    // What no webhook may have told: it comes in through the front door.
+    let listings = commands.pick(|command| Some(command.clone())).operator(PullCalls);
+    listings.publish(Publish::publish);
 
     // What is counted, and who is told.
     let windows = leads.pick(LeadsOut::facts).operator(Window);

@@ -108,6 +108,8 @@ impl Process<'_> {
         watch_log(self.runtime, &live.parts, fatal(&live.stop));
         let interval = Duration::from_secs(self.config.callrail_watch_interval_s);
         callrail::watch(self.runtime, &live.parts, live.follower.workplace(), interval);
+        let interval = Duration::from_secs(self.config.callrail_pull_interval_s);
+        callrail::keep_rounds(self.runtime, &live.parts, live.follower.workplace(), interval);
         self.runtime.spawn(wait_for_signals(Arc::clone(&live.stop)));
         match self.stand_by(&live) {
             Ok(true) => {

@@ -207,7 +207,7 @@ async fn delivery_action(
     let settings = api.parts.intake.settings();
     let event = command_event(
         event_id,
-        &tenant,
+        Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread),
         &caller,
         settings.version,
         api.parts.clock.wall(),
@@ -218,16 +218,15 @@ async fn delivery_action(
     Ok(answer(StatusCode::ACCEPTED, &json!({ "request_id": event_id.to_string() })))
 }
 
-/// A command as a record of `inbound`.
+/// A command about what lies under a key, as a record of `inbound`.
 pub fn command_event(
     event_id: EventId,
-    tenant: &Tenant,
+    key: Key,
     caller: &str,
     settings_version: u64,
     received_at: leadline_schemas::Millis,
     body: Bytes,
 ) -> Inbound {
-    let key = Key::new(tenant.tenant.clone(), caller, tenant.policy.spread);
     Inbound {
         event_id,
         tenant: key.tenant,

@@ -5,7 +5,7 @@
 //!   of their own.
 //! - Every request is paid for by its account's [`budget`], shared by all tenants and companies of the account.
 //! - Every address that comes from outside is judged by [`guard`].
-//! - [`GetCall`] answers the jobs of missed calls.
+//! - [`GetCall`] answers the jobs of missed calls, [`PullPages`] those that list an account.
 //!
 //! Facts are those of the v3 reference: keys are per user, ids name their kind (`ACC`, `COM`, `CAL`), no `Retry-After`, no
 //! idempotency keys, 25 months of calls.
@@ -23,6 +23,7 @@ pub mod hooks;
 pub mod messages;
 mod pages;
 mod provider;
+mod pull;
 pub mod recording;
 mod row;
 #[cfg(test)]
@@ -35,3 +36,4 @@ pub use config::{BASE_URL, CallRailConfig, PER_PAGE_MAX};
 pub use error::CallRailError;
 pub use pages::{Page, PageMark};
 pub use provider::{GetCall, SettingsNow};
+pub use pull::PullPages;

@@ -14,6 +14,19 @@ use super::row::Row;
 #[serde(transparent)]
 pub struct PageMark(pub(super) String);
 
+impl From<String> for PageMark {
+    /// One that was kept.
+    fn from(kept: String) -> Self {
+        Self(kept)
+    }
+}
+
+impl From<PageMark> for String {
+    fn from(mark: PageMark) -> Self {
+        mark.0
+    }
+}
+
 /// One page of a listing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page<T> {

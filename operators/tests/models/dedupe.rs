@@ -84,6 +84,7 @@ fn one(driver: &mut Driver<Dedupe>, contact: Contact) -> Result<Contact, Request
     match out {
         ContactOut::Contact(contact) => Ok((**contact).clone()),
         ContactOut::Request(request) => Err(request.status),
+        ContactOut::Untold(line) => panic!("no payload is one that was missed: {line:?}"),
     }
 }
 
@@ -280,4 +281,73 @@ fn an_event_of_our_own_api_is_taken_once_and_its_request_keeps_what_became_of_it
     // A dead letter that is fed once more is another matter.
     direct.update = true;
     assert!(passed(&driver.record(event_id(1), Box::new(direct)).unwrap().out));
+}
+
+/// A listing has it first: by then a webhook is late, and 25 minutes after its end it does not come any more.
+#[test]
+fn what_only_the_listing_tells_is_told_of_once_when_its_webhook_is_overdue() {
+    const MINUTE: i64 = Millis::MINUTE;
+    let listed = |number, id: &str| {
+        let mut call = call_event(id);
+        call.started_at = Some(NOON.plus(-2 * MINUTE)); // It lasted two minutes, so it has just ended.
+        Contact { origin: Origin::CallrailPull, ..call_contact(number, call) }
+    };
+    let untold = |done: &[crate::driver::Done<ContactOut>]| {
+        let lines = done.iter().flat_map(|done| &done.out).filter_map(|out| match out {
+            ContactOut::Untold(line) => Some((line.kind.clone(), line.subject.clone())),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>()
+    };
+    let missed = |id: &str| ("missed_by_webhooks".to_owned(), id.to_owned());
+
+    let mut driver = Driver::new(tenant(), NOON);
+    assert!(one(&mut driver, listed(1, "CAL1")).is_ok());
+    assert!(one(&mut driver, listed(2, "CAL2")).is_ok());
+    driver.advance(24 * MINUTE);
+    let told = Contact { origin: Origin::CallrailWebhook, ..listed(3, "CAL2") };
+    assert_eq!(one(&mut driver, told), Err(RequestStatus::Duplicate), "the webhook came, late");
+    assert_eq!(untold(&driver.advance(2 * MINUTE)), [missed("CAL1")]);
+    // Listed again with other content, it is not told of again.
+    let mut again = listed(4, "CAL1");
+    if let Event::CallEvent(call) = &mut again.event {
+        call.note = Some("edited".to_owned());
+    }
+    assert!(one(&mut driver, again).is_ok());
+    assert_eq!(untold(&driver.advance(60 * MINUTE)), []);
+
+    // A pre-call says nothing of how it ended.
+    let mut rings = call_contact(5, call_event("CAL3"));
+    if let Event::CallEvent(call) = &mut rings.event {
+        call.kind = EventKind::PreCall;
+    }
+    assert!(one(&mut driver, rings).is_ok());
+    assert!(one(&mut driver, listed(6, "CAL3")).is_ok());
+    assert_eq!(untold(&driver.advance(0)), [missed("CAL3")], "it is overdue already");
+
+    let old = Contact { backfill: true, ..listed(7, "CAL4") };
+    assert!(one(&mut driver, old).is_ok());
+    assert_eq!(untold(&driver.advance(60 * MINUTE)), [], "a backfill is no webhook that was missed");
+}
+
+/// CallRail's list has no ids of texts.
+#[test]
+fn a_text_is_one_text_whether_the_listing_or_its_webhook_comes_first() {
+    for listing_first in [true, false] {
+        let mut driver = driver();
+        let text = |number, id: &str, origin| Contact {
+            origin,
+            ..contact(number, Event::TextEvent(text_event(id, "Is Friday still good?")))
+        };
+        let listed = text(1, "conversation-1", Origin::CallrailPull);
+        let told = text(2, "SCI1", Origin::CallrailWebhook);
+        let (first, second) = if listing_first { (listed, told) } else { (told, listed) };
+        let id = one(&mut driver, first).unwrap().event.subject_id().to_owned();
+        assert_eq!(one(&mut driver, second), Err(RequestStatus::Duplicate), "{id} came first");
+    }
+    // Two webhooks are two texts, however alike.
+    let mut driver = driver();
+    for (number, id) in [(1, "SCI1"), (2, "SCI2")] {
+        assert!(one(&mut driver, contact(number, Event::TextEvent(text_event(id, "ok")))).is_ok());
+    }
 }

@@ -12,6 +12,7 @@ mod dedupe;
 mod deliveries;
 mod leads;
 mod process;
+mod pull;
 mod route;
 mod stages;
 mod window;

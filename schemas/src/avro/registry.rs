@@ -14,6 +14,7 @@ use crate::frame::CommitFrame;
 use crate::inbound::Inbound;
 use crate::layout::LayoutRecord;
 use crate::lead::{Lead, LeadEvent};
+use crate::pull::Pull;
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
@@ -36,7 +37,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 21] = [
+const RECORDS: [CodecOf; 22] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -58,6 +59,7 @@ const RECORDS: [CodecOf; 21] = [
     Routed::codec,
     Ringing::codec,
     DeliveryState::codec,
+    Pull::codec,
 ];
 
 /// All schemas of all records, each record's oldest first.

@@ -199,6 +199,7 @@ for_every_record! {
     routed: crate::state::Routed;
     ringing: crate::state::Ringing;
     delivery_state: crate::state::DeliveryState;
+    pull: crate::pull::Pull;
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub use companies::{add_company, rotate};
 use jiff::tz::TimeZone;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
 use leadline_operators::score::RULES;
+use leadline_schemas::pull::ACCOUNT_PREFIX;
 use leadline_schemas::score::ProjectType;
 use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
 use leadline_schemas::{Millis, TenantId};
@@ -106,6 +107,12 @@ pub fn apply(
     now: Millis,
 ) -> Result<Tenant, AdminError> {
     let id = TenantId::new(&spec.tenant).map_err(|error| invalid(error.to_string()))?;
+    if id.as_str().starts_with(ACCOUNT_PREFIX) {
+        let why = format!(
+            "{id:?} cannot be a tenant: ids that begin with {ACCOUNT_PREFIX:?} are those of accounts"
+        );
+        return Err(invalid(why));
+    }
     let mut tenant = match settings.tenant(&id) {
         Some(tenant) => (**tenant).clone(),
         None => fresh(id.clone(), now),

@@ -1,23 +1,31 @@
-//! A tenant's CallRail account: how it is connected, and how that is watched.
+//! A tenant's CallRail account: how it is connected, how that is watched, and when it is listed.
 
+mod backfill;
 mod connect;
+mod rounds;
 mod watch;
 
+pub use backfill::BackfillStep;
+pub(crate) use backfill::step as backfill;
 pub use connect::ConnectStep;
 pub(crate) use connect::step;
+pub(crate) use rounds::keep_rounds;
 pub(crate) use watch::watch;
 
 use std::collections::BTreeMap;
 
 use leadline_connectors::callrail::hooks::LISTS;
-use leadline_schemas::partitioning::key_group;
+use leadline_schemas::pull::account_key;
 use leadline_schemas::settings::Tenant;
-use leadline_schemas::{KeyGroup, TenantId};
 
-/// The key group that work for a whole account belongs to: whoever owns it does what has to be done once.
-pub(crate) fn key_group_of(account: &str) -> KeyGroup {
-    // Ids of accounts are letters and digits; what is no such id has one place all the same.
-    TenantId::new(&account.to_ascii_lowercase()).map_or(KeyGroup(0), |account| key_group(&account, 0))
+use crate::control::Admin;
+use crate::layout::follow::Workplace;
+
+/// Whether this process works for an account: the owner of its key does, and so nobody does it twice.
+pub(crate) fn is_mine(admin: &Admin, workplace: &Workplace, account: &str) -> bool {
+    let Some(running) = workplace.now() else { return false };
+    let partition = admin.settings.layout().partition(account_key(account).key_group);
+    (running.engine.holding())().commits.contains_key(&partition)
 }
 
 /// The addresses that a tenant's integrations have to have, by list: those of its own webhook address, so that texts and

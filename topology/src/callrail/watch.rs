@@ -15,7 +15,7 @@ use leadline_schemas::TenantId;
 use leadline_schemas::command::Command;
 use leadline_schemas::settings::{Company, Tenant};
 
-use super::{addresses, connect, key_group_of};
+use super::{addresses, connect, is_mine};
 use crate::control::Admin;
 use crate::layout::follow::Workplace;
 use crate::parts::Parts;
@@ -94,19 +94,12 @@ impl Watch {
             let is_due = since_ms.is_none_or(|since| since >= self.interval_ms.saturating_mul(turns));
             let is_doubt_due =
                 is_doubted && since_ms.is_none_or(|since| since >= DOUBT_MS.min(self.interval_ms));
-            if is_doubt_due || (is_due && self.is_mine(&callrail.account_id)) {
+            if is_doubt_due || (is_due && is_mine(&self.admin, &self.workplace, &callrail.account_id)) {
                 self.look(tenant, id, now_ms).await;
             }
         }
         let troubled = self.companies.values().filter(|watched| watched.trouble.is_some()).count();
         metrics::gauge!("leadline_callrail_integrations_troubled").set(troubled as f64);
-    }
-
-    /// Whether this process works for an account: the owner of its key does, and so nobody does it twice.
-    fn is_mine(&self, account: &str) -> bool {
-        let Some(running) = self.workplace.now() else { return false };
-        let partition = self.admin.settings.layout().partition(key_group_of(account));
-        (running.engine.holding())().commits.contains_key(&partition)
     }
 
     async fn look(&mut self, tenant: &Tenant, company: &str, now_ms: u64) {

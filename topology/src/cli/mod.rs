@@ -1,5 +1,6 @@
 //! The command line: one file per command, one line per error.
 
+mod backfill;
 mod dlq;
 mod inspect;
 mod layout;
@@ -51,6 +52,11 @@ enum Command {
         after_help = "Example:\n  leadline send call.json more.jsonl --url http://127.0.0.1:8080 --signing-key KEY"
     )]
     Send(send::SendArgs),
+    /// Bring in calls from before an account of CallRail was connected, as far back as CallRail keeps them.
+    #[command(
+        after_help = "Example:\n  leadline backfill --tenant summit --from 2026-01-31 --data ./data\n  leadline backfill --tenant summit --from 2026-01-31 --to 2026-03-31 --deliver --data ./data"
+    )]
+    Backfill(backfill::BackfillArgs),
     /// Score calls, texts and forms of a file.
     #[command(after_help = "Example:\n  leadline score --input calls.jsonl --output scores.jsonl")]
     Score(score::ScoreArgs),
@@ -173,6 +179,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &output),
         Command::Tenant(args) => tenant::run(&args, &output),
         Command::Send(args) => send::run(&args, &output),
+        Command::Backfill(args) => backfill::run(&args, &output),
         Command::Score(args) => score::run(&args),
         Command::Check(args) => check(&args, &output),
         Command::Topology(args) => shape::topology(&args, &output),

@@ -212,6 +212,10 @@ pub const KEYS: &[Key] = &[
         config.callrail_watch_interval_s = number(text, 1, 86_400)?;
         Ok(())
     }),
+    Key::new("callrail.pull_interval_s", None, |config, text| {
+        config.callrail_pull_interval_s = number(text, 1, 86_400)?;
+        Ok(())
+    }),
     Key::new("google.project", Some("GOOGLE_CLOUD_PROJECT"), |config, text| {
         config.google_cloud_project = Some(name(text)?);
         Ok(())

@@ -164,6 +164,8 @@ pub struct Config {
     pub callrail: CallRailConfig,
     /// How often connected companies are looked at, whether they still send.
     pub callrail_watch_interval_s: u64,
+    /// How often an account is listed for what no webhook has told.
+    pub callrail_pull_interval_s: u64,
 }
 
 impl Default for Config {
@@ -211,6 +213,7 @@ impl Default for Config {
             callrail_webhook_secret_name: None,
             callrail: CallRailConfig::default(),
             callrail_watch_interval_s: 3_600,
+            callrail_pull_interval_s: 900,
         }
     }
 }

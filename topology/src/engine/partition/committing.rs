@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use leadline_connectors::contract::log::{Commit, CommitAnswer};
 use leadline_operators::contract::Fault;
-use leadline_schemas::avro::AvroError;
+use leadline_schemas::audit::Audit;
+use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::frame::{FrameParts, Output};
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Topic};
@@ -143,6 +144,7 @@ impl Partition {
                 self.committed = out.position;
                 self.around.ownership.committed(self.id, out.asked_boot_ms);
                 self.gets_on();
+                count_audit(&out.committed.outputs);
                 (self.around.committed)(out.committed);
             }
             CommitAnswer::Aborted(why) => {
@@ -229,5 +231,14 @@ impl Partition {
         self.output_bytes = 0;
         self.opened_boot_ms = None;
         self.bodies.clear();
+    }
+}
+
+/// Lines of the audit log are what somebody should look at: each kind is counted, once it is committed.
+fn count_audit(outputs: &[Output]) {
+    for output in outputs.iter().filter(|output| output.topic == Topic::Audit) {
+        if let Ok(line) = avro::decode::<Audit>(&output.value) {
+            metrics::counter!("leadline_audit_lines_total", "kind" => line.kind).increment(1);
+        }
     }
 }
