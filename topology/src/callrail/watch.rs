@@ -73,7 +73,7 @@ impl Watch {
         let settings = self.admin.settings.current();
         let mut by_account: HashMap<&str, u64> = HashMap::new();
         let connected: Vec<(&Arc<Tenant>, &Company, &str)> =
-            settings.tenants().flat_map(|tenant| connected(tenant)).collect();
+            settings.tenants().flat_map(connected).collect();
         for (tenant, ..) in &connected {
             let account = tenant.callrail.as_ref().map_or("", |callrail| callrail.account_id.as_str());
             *by_account.entry(account).or_default() += 1;
