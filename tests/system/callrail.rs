@@ -170,12 +170,14 @@ fn a_call_that_rang_is_asked_for_until_it_is_over_and_a_missed_one_is_told_once(
 }
 
 #[test]
-fn a_rotated_key_is_read_again_and_an_integration_that_was_given_up_is_told_of() {
-    let (double, mut leadline) = scene("watch_interval_s = 1\n");
-    let receiver = Receiver::start(false);
-    add(&leadline, &["--integration", &receiver.address]);
+fn a_rotated_key_is_read_again_when_a_signature_is_refused() {
+    let (double, mut leadline) = scene("");
+    add(&leadline, &[]);
     leadline.start();
     connect(&leadline, &["--apply"]).unwrap();
+    let looks = || double.asked().iter().filter(|asked| asked.path.ends_with("/integrations.json")).count();
+    let connected = looks();
+    until("it is looked at for the first time", PATIENT, || looks() > connected);
     double.call(COMPANY, CALL, json!({}));
     double.rotate_key(COMPANY, "ffffffffffffffffffffffffffffffff");
     assert_eq!(double.post_call(CALL)[1].status, Some(401), "nobody knows the key yet");
@@ -183,7 +185,15 @@ fn a_rotated_key_is_read_again_and_an_integration_that_was_given_up_is_told_of()
         leadline.metric("leadline_callrail_keys_rotated_total") == 1.0
     });
     assert_eq!(double.post_call(CALL)[1].status, Some(200));
+}
 
+#[test]
+fn an_integration_that_callrail_has_given_up_is_told_of_with_its_remedy() {
+    let (double, mut leadline) = scene("watch_interval_s = 1\n");
+    let receiver = Receiver::start(false);
+    add(&leadline, &["--integration", &receiver.address]);
+    leadline.start();
+    connect(&leadline, &["--apply"]).unwrap();
     double.set_integration_state(COMPANY, "failed");
     until("a notice", PATIENT, || told(&receiver, "notice").len() == 1);
     let notice = told(&receiver, "notice").remove(0);
@@ -200,4 +210,53 @@ fn a_rotated_key_is_read_again_and_an_integration_that_was_given_up_is_told_of()
     until("it is mended", PATIENT, || told(&receiver, "notice").len() == 2);
     assert_eq!(told(&receiver, "notice")[1]["trouble"], false);
     until("the gauge", PATIENT, || leadline.metric("leadline_callrail_integrations_troubled") == 0.0);
+}
+
+#[test]
+fn a_score_is_written_to_its_call_once_and_its_echo_changes_nothing() {
+    let (double, mut leadline) = scene("");
+    let token = add(&leadline, &[]);
+    leadline.start();
+    connect(&leadline, &["--write-back", "--apply"]).unwrap();
+    let transcription = "Agent: Summit Kitchens.\nCaller: Hi, we own our home in Denver and want to remodel the kitchen \
+                         next month, our budget is sixty thousand dollars.";
+    let call =
+        json!({"note": "Ask for Dana.", "tags": ["vip"], "transcription": transcription, "duration": 412});
+    double.call(COMPANY, CALL, call);
+    assert_eq!(double.post_call(CALL)[1].status, Some(200), "{}", leadline.log_text());
+    let wrote = || {
+        double
+            .asked()
+            .into_iter()
+            .filter(|asked| asked.method == "PUT" && asked.path.contains("/calls/"))
+            .count()
+    };
+    until("the write-back", PATIENT, || wrote() == 1);
+    let echoed = || {
+        let requests = leadline.listing("summit", "requests", &token);
+        requests
+            .iter()
+            .any(|request| request["reason"].as_str().is_some_and(|reason| reason.starts_with("echo")))
+    };
+    until("its echo", PATIENT, echoed);
+    let call = double.the_call(CALL).unwrap();
+    let note = call["note"].as_str().unwrap();
+    assert!(note.starts_with("Ask for Dana.\n[leadline] "), "{note}");
+    assert!(call["tags"].as_array().unwrap().contains(&json!("vip")), "{call}");
+    assert_eq!(wrote(), 1);
+    let deliveries = leadline.listing("summit", "deliveries", &token);
+    assert_eq!((deliveries.len(), &deliveries[0]["status"]), (1, &json!("done")), "{deliveries:?}");
+
+    // Off again: the next score stays here.
+    connect(&leadline, &["--write-back", "false", "--apply"]).unwrap();
+    let other = "CAL00000000000000000000000000000002";
+    double.call(
+        COMPANY,
+        other,
+        json!({"transcription": transcription, "customer_phone_number": "+13035550199"}),
+    );
+    double.post_call(other);
+    until("the other lead", PATIENT, || leadline.listing("summit", "leads", &token).len() == 2);
+    let deliveries = leadline.listing("summit", "deliveries", &token);
+    assert_eq!((deliveries.len(), wrote()), (1, 1), "{deliveries:?}");
 }

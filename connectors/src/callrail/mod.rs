@@ -1,8 +1,8 @@
 //! CallRail's API v3: what its webhooks do not bring, and how a company is connected.
 //!
 //! - [`CallRailClient`] asks: accounts and companies ([`account`]), calls by both pagings ([`calls`]), texts and forms
-//!   ([`messages`]), a recording ([`recording`]), the integration that sends webhooks ([`hooks`]). Write-backs are a sink
-//!   of their own.
+//!   ([`messages`]), a recording ([`recording`]), the integration that sends webhooks ([`hooks`]). [`WriteBackSink`]
+//!   writes to calls.
 //! - Every request is paid for by its account's [`budget`], shared by all tenants and companies of the account.
 //! - Every address that comes from outside is judged by [`guard`].
 //! - [`GetCall`] answers the jobs of missed calls.
@@ -25,6 +25,7 @@ mod pages;
 mod provider;
 pub mod recording;
 mod row;
+mod sink;
 #[cfg(test)]
 mod tests;
 
@@ -35,3 +36,4 @@ pub use config::{BASE_URL, CallRailConfig, PER_PAGE_MAX};
 pub use error::CallRailError;
 pub use pages::{Page, PageMark};
 pub use provider::{GetCall, SettingsNow};
+pub use sink::WriteBackSink;
