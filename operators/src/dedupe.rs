@@ -1,6 +1,7 @@
 //! dedupe: the same call with the same content has its effect once, under whatever id it comes.
 
 use leadline_schemas::audit::Audit;
+use leadline_schemas::command::Command;
 use leadline_schemas::contact::Contact;
 use leadline_schemas::content_hash;
 use leadline_schemas::event::{CallEvent, Event, TextEvent};
@@ -10,6 +11,7 @@ use leadline_schemas::state::{Seen, WriteBack};
 use leadline_schemas::{EventId, Millis};
 
 use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind};
+use crate::decode::Decoded;
 use crate::publish::Publish;
 use crate::stage;
 
@@ -40,6 +42,39 @@ const TABLES: &[TableSpec] = &[SEEN.spec, ALIASES.spec, WRITE_BACKS.spec, EVENTS
 /// Lets each content of a call through once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Dedupe;
+
+/// What comes in.
+#[derive(Clone, Debug)]
+pub enum DedupeIn {
+    /// A call, text or form.
+    Contact(Box<Contact>),
+    /// What leadline is about to write to a call itself.
+    WroteBack {
+        /// The call.
+        call_id: String,
+        /// The fields.
+        fields: Vec<String>,
+    },
+}
+
+impl DedupeIn {
+    /// What a decoded body is to this operator, if anything.
+    pub fn of(decoded: Decoded) -> Option<Self> {
+        match decoded {
+            Decoded::Contact(contact) => Some(Self::Contact(contact)),
+            Decoded::Command(Command::WroteBack { call_id, fields }) => {
+                Some(Self::WroteBack { call_id, fields })
+            }
+            Decoded::Command(_) => None,
+        }
+    }
+}
+
+impl From<Box<Contact>> for DedupeIn {
+    fn from(contact: Box<Contact>) -> Self {
+        Self::Contact(contact)
+    }
+}
 
 /// What the stages between dedupe and leads emit.
 #[derive(Clone, Debug)]
@@ -110,14 +145,22 @@ pub(crate) fn request_of<Out>(
 
 impl Operator for Dedupe {
     const ID: OperatorId = OperatorId { number: 2, name: "dedupe" };
-    type In = Box<Contact>;
+    type In = DedupeIn;
     type Out = ContactOut;
 
     fn tables() -> &'static [TableSpec] {
         TABLES
     }
 
-    fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Box<Contact>) -> OperatorResult {
+    fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, record: DedupeIn) -> OperatorResult {
+        let mut contact = match record {
+            DedupeIn::Contact(contact) => contact,
+            DedupeIn::WroteBack { call_id, fields } => {
+                let at = cx.now;
+                cx.put(&WRITE_BACKS, call_id.as_bytes(), WriteBack { fields, at });
+                return Ok(());
+            }
+        };
         if is_repeated(cx, &contact)? {
             return Ok(());
         }

@@ -47,6 +47,13 @@ pub enum Command {
         /// One line for a person.
         text: String,
     },
+    /// leadline is about to write to a call at CallRail: what comes back of it is no news.
+    WroteBack {
+        /// The call.
+        call_id: String,
+        /// Names of the fields, as CallRail's `changes` have them.
+        fields: Vec<String>,
+    },
     /// Score a known call once more.
     ProcessCall {
         /// The call.

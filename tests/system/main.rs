@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod callrail;
 mod clock;
 mod damage;
 mod deploy;

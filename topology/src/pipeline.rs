@@ -9,7 +9,7 @@
 
 use leadline_operators::alert::{Alert, AlertOut};
 use leadline_operators::decode::{Decode, Decoded};
-use leadline_operators::dedupe::{ContactOut, Dedupe};
+use leadline_operators::dedupe::{ContactOut, Dedupe, DedupeIn};
 use leadline_operators::deliveries::{Deliveries, DeliveryIn};
 use leadline_operators::leads::{Leads, LeadsIn, LeadsOut};
 use leadline_operators::publish::Publish;
@@ -31,7 +31,7 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
     // What it is, and whether it is new.
     let decoded = inbound.operator(Decode);
     let commands = decoded.pick(Decoded::command);
-    let fresh = decoded.take(Decoded::contact).operator(Dedupe);
+    let fresh = decoded.take(DedupeIn::of).operator(Dedupe);
     fresh.publish(Publish::publish);
 
     // A missed call must not wait for the transcript.

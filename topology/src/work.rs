@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leadline_connectors::callrail::{GetCall, PullPages};
+use leadline_connectors::callrail::{GetCall, PullPages, WriteBackSink};
 use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::sink::Sink;
+use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_http::HttpProvider;
@@ -98,10 +99,15 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let get_call = GetCall::new(parts.callrail.clone(), Arc::clone(&secrets), now);
     let get_call: Arc<dyn Provider> = Arc::new(get_call);
     providers.entry("get_call".to_owned()).or_default().insert(get_call.name().to_owned(), get_call);
-    let (intake, clock) = (parts.settings.clone(), Arc::clone(&parts.clock));
-    let pages = PullPages::new(parts.callrail.clone(), Arc::clone(&secrets), intake, clock);
+    let intake: Arc<dyn Intake> = parts.settings.clone();
+    let clock = Arc::clone(&parts.clock);
+    let pages = PullPages::new(parts.callrail.clone(), Arc::clone(&secrets), Arc::clone(&intake), clock);
     let pages: Arc<dyn Provider> = Arc::new(pages);
     providers.entry("pull".to_owned()).or_default().insert(pages.name().to_owned(), pages);
-    let sink: Arc<dyn Sink> = Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock)));
-    Ok(Responders { providers, sinks: HashMap::from([("http".to_owned(), sink)]) })
+    let write_back =
+        WriteBackSink::new(parts.callrail.clone(), Arc::clone(&secrets), intake, Arc::clone(&parts.clock));
+    let sinks: [Arc<dyn Sink>; 2] =
+        [Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock))), Arc::new(write_back)];
+    let sinks = sinks.into_iter().map(|sink| (sink.kind().to_owned(), sink));
+    Ok(Responders { providers, sinks: sinks.collect() })
 }

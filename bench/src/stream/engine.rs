@@ -15,7 +15,7 @@ use leadline_connectors::contract::log::{
 };
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
 use leadline_operators::decode::{Decode, Decoded};
-use leadline_operators::dedupe::{ContactOut, Dedupe};
+use leadline_operators::dedupe::{ContactOut, Dedupe, DedupeIn};
 use leadline_operators::leads::{ContactFacts, Counts};
 use leadline_operators::publish::Publish;
 use leadline_operators::window::Window;
@@ -35,7 +35,7 @@ const CACHE_BYTES_DISK: u64 = 32 << 20;
 
 /// The pipeline under measurement; cf. `topology/src/pipeline.rs`.
 fn pipeline(inbound: Flow<'_, Inbound>) {
-    let fresh = inbound.operator(Timed(Decode)).take(Decoded::contact).operator(Timed(Dedupe));
+    let fresh = inbound.operator(Timed(Decode)).take(DedupeIn::of).operator(Timed(Dedupe));
     fresh.publish(Publish::publish);
     fresh.take(facts).operator(Timed(Window)).publish(Publish::publish);
 }

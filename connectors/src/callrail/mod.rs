@@ -1,8 +1,8 @@
 //! CallRail's API v3: what its webhooks do not bring, and how a company is connected.
 //!
 //! - [`CallRailClient`] asks: accounts and companies ([`account`]), calls by both pagings ([`calls`]), texts and forms
-//!   ([`messages`]), a recording ([`recording`]), the integration that sends webhooks ([`hooks`]). Write-backs are a sink
-//!   of their own.
+//!   ([`messages`]), a recording ([`recording`]), the integration that sends webhooks ([`hooks`]). [`WriteBackSink`]
+//!   writes to calls.
 //! - Every request is paid for by its account's [`budget`], shared by all tenants and companies of the account.
 //! - Every address that comes from outside is judged by [`guard`].
 //! - [`GetCall`] answers the jobs of missed calls, [`PullPages`] those that list an account.
@@ -26,6 +26,7 @@ mod provider;
 mod pull;
 pub mod recording;
 mod row;
+mod sink;
 #[cfg(test)]
 mod tests;
 
@@ -37,3 +38,4 @@ pub use error::CallRailError;
 pub use pages::{Page, PageMark};
 pub use provider::{GetCall, SettingsNow};
 pub use pull::PullPages;
+pub use sink::WriteBackSink;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use leadline_schemas::TenantId;
 use leadline_schemas::delivery::DeliveryKey;
+use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{Integration, Sealed};
 
 use super::other_side::{Behaviour, OtherSide, SECRET, check_why, slack};
@@ -51,6 +52,7 @@ impl SinkUnderTest {
         };
         let tenant = TenantId::new("summit").unwrap();
         SinkRequest {
+            home: Key::new(tenant.clone(), "+13035550142", 1),
             key: DeliveryKey { tenant, integration: "crm".to_owned(), subject: format!("lead-{number}") },
             idempotency_key: format!("job-{number}"),
             integration,

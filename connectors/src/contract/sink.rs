@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use leadline_schemas::delivery::DeliveryKey;
+use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Integration;
 
 use super::BoxFuture;
@@ -41,6 +42,8 @@ pub enum Guarantee {
 pub struct SinkRequest {
     /// What it is about.
     pub key: DeliveryKey,
+    /// Where its state lies: what a sink tells the dataflow of the delivery is filed under it.
+    pub home: Key,
     /// The job's id: the same over all attempts.
     pub idempotency_key: String,
     /// The integration, its secret still sealed.

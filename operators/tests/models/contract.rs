@@ -34,6 +34,6 @@ fn a_row_that_cannot_be_read_is_the_engines_fault_and_never_the_inputs() {
     let call = call_event("CAL0000000000000000000000000000000a");
     let row = WriteBack { fields: vec!["a field with a long name".to_owned(); 3], at: NOON };
     dedupe.seed(&OTHERS, call.call_id.as_str().as_bytes(), &row);
-    let fault = dedupe.record(event_id(1), Box::new(call_contact(1, call))).unwrap_err();
+    let fault = dedupe.record(event_id(1), Box::new(call_contact(1, call)).into()).unwrap_err();
     assert!(matches!(fault, Fault::Engine(_)), "{fault:?}");
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use leadline_operators::dedupe::{ContactOut, Dedupe, WRITE_BACKS};
+use leadline_operators::decode::Decoded;
+use leadline_operators::dedupe::{ContactOut, Dedupe, DedupeIn};
+use leadline_schemas::command::Command;
 use leadline_schemas::contact::Contact;
 use leadline_schemas::event::{CallEvent, Event};
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::{Company, Sealed};
-use leadline_schemas::state::WriteBack;
 use leadline_schemas::{CallId, Millis};
 use proptest::prelude::*;
 
@@ -79,7 +80,7 @@ fn driver() -> Driver<Dedupe> {
 
 /// What a payload's one output is: the contact that goes on, or the request that ends.
 fn one(driver: &mut Driver<Dedupe>, contact: Contact) -> Result<Contact, RequestStatus> {
-    let done = driver.record(contact.event_id, Box::new(contact)).unwrap();
+    let done = driver.record(contact.event_id, Box::new(contact).into()).unwrap();
     let [out] = done.out.as_slice() else { panic!("one payload, one output: {:?}", done.out) };
     match out {
         ContactOut::Contact(contact) => Ok((**contact).clone()),
@@ -183,7 +184,7 @@ fn an_event_that_is_in_the_log_twice_takes_effect_once_and_stays_what_it_was() {
         call.note = Some(note.to_owned());
         call_contact(number, call)
     };
-    let mut all = |contact: Contact| driver.record(contact.event_id, Box::new(contact)).unwrap().out;
+    let mut all = |contact: Contact| driver.record(contact.event_id, Box::new(contact).into()).unwrap().out;
     let is_contact = |out: &[ContactOut]| matches!(out, [ContactOut::Contact(_)]);
     assert!(is_contact(&all(noted(1, "kitchen"))));
     assert!(all(noted(1, "kitchen")).is_empty(), "at once");
@@ -225,8 +226,10 @@ fn what_leadline_wrote_itself_comes_back_without_effect_and_other_edits_do_not()
         call.note = Some(format!("{changes:?}"));
         call
     };
-    let written = WriteBack { fields: vec!["tags".to_owned(), "note".to_owned()], at: NOON };
-    driver.seed(&WRITE_BACKS, b"CAL1", &written);
+    let fields = vec!["tags".to_owned(), "note".to_owned()];
+    let written = Command::WroteBack { call_id: "CAL1".to_owned(), fields };
+    let written = DedupeIn::of(Decoded::Command(written)).unwrap();
+    assert!(driver.record(event_id(99), written).unwrap().out.is_empty());
     for (number, echo) in [&["tags"][..], &["note", "tags"]].into_iter().enumerate() {
         let contact = call_contact(number as u64, modified(echo));
         assert_eq!(one(&mut driver, contact), Err(RequestStatus::Duplicate), "{echo:?} is ours");
@@ -270,17 +273,17 @@ fn an_event_of_our_own_api_is_taken_once_and_its_request_keeps_what_became_of_it
     let mut direct = call_contact(1, call_event("CAL1"));
     direct.origin = Origin::Direct;
     let passed = |done: &[ContactOut]| done.iter().any(|out| matches!(out, ContactOut::Contact(_)));
-    assert!(passed(&driver.record(event_id(1), Box::new(direct.clone())).unwrap().out));
+    assert!(passed(&driver.record(event_id(1), Box::new(direct.clone()).into()).unwrap().out));
     // The client tries again under the same key: silence, or the first request would be told to be a duplicate.
-    assert!(driver.record(event_id(1), Box::new(direct.clone())).unwrap().out.is_empty());
+    assert!(driver.record(event_id(1), Box::new(direct.clone()).into()).unwrap().out.is_empty());
     let mut changed = direct.clone();
     if let Event::CallEvent(call) = &mut changed.event {
         call.note = Some("another body under the same key".to_owned());
     }
-    assert!(driver.record(event_id(1), Box::new(changed)).unwrap().out.is_empty());
+    assert!(driver.record(event_id(1), Box::new(changed).into()).unwrap().out.is_empty());
     // A dead letter that is fed once more is another matter.
     direct.update = true;
-    assert!(passed(&driver.record(event_id(1), Box::new(direct)).unwrap().out));
+    assert!(passed(&driver.record(event_id(1), Box::new(direct).into()).unwrap().out));
 }
 
 /// A listing has it first: by then a webhook is late, and 25 minutes after its end it does not come any more.

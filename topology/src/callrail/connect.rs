@@ -15,12 +15,14 @@ use leadline_connectors::callrail::account::Account;
 use leadline_connectors::callrail::hooks::{Webhooks, merged};
 use leadline_connectors::callrail::{Access, Priority, api_key_context};
 use leadline_connectors::contract::source::Intake as _;
-use leadline_schemas::settings::{CallRail, Company, Tenant};
+use leadline_schemas::settings::{CallRail, Company, Integration, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// How long one request may take: a step has at most five of them, and who asks waits a minute.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
+/// Kind and id of the integration that write-backs are delivered to.
+const WRITE_BACK: &str = "callrail";
 /// Companies that are named in an error.
 const NAMED_MAX: usize = 20;
 
@@ -202,6 +204,7 @@ impl<'a> Scene<'a> {
                         .unwrap_or_else(|| same.as_ref().is_some_and(|before| before.write_back)),
                     connected_at: same.map_or(now, |before| before.connected_at),
                 });
+                write_back(tenant);
                 Ok(())
             })
             .await
@@ -223,6 +226,7 @@ impl<'a> Scene<'a> {
             self.admin
                 .change(&self.tenant.tenant, |tenant| {
                     tenant.callrail = None;
+                    write_back(tenant);
                     Ok(())
                 })
                 .await?;
@@ -370,6 +374,24 @@ pub(super) fn learn(
         company.integration_id = Some(webhooks.id.clone());
     }
     Ok(())
+}
+
+/// The integration that write-backs are delivered to: there, and switched on, while the account says so.
+fn write_back(tenant: &mut Tenant) {
+    let wanted = tenant.callrail.as_ref().is_some_and(|callrail| callrail.write_back);
+    match tenant.integrations.iter_mut().find(|integration| integration.kind == WRITE_BACK) {
+        Some(integration) => integration.disabled = !wanted,
+        None if wanted => tenant.integrations.push(Integration {
+            id: WRITE_BACK.to_owned(),
+            kind: WRITE_BACK.to_owned(),
+            url: String::new(),
+            secret: None,
+            band_min: "cold".to_owned(),
+            alerts: false,
+            disabled: false,
+        }),
+        None => {}
+    }
 }
 
 fn has_id(company: &Company, company_id: &str) -> bool {

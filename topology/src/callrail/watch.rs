@@ -22,8 +22,10 @@ use crate::parts::Parts;
 
 /// How often it is looked who is due.
 const LOOK: Duration = Duration::from_secs(1);
-/// After a refused signature a company is looked at no sooner than this long after it last was: anybody can send one.
+/// Refused signatures bring a look forward once in this time: anybody can send one.
 const DOUBT_MS: u64 = 5 * 60_000;
+/// How long after CallRail could not be asked it is asked again.
+const AGAIN_MS: u64 = 60_000;
 /// Companies of one account that are looked at in an hour; with more, each has its turn less often. A tenth of what
 /// CallRail allows the account.
 const LOOKS_PER_HOUR_MAX: u64 = 100;
@@ -33,8 +35,23 @@ const LOOKS_PER_HOUR_MAX: u64 = 100;
 struct Watched {
     /// When it was last looked at, by the boot-time clock.
     looked_ms: Option<u64>,
+    /// Whether that brought an answer.
+    answered: bool,
+    /// When it was last looked at because its signatures were refused.
+    doubted_ms: Option<u64>,
     /// What was wrong then.
     trouble: Option<String>,
+}
+
+impl Watched {
+    /// Whether it is its turn at `now_ms`, by time, and if its signatures are doubted.
+    fn is_due(&self, now_ms: u64, interval_ms: u64) -> (bool, bool) {
+        let Some(looked_ms) = self.looked_ms else { return (true, true) };
+        let since_ms = now_ms.saturating_sub(looked_ms);
+        let wait_ms = if self.answered { interval_ms } else { AGAIN_MS.min(interval_ms) };
+        let is_new_doubt = self.doubted_ms.is_none_or(|at| now_ms.saturating_sub(at) >= DOUBT_MS);
+        (since_ms >= wait_ms, is_new_doubt)
+    }
 }
 
 /// Watches for as long as the runtime lives.
@@ -72,8 +89,7 @@ impl Watch {
     async fn round(&mut self, doubted: &[String]) {
         let settings = self.admin.settings.current();
         let mut by_account: HashMap<&str, u64> = HashMap::new();
-        let connected: Vec<(&Arc<Tenant>, &Company, &str)> =
-            settings.tenants().flat_map(connected).collect();
+        let connected: Vec<(&Arc<Tenant>, &Company, &str)> = settings.tenants().flat_map(connected).collect();
         for (tenant, ..) in &connected {
             let account = tenant.callrail.as_ref().map_or("", |callrail| callrail.account_id.as_str());
             *by_account.entry(account).or_default() += 1;
@@ -82,19 +98,15 @@ impl Watch {
             let Some(callrail) = &tenant.callrail else { continue };
             let now_ms = self.admin.clock.boot_ms();
             let is_doubted = company.ids.iter().any(|id| doubted.contains(id));
-            let key = (tenant.tenant.clone(), id.to_owned());
-            let since_ms = self
-                .companies
-                .get(&key)
-                .and_then(|known| known.looked_ms)
-                .map(|at| now_ms.saturating_sub(at));
             let turns = by_account
                 .get(callrail.account_id.as_str())
                 .map_or(1, |count| count.div_ceil(LOOKS_PER_HOUR_MAX));
-            let is_due = since_ms.is_none_or(|since| since >= self.interval_ms.saturating_mul(turns));
-            let is_doubt_due =
-                is_doubted && since_ms.is_none_or(|since| since >= DOUBT_MS.min(self.interval_ms));
-            if is_doubt_due || (is_due && is_mine(&self.admin, &self.workplace, &callrail.account_id)) {
+            let interval_ms = self.interval_ms.saturating_mul(turns);
+            let known = self.companies.get(&(tenant.tenant.clone(), id.to_owned()));
+            let (by_time, by_doubt) = known.map_or((true, true), |known| known.is_due(now_ms, interval_ms));
+            if is_doubted && by_doubt {
+                self.look(tenant, id, now_ms).await.doubted_ms = Some(now_ms);
+            } else if by_time && is_mine(&self.admin, &self.workplace, &callrail.account_id) {
                 self.look(tenant, id, now_ms).await;
             }
         }
@@ -102,31 +114,26 @@ impl Watch {
         metrics::gauge!("leadline_callrail_integrations_troubled").set(troubled as f64);
     }
 
-    async fn look(&mut self, tenant: &Tenant, company: &str, now_ms: u64) {
+    async fn look(&mut self, tenant: &Tenant, company: &str, now_ms: u64) -> &mut Watched {
         let found = self.ask(tenant, company).await;
-        let watched = self.companies.entry((tenant.tenant.clone(), company.to_owned())).or_default();
-        watched.looked_ms = Some(now_ms);
+        let key = (tenant.tenant.clone(), company.to_owned());
+        let before = self.companies.get(&key).and_then(|known| known.trouble.clone());
+        let answered = !matches!(&found, Err(error) if error.may_pass());
         let trouble = match found {
             Ok(trouble) => trouble,
             // It may be well: nobody knows, and the next look tells.
             Err(error) if error.may_pass() => {
                 tracing::debug!(tenant = %tenant.tenant, company, %error, "an integration could not be looked at");
-                return;
+                before.clone()
             }
             Err(error) => Some(error.to_string()),
         };
-        let before = std::mem::replace(&mut watched.trouble, trouble.clone());
-        if before == trouble {
-            return;
+        if before != trouble {
+            self.tell(tenant, company, trouble.as_deref()).await;
         }
-        match &trouble {
-            Some(why) => {
-                metrics::counter!("leadline_callrail_alerts_total").increment(1);
-                tracing::error!(tenant = %tenant.tenant, company, why, "CallRail's webhooks do not come");
-            }
-            None => tracing::info!(tenant = %tenant.tenant, company, "CallRail's webhooks come again"),
-        }
-        self.tell(tenant, company, trouble).await;
+        let watched = self.companies.entry(key).or_default();
+        (watched.looked_ms, watched.answered, watched.trouble) = (Some(now_ms), answered, trouble);
+        watched
     }
 
     /// What is wrong with a company's integration; none where nothing is.
@@ -180,15 +187,23 @@ impl Watch {
         }
     }
 
-    /// The company hears of it where it hears of missed calls.
-    async fn tell(&self, tenant: &Tenant, company: &str, trouble: Option<String>) {
+    /// Operators read it in the log; the company hears of it where it hears of missed calls.
+    async fn tell(&self, tenant: &Tenant, company: &str, trouble: Option<&str>) {
+        match trouble {
+            Some(why) => {
+                metrics::counter!("leadline_callrail_alerts_total").increment(1);
+                tracing::error!(tenant = %tenant.tenant, company, why, "CallRail's webhooks do not come");
+            }
+            None => tracing::info!(tenant = %tenant.tenant, company, "CallRail's webhooks come again"),
+        }
+        let subject = format!("callrail:{company}");
         let command = Command::Notice {
-            subject: format!("callrail:{company}"),
+            subject: subject.clone(),
             at: self.admin.clock.wall(),
             is_trouble: trouble.is_some(),
-            text: trouble.unwrap_or_else(|| "CallRail's webhooks come again".to_owned()),
+            text: trouble.unwrap_or("CallRail's webhooks come again").to_owned(),
         };
-        if let Err(error) = self.admin.notice(tenant, &format!("callrail:{company}"), &command).await {
+        if let Err(error) = self.admin.notice(tenant, &subject, &command).await {
             tracing::error!(tenant = %tenant.tenant, company, %error, "the company could not be told");
         }
     }
@@ -204,4 +219,26 @@ fn connected(tenant: &Arc<Tenant>) -> impl Iterator<Item = (&Arc<Tenant>, &Compa
         let id = company.ids.iter().find(|id| id.starts_with("COM"))?;
         Some((tenant, company, id.as_str()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_turn_an_hour_and_a_doubt_brings_it_forward_but_not_again_and_again() {
+        let hour_ms = 3_600_000;
+        assert_eq!(Watched::default().is_due(0, hour_ms), (true, true));
+        let looked = Watched { looked_ms: Some(1_000), answered: true, ..Watched::default() };
+        assert_eq!(looked.is_due(2_000, hour_ms), (false, true));
+        assert_eq!(looked.is_due(1_000 + hour_ms, hour_ms), (true, true));
+        let doubted = Watched { doubted_ms: Some(1_000), ..looked };
+        assert_eq!(doubted.is_due(1_000 + DOUBT_MS - 1, hour_ms), (false, false));
+        assert_eq!(doubted.is_due(1_000 + DOUBT_MS, hour_ms), (false, true));
+        // CallRail did not answer, or the account's limit was used up.
+        let unheard = Watched { answered: false, ..doubted };
+        assert!(
+            !unheard.is_due(1_000 + AGAIN_MS - 1, hour_ms).0 && unheard.is_due(1_000 + AGAIN_MS, hour_ms).0
+        );
+    }
 }

@@ -141,6 +141,7 @@ impl Attempt {
         }
         let request = SinkRequest {
             key: work.key(&job.tenant, &job.request.target),
+            home: Key { key_group: job.key_group, tenant: job.tenant.clone(), bucket: job.bucket },
             idempotency_key: job.job_id.to_string(),
             integration,
             payload: work.payload,
