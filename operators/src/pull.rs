@@ -133,13 +133,12 @@ fn start_round(cx: &mut Context<'_, Request>, account_id: String, round: i64) ->
     if pull.page.is_some() || pull.listing != Listing::Calls {
         return ask(cx, Pull { round, trouble: None, ..pull }); // The last round goes on where it could not.
     }
-    let from = if pull.done_until < pull.to {
-        pull.from // The last round has not got past its first page.
-    } else {
-        let open_since = pull.open_since.filter(|since| cx.now.since(*since) < OPEN_MS_MAX);
-        open_since.into_iter().fold(pull.done_until.plus(-OVERLAP_MS), Millis::min)
-    };
-    ask(cx, Pull { round, from, to: cx.now, open_since: None, listed: 0, appended: 0, trouble: None, ..pull })
+    let open_since = pull.open_since.filter(|since| cx.now.since(*since) < OPEN_MS_MAX);
+    let from = open_since.into_iter().fold(pull.done_until.plus(-OVERLAP_MS), Millis::min);
+    // Until this round has come to its end, another would begin where it does.
+    let done_until = from.plus(OVERLAP_MS);
+    let fresh = Pull { open_since: None, listed: 0, appended: 0, trouble: None, ..pull };
+    ask(cx, Pull { round, from, to: cx.now, done_until, ..fresh })
 }
 
 /// Asks for the page that comes next.

@@ -134,7 +134,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(cases(256))]
+    #![proptest_config(cases(1_024))]
 
     #[test]
     fn every_call_that_is_over_is_in_the_log_after_the_next_whole_rounds(steps in prop::collection::vec(any_step(), 1..60)) {
