@@ -6,6 +6,7 @@
 //! cargo test -p leadline-tests --test sim -- --seeds 1000    # more of them
 //! cargo test -p leadline-tests --test sim -- --seed 42       # one, with its trace
 //! cargo test -p leadline-tests --test sim -- --soak 3600     # new seeds for an hour
+//! cargo test -p leadline-tests --test sim -- --day           # the day on which webhooks are lost
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ mod callers;
 mod chance;
 mod check;
 mod clock;
+mod day;
 mod faults;
 mod log;
 mod members;
@@ -66,6 +68,16 @@ fn main() -> ExitCode {
     }
     if args.iter().any(|arg| arg == "--teeth") {
         return teeth::bite();
+    }
+    match day::run(1) {
+        Ok(line) => println!("{line}"),
+        Err(why) => {
+            println!("the day on which webhooks are lost: {why}");
+            return ExitCode::FAILURE;
+        }
+    }
+    if args.iter().any(|arg| arg == "--day") {
+        return ExitCode::SUCCESS;
     }
     let first = value("--first").unwrap_or(1);
     let env = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok());

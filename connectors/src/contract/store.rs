@@ -4,6 +4,7 @@
 //! the partition's progress in the same transaction, so a replay or a zombie changes nothing. Ids are hashes, so
 //! replays agree. Every query takes a tenant: there is no other way to ask.
 
+use leadline_schemas::audit::Audit;
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::delivery::Delivery;
 use leadline_schemas::frame::Output;
@@ -89,6 +90,14 @@ pub trait RecordReader: Send + Sync + 'static {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<WindowMetrics>, StoreError>;
+    /// Lines of the audit log from [from, to), newest first, of one kind where one is given; at most 1,000.
+    fn audit(
+        &self,
+        tenant: &TenantId,
+        kind: Option<&str>,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Audit>, StoreError>;
     /// Dead letters of a tenant (none = those whose tenant is unknown), newest first. For operators only.
     fn dead_letters(
         &self,

@@ -1,5 +1,6 @@
 //! The reading side. Lists are sorted when they are asked for: the store is small, and nobody measures it.
 
+use leadline_schemas::audit::Audit;
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::dead_letter::DeadLetter;
 use leadline_schemas::delivery::Delivery;
@@ -15,6 +16,8 @@ use crate::store_sqlite::cursor::Place;
 
 /// Lines of a lead's history at most.
 const HISTORY_MAX: usize = 1_000;
+/// Lines of the audit log that are shown at once.
+const AUDIT_MAX: usize = 1_000;
 
 /// A page of a list, newest first. A filter that the list has no column for is left out, as SQLite does.
 fn list<R: Line + Clone>(
@@ -106,6 +109,20 @@ impl RecordReader for MemoryStore {
             owner == tenant && *window == kind && (from..to).contains(start)
         });
         Ok(rows.map(|(_, row)| WindowMetrics::clone(row)).collect())
+    }
+
+    fn audit(
+        &self,
+        tenant: &TenantId,
+        kind: Option<&str>,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Audit>, StoreError> {
+        let store = self.live()?;
+        let lines = store.current.audits.iter().rev().filter(|((owner, at, _), line)| {
+            owner == tenant && (from..to).contains(at) && kind.is_none_or(|kind| line.kind == kind)
+        });
+        Ok(lines.take(AUDIT_MAX).map(|(_, line)| Audit::clone(line)).collect())
     }
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {

@@ -174,7 +174,7 @@ pub(super) struct Tables {
     pub(super) windows: BTreeMap<WindowKey, Arc<WindowMetrics>>,
     pub(super) deliveries: Table<Delivery>,
     pub(super) dead_letters: Table<DeadLetter>,
-    audits: BTreeMap<(TenantId, Millis, EventId), Arc<Audit>>,
+    pub(super) audits: BTreeMap<(TenantId, Millis, EventId), Arc<Audit>>,
     progress: BTreeMap<(u32, Partition), CommitNumber>,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
+use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::{self, AvroRecord};
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::dead_letter::DeadLetter;
@@ -23,6 +24,8 @@ use crate::contract::store::{Listed, Page, RecordReader, StoreError};
 
 /// Lines of a lead's history at most.
 const HISTORY_MAX: i64 = 1_000;
+/// Lines of the audit log that are shown at once.
+const AUDIT_MAX: usize = 1_000;
 
 /// Reads beside the writer; each query takes a connection of the pool.
 pub struct SqliteReader {
@@ -227,6 +230,32 @@ impl RecordReader for SqliteReader {
             let found = statement.query_map(params![number, kind.name(), from.0, to.0], |row| row.get(0));
             let found: Vec<Vec<u8>> = found.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
             found.iter().map(|bytes| record(bytes)).collect()
+        })
+    }
+
+    fn audit(
+        &self,
+        tenant: &TenantId,
+        kind: Option<&str>,
+        from: Millis,
+        to: Millis,
+    ) -> Result<Vec<Audit>, StoreError> {
+        self.with(|connection| {
+            let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
+            let sql = "SELECT record FROM audit_log WHERE tenant = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC, id DESC";
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let mut rows = statement.query(params![number, from.0, to.0]).map_err(failed)?;
+            let mut found: Vec<Audit> = Vec::new();
+            while let Some(row) = rows.next().map_err(failed)? {
+                let line: Audit = record(row.get_ref(0).map_err(failed)?.as_blob().unwrap_or_default())?;
+                if kind.is_none_or(|kind| line.kind == kind) {
+                    found.push(line);
+                }
+                if found.len() == AUDIT_MAX {
+                    break;
+                }
+            }
+            Ok(found)
         })
     }
 

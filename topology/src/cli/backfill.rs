@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::output::Output;
 use super::tenant::ask;
-use super::{Failure, Source};
+use super::{Failure, Source, parse_time};
 
 /// How often its progress is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -43,11 +43,6 @@ pub(super) struct BackfillArgs {
     json: bool,
     #[command(flatten)]
     source: Source,
-}
-
-fn parse_time(text: &str) -> Result<Millis, String> {
-    Millis::parse(text)
-        .ok_or_else(|| format!("{text:?} is no time: use a date such as 2026-01-31, or 2026-01-31T09:00:00Z"))
 }
 
 pub(super) fn run(args: &BackfillArgs, output: &Output) -> Result<(), Failure> {

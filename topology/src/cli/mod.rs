@@ -1,5 +1,6 @@
 //! The command line: one file per command, one line per error.
 
+mod audit;
 mod backfill;
 mod dlq;
 mod inspect;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use leadline::config::{self, Config, FILE_DEFAULT, Mistake};
+use leadline_schemas::Millis;
 
 use self::output::Output;
 
@@ -74,6 +76,11 @@ enum Command {
         after_help = "Example:\n  leadline dlq list --data ./data\n  leadline dlq replay ID --data ./data"
     )]
     Dlq(dlq::DlqArgs),
+    /// Look at what somebody should be able to find later.
+    #[command(
+        after_help = "Example:\n  leadline audit list --tenant summit --kind missed_by_webhooks --data ./data"
+    )]
+    Audit(audit::AuditArgs),
     /// Look into the log.
     #[command(after_help = "Example:\n  leadline log inspect --data ./data")]
     Log(inspect::LogArgs),
@@ -149,6 +156,12 @@ impl Source {
     }
 }
 
+/// A time as people write it.
+fn parse_time(text: &str) -> Result<Millis, String> {
+    Millis::parse(text)
+        .ok_or_else(|| format!("{text:?} is no time: use a date such as 2026-01-31, or 2026-01-31T09:00:00Z"))
+}
+
 fn refuse(mistakes: &[Mistake]) -> Result<(), Failure> {
     if mistakes.is_empty() {
         return Ok(());
@@ -185,6 +198,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Topology(args) => shape::topology(&args, &output),
         Command::Plan(args) => shape::plan(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),
+        Command::Audit(args) => audit::run(&args, &output),
         Command::Log(args) => inspect::run(&args, &output),
         Command::Layout(args) => layout::run(&args, &output),
         #[cfg(feature = "kafka")]

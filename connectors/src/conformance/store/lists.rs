@@ -1,6 +1,7 @@
 //! Lists: pages, filters, cursors, against a sorted model.
 
 use leadline_schemas::Millis;
+use leadline_schemas::audit::Audit;
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::delivery::DeliveryStatus;
 use leadline_schemas::lead::Lead;
@@ -20,6 +21,7 @@ pub(super) const PARTS: &[Part] = &[
     a_changed_row_shows_under_its_new_filters,
     a_history_is_oldest_first_and_at_most_1000_lines,
     windows_come_per_slot_oldest_first_within_their_bounds,
+    the_audit_log_is_newest_first_by_kind_and_at_most_1000_lines,
 ];
 
 const SUMMIT: &str = "summit";
@@ -226,4 +228,21 @@ fn windows_come_per_slot_oldest_first_within_their_bounds(store: &mut dyn StoreU
     assert!(between(60_000, 0).is_empty(), "bounds the wrong way round hold nothing");
     assert_eq!(reader.windows(&owner, WindowKind::Hour, Millis(0), Millis(1)).unwrap(), [hour]);
     assert!(reader.windows(&owner, WindowKind::Sliding2h, Millis(0), Millis(1)).unwrap().is_empty());
+}
+
+fn the_audit_log_is_newest_first_by_kind_and_at_most_1000_lines(store: &mut dyn StoreUnderTest) {
+    let (mut writer, reader) = store.start();
+    let owner = tenant(SUMMIT);
+    let lines: Vec<_> = (0..1_010).map(|number| audit_line(SUMMIT, number)).collect();
+    let mut rows: Vec<_> = lines.iter().map(audit_row).collect();
+    rows.push(audit_row(&audit_line("other", 3)));
+    write(&mut *writer, 0, rows);
+    let between = |kind, from, to| reader.audit(&owner, kind, Millis(from), Millis(to)).unwrap();
+    let newest = |lines: &[Audit]| lines.iter().rev().take(1_000).cloned().collect::<Vec<_>>();
+    assert_eq!(between(None, i64::MIN, i64::MAX), newest(&lines));
+    assert_eq!(between(None, lines[3].at.0, lines[5].at.0), newest(&lines[3..5]), "from is in, to is not");
+    let of_kind: Vec<_> = lines.iter().filter(|line| line.kind == lines[0].kind).cloned().collect();
+    assert!(of_kind.len() < 1_000, "not all are of one kind");
+    assert_eq!(between(Some(&lines[0].kind), i64::MIN, i64::MAX), newest(&of_kind));
+    assert!(between(Some("of no line"), i64::MIN, i64::MAX).is_empty());
 }

@@ -211,17 +211,21 @@ pub(super) fn delivery_row(line: &Delivery) -> Output {
     output(Topic::Deliveries, format!("{} {} {}", line.tenant, line.integration, line.subject), line)
 }
 
-pub(super) fn audit_row(owner: &str, number: u64) -> Output {
-    let line = Audit {
+pub(super) fn audit_line(owner: &str, number: u64) -> Audit {
+    Audit {
         tenant: tenant(owner),
         id: event_id(number),
-        kind: "transcription_skipped".to_owned(),
+        kind: if number.is_multiple_of(3) { "missed_by_webhooks" } else { "transcription_skipped" }
+            .to_owned(),
         subject: "CAL1".to_owned(),
         text: "no consent".to_owned(),
         event_id: event_id(number),
-        at: Millis(1_000),
-    };
-    output(Topic::Audit, format!("{owner} {number}"), &line)
+        at: Millis(1_000 + i64::try_from(number).unwrap()),
+    }
+}
+
+pub(super) fn audit_row(line: &Audit) -> Output {
+    output(Topic::Audit, format!("{} {}", line.tenant, line.id), line)
 }
 
 pub(super) fn dead_letter(owner: Option<&str>, number: u64) -> DeadLetter {

@@ -63,7 +63,7 @@ fn every_record_comes_back_as_it_was_written_after_a_restart_too(store: &mut dyn
     let (mut writer, reader) = store.start();
     let mut outputs = vec![request_row(&request), call_row(&call), lead_row(&lead), lead_event_row(&line)];
     outputs.extend(windows.iter().map(window_row));
-    outputs.extend([delivery_row(&delivery), audit_row(SUMMIT, 1)]);
+    outputs.extend([delivery_row(&delivery), audit_row(&audit_line(SUMMIT, 1))]);
     outputs.extend([dead_letter_row(&letter), dead_letter_row(&of_nobody)]);
     // The engine's own topics are no rows here, whatever they hold.
     outputs.push(Output {
