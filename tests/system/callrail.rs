@@ -148,6 +148,8 @@ fn a_call_that_rang_is_asked_for_until_it_is_over_and_a_missed_one_is_told_once(
     add(&leadline, &["--integration", &receiver.address, "--missed-call-timer-s", "1"]);
     leadline.start();
     connect(&leadline, &["--apply"]).unwrap();
+    // What rings from here on is in no listing for a quarter of an hour.
+    until("the first listing", PATIENT, || double.count("/calls.json") > 0);
     let answered = "CAL00000000000000000000000000000001";
     double.call(COMPANY, CALL, json!({"call_type": "in_progress", "answered": null, "duration": null}));
     double.call(COMPANY, answered, json!({"customer_phone_number": "+13035550143"}));

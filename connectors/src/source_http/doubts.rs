@@ -25,3 +25,19 @@ impl Doubts {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_company_is_doubted_once_until_somebody_looks_and_no_flood_takes_more_than_its_room() {
+        let doubts = Doubts::default();
+        doubts.note("COM1");
+        doubts.note("COM1");
+        assert_eq!(doubts.take(), ["COM1"]);
+        assert_eq!(doubts.take(), [""; 0]);
+        (0..COMPANIES_MAX + 10).for_each(|n| doubts.note(&n.to_string()));
+        assert_eq!(doubts.take().len(), COMPANIES_MAX);
+    }
+}

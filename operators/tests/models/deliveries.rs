@@ -297,6 +297,37 @@ impl Model {
     }
 }
 
+/// What is told of a company's connection goes to everybody who wants alerts, once, and again when it changes.
+#[test]
+fn a_notice_goes_to_those_who_want_alerts_and_says_the_same_only_once() {
+    let mut tenant = tenant();
+    let mut silent = integration("crm", "cold");
+    silent.alerts = false;
+    let mut off = integration("pager", "cold");
+    off.disabled = true;
+    tenant.integrations = vec![silent, off, integration("slack", "cold")];
+    let mut driver = Driver::<Deliveries>::new(tenant, NOON);
+    let mut event = 0;
+    let mut notice = |driver: &mut Driver<Deliveries>, text: &str| {
+        event += 1;
+        let command = Command::Notice {
+            subject: "callrail:COM1".to_owned(),
+            at: NOON.plus(event as i64),
+            is_trouble: true,
+            text: text.to_owned(),
+        };
+        driver.record(event_id(event), DeliveryIn::Command(command)).unwrap();
+        let jobs = driver.pending();
+        for job in &jobs {
+            driver.reply(job.id, answered("{}")).unwrap().unwrap();
+        }
+        jobs.iter().map(|job| job.request.target.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(notice(&mut driver, "it is failed"), ["slack"]);
+    assert_eq!(notice(&mut driver, "it is failed"), [""; 0], "found again after a restart");
+    assert_eq!(notice(&mut driver, "it is disabled"), ["slack"]);
+}
+
 fn answer_of(
     answer: Answer,
 ) -> Result<leadline_schemas::reply::Answered, leadline_schemas::reply::JobFailed> {

@@ -236,10 +236,12 @@ fn write(state: &mut State, id: &str, asking: &Asking) -> Answer {
         state.calls.retain(|call| call.id != id); // Gone for good.
         return Ok((StatusCode::OK, json!({ "id": id })));
     }
+    let refuses = state.refuses_good_leads;
     let call = state.find_mut(id).ok_or_else(not_found)?;
     let mut changed = Vec::new();
     if let Some(status) = body.get("lead_status") {
-        if *status == "good_lead" && call.members["lead_status"] == "previously_marked_good_lead" {
+        let is_marked = refuses || call.members["lead_status"] == "previously_marked_good_lead";
+        if *status == "good_lead" && is_marked {
             return Err(bad("This caller was previously marked as a good lead"));
         }
         if ![json!("good_lead"), json!("not_a_lead"), Value::Null].contains(status) {

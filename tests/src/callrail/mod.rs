@@ -176,6 +176,11 @@ impl CallRail {
         self.state().redirect_to = Some(address.to_owned());
     }
 
+    /// Every caller is marked as a good lead already, although the call does not say so yet.
+    pub fn refuse_good_leads(&self) {
+        self.state().refuses_good_leads = true;
+    }
+
     /// Next requests whose path has this in it fail like this, one each.
     pub fn fail(&self, path: &str, fault: Fault) {
         self.state().faults.push((path.to_owned(), fault));

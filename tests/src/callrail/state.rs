@@ -81,6 +81,7 @@ pub(crate) struct State {
     /// Keys of links, and the calls that they are of.
     pub links: HashMap<String, String>,
     pub redirect_to: Option<String>,
+    pub refuses_good_leads: bool,
     pub faults: Vec<(String, Fault)>,
     pub asked: Vec<Asked>,
     /// Write-backs whose webhook is still to be sent.
@@ -128,6 +129,7 @@ impl State {
             listed: Vec::new(),
             links: HashMap::new(),
             redirect_to: None,
+            refuses_good_leads: false,
             faults: Vec::new(),
             asked: Vec::new(),
             echoes: Vec::new(),

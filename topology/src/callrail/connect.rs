@@ -7,22 +7,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::record::{has_id, learn, write_back};
 use super::{addresses, is_ours};
-use crate::admin;
 use crate::control::Admin;
 use anyhow::{Context as _, anyhow};
 use leadline_connectors::callrail::account::Account;
 use leadline_connectors::callrail::hooks::{Webhooks, merged};
 use leadline_connectors::callrail::{Access, Priority, api_key_context};
 use leadline_connectors::contract::source::Intake as _;
-use leadline_schemas::settings::{CallRail, Company, Integration, Tenant};
+use leadline_schemas::settings::{CallRail, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// How long one request may take: a step has at most five of them, and who asks waits a minute.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// Kind and id of the integration that write-backs are delivered to.
-const WRITE_BACK: &str = "callrail";
 /// Companies that are named in an error.
 const NAMED_MAX: usize = 20;
 
@@ -348,54 +346,6 @@ impl<'a> Scene<'a> {
             })
             .await
     }
-}
-
-/// Takes a company's integration and key into its tenant's record.
-pub(super) fn learn(
-    tenant: &mut Tenant,
-    company_id: &str,
-    webhooks: &Webhooks,
-    admin: &Admin,
-) -> anyhow::Result<()> {
-    let is_it = |company: &Company| has_id(company, company_id);
-    match (&webhooks.signing_key, tenant.companies.iter().any(is_it)) {
-        (Some(key), true) => admin::rotate(tenant, company_id, key, &*admin.secrets)?,
-        (Some(key), false) => admin::add_company(tenant, company_id, key, &*admin.secrets)?,
-        (None, true) => {}
-        (None, false) => {
-            return Err(anyhow!(
-                "CallRail told no signing key of company {company_id}: copy it from its Webhooks page: \
-                 `leadline tenant add {} --company-id {company_id} --signing-key KEY`",
-                tenant.tenant
-            ));
-        }
-    }
-    if let Some(company) = tenant.companies.iter_mut().find(|company| is_it(company)) {
-        company.integration_id = Some(webhooks.id.clone());
-    }
-    Ok(())
-}
-
-/// The integration that write-backs are delivered to: there, and switched on, while the account says so.
-fn write_back(tenant: &mut Tenant) {
-    let wanted = tenant.callrail.as_ref().is_some_and(|callrail| callrail.write_back);
-    match tenant.integrations.iter_mut().find(|integration| integration.kind == WRITE_BACK) {
-        Some(integration) => integration.disabled = !wanted,
-        None if wanted => tenant.integrations.push(Integration {
-            id: WRITE_BACK.to_owned(),
-            kind: WRITE_BACK.to_owned(),
-            url: String::new(),
-            secret: None,
-            band_min: "cold".to_owned(),
-            alerts: false,
-            disabled: false,
-        }),
-        None => {}
-    }
-}
-
-fn has_id(company: &Company, company_id: &str) -> bool {
-    company.ids.iter().any(|id| id == company_id)
 }
 
 /// Scheme and host, perhaps a path, without a slash at the end.

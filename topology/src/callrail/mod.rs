@@ -2,6 +2,7 @@
 
 mod backfill;
 mod connect;
+mod record;
 mod rounds;
 mod watch;
 

@@ -15,7 +15,7 @@ use leadline_schemas::TenantId;
 use leadline_schemas::command::Command;
 use leadline_schemas::settings::{Company, Tenant};
 
-use super::{addresses, connect, is_mine};
+use super::{addresses, is_mine, record};
 use crate::control::Admin;
 use crate::layout::follow::Workplace;
 use crate::parts::Parts;
@@ -173,7 +173,7 @@ impl Watch {
         let before = self.admin.settings.current().version;
         let learned = self
             .admin
-            .change(&tenant.tenant, |tenant| connect::learn(tenant, company, found, &self.admin))
+            .change(&tenant.tenant, |tenant| record::learn(tenant, company, found, &self.admin))
             .await;
         match learned {
             Ok(()) if self.admin.settings.current().version != before => {

@@ -1,5 +1,9 @@
 //! What CallRail's client promises, against the strict double.
 
+mod onboarding;
+mod recordings;
+mod write_back;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -296,137 +300,5 @@ async fn a_next_page_leads_the_key_nowhere_else() {
         let next = scene.client.calls(&scene.access, &ask, page.next.as_ref()).await;
         assert!(matches!(next, Err(CallRailError::Odd { .. })), "{elsewhere}: {next:?}");
         assert_eq!(scene.double.asked().len(), asked);
-    }
-}
-
-impl Scene {
-    async fn audio(&self, call: &str, address: &str) -> Result<Vec<u8>, CallRailError> {
-        let response = self.client.open_recording(&self.access, call, address).await?;
-        Ok(response.bytes().await.unwrap().to_vec())
-    }
-}
-
-#[tokio::test]
-async fn a_recording_comes_by_every_kind_of_address_and_the_key_stays_with_the_api() {
-    let scene = scene();
-    scene.calls(2);
-    let id = "CAL00000000000000000000000000000000";
-    scene.double.record(id, b"ID3 the audio".to_vec());
-    let of_api = scene.double.the_call(id).unwrap()["recording"].as_str().unwrap().to_owned();
-    let of_webhook = scene.double.body(id)["recording"].as_str().unwrap().to_owned();
-    assert_ne!(of_api, of_webhook);
-    for address in [&of_api, &of_webhook] {
-        assert_eq!(scene.audio(id, address).await.unwrap(), b"ID3 the audio");
-    }
-    // A link of a webhook that came yesterday.
-    scene.double.expire_links();
-    assert_eq!(scene.audio(id, &of_webhook).await.unwrap(), b"ID3 the audio");
-    scene.double.hipaa(ACCOUNT);
-    assert_eq!(scene.audio(id, &of_api).await.unwrap(), b"ID3 the audio");
-    for asked in scene.double.asked() {
-        let is_api = asked.path.starts_with("/v3/");
-        assert_eq!(asked.authorization.is_some(), is_api, "the key was shown to {}", asked.path);
-    }
-    // Not every call has one.
-    let without = "CAL00000000000000000000000000000001";
-    let address = of_api.replace(id, without);
-    assert!(matches!(scene.audio(without, &address).await, Err(CallRailError::NotFound { .. })));
-}
-
-#[tokio::test]
-async fn a_recording_is_fetched_from_nowhere_else() {
-    let scene = scene();
-    scene.calls(1);
-    let id = "CAL00000000000000000000000000000000";
-    scene.double.record(id, b"ID3".to_vec());
-    let link = scene.double.body(id)["recording"].as_str().unwrap().to_owned();
-    for elsewhere in [
-        "http://127.0.0.2/x",
-        "http://169.254.169.254/latest/meta-data",
-        "http://localhost/x",
-        "https://evil.example/x",
-        "file:///etc/passwd",
-        "/calls/loop",
-    ] {
-        scene.double.redirect_to(elsewhere);
-        let why = scene.audio(id, &link).await.unwrap_err().to_string();
-        assert!(!why.contains("access_key") && !why.contains("Signature"), "{why}");
-        assert!(scene.audio(id, elsewhere).await.is_err(), "{elsewhere}");
-    }
-}
-
-#[tokio::test]
-async fn onboarding_finds_accounts_companies_trackers_integration_and_filters() {
-    let scene = scene();
-    for n in 0..300 {
-        scene.double.company(ACCOUNT, &format!("COM{n:032x}"), "One of many");
-    }
-    let nobody = Access::new("", API_KEY, Priority::Live);
-    let accounts = scene.client.accounts(&nobody).await.unwrap();
-    assert_eq!((accounts.len(), accounts[0].id.as_str()), (1, ACCOUNT));
-    assert_eq!(scene.client.companies(&scene.access).await.unwrap().len(), 301, "two pages");
-    assert_eq!(scene.client.trackers(&scene.access, COMPANY).await.unwrap()[0].numbers, ["+13035550100"]);
-
-    assert_eq!(scene.client.webhooks(&scene.access, COMPANY).await.unwrap(), None);
-    let mut config = Map::new();
-    config.insert("post_call_webhook".to_owned(), json!(["https://hooks.example/a"]));
-    let made = scene.client.create_webhooks(&scene.access, COMPANY, &config).await.unwrap();
-    assert!(made.is_active() && made.signing_key.is_some());
-    let again = scene.client.create_webhooks(&scene.access, COMPANY, &config).await;
-    assert!(matches!(again, Err(CallRailError::Refused { status: 422, .. })), "{again:?}");
-    scene.double.set_integration_state(COMPANY, "failed");
-    let found = scene.client.webhooks(&scene.access, COMPANY).await.unwrap().unwrap();
-    assert_eq!(
-        (found.state.as_str(), &found.signing_key, &found.config),
-        ("failed", &made.signing_key, &config)
-    );
-    let mended =
-        scene.client.update_webhooks(&scene.access, &found.id, &config, Some("active")).await.unwrap();
-    assert!(mended.is_active());
-    // A POST whose answer is lost may have created one; a PUT may be sent again.
-    scene.double.fail("/integrations", Fault::Hang);
-    let hasty = scene.access.clone().within(Duration::from_millis(200));
-    let lost = scene.client.create_webhooks(&hasty, COMPANY, &config).await.unwrap_err();
-    assert!(matches!(CallError::from(lost), CallError::Unclear { .. }));
-
-    scene.double.filter(
-        COMPANY,
-        json!({"id": 1, "call_type": "first_call", "min_duration": 30, "tracker_ids": [], "name": "x"}),
-    );
-    let filters = scene.client.filters(&scene.access, COMPANY).await.unwrap();
-    assert_eq!(filters[0].words, ["call_type=\"first_call\"", "min_duration=30"]);
-}
-
-#[tokio::test]
-async fn forms_and_texts_decode_like_their_webhooks() {
-    let scene = scene();
-    let form = json!({
-        "id": "FRM1", "company_id": COMPANY, "form_data": {"your_name": "Ana", "phone": "303-555-0142"},
-        "submitted_at": "2026-03-04T15:00:00.000Z", "form_url": "https://x.example/quote", "source": "Google",
-    });
-    scene.double.listed(COMPANY, "form_submissions", form);
-    let conversation = json!({
-        "id": "KZaGR", "company_id": COMPANY, "customer_phone_number": "+13035550142", "initial_tracking_number": "+13035550100",
-        "current_tracking_number": "+13035550100", "recent_messages": [
-            {"direction": "incoming", "content": "A roof?", "created_at": "2026-03-04T15:00:00.000Z"},
-            {"direction": "outgoing", "content": "Sure", "created_at": "2026-03-04T15:01:00.000Z"}, 7],
-    });
-    scene.double.listed(COMPANY, "conversations", conversation);
-    let since = Millis(NOW - Millis::DAY);
-    let forms = scene.client.forms(&scene.access, since, None).await.unwrap();
-    let (kind, event) = decode(Some(forms.items[0].kind), &forms.items[0].body).unwrap();
-    assert_eq!(
-        (kind, event.subject_id(), event.caller()),
-        (EventKind::FormSubmission, "FRM1", Some("+13035550142"))
-    );
-    let texts = scene.client.texts(&scene.access, since, None).await.unwrap();
-    let kinds = [EventKind::TextReceived, EventKind::TextSent];
-    assert_eq!(texts.items[0].len(), 2);
-    for (text, kind) in texts.items[0].iter().zip(kinds) {
-        let (read, event) = decode(Some(text.kind), &text.body).unwrap();
-        assert_eq!(
-            (read, event.caller(), event.subject_id()),
-            (kind, Some("+13035550142"), text.id.as_str())
-        );
     }
 }
