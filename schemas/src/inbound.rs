@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::avro::{self, AvroError, Datum, avro_record};
+use crate::command::Command;
 use crate::partitioning::Key;
 use crate::{Bucket, EventId, KeyGroup, Millis, TenantId};
 
@@ -176,6 +177,33 @@ impl Inbound {
             body_ref: datum.optional_text()?.map(str::to_owned),
         };
         datum.is_at_end().then_some(inbound)
+    }
+
+    /// A command about what lies under a key; the error is that of writing JSON.
+    pub fn command(
+        event_id: EventId,
+        key: Key,
+        caller: &str,
+        command: &Command,
+        (received_at, settings_version): (Millis, u64),
+    ) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            event_id,
+            tenant: key.tenant,
+            key_group: key.key_group,
+            bucket: key.bucket,
+            caller: caller.to_owned(),
+            origin: Origin::Command,
+            kind: EventKind::Command,
+            received_at,
+            settings_version,
+            attempt: 0,
+            key_id: None,
+            trace: None,
+            content_type: "application/json".to_owned(),
+            body: Bytes::from(serde_json::to_vec(command)?),
+            body_ref: None,
+        })
     }
 
     /// The key that its state is filed under.

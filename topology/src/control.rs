@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
-use bytes::Bytes;
 use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::source::Intake as _;
 use leadline_schemas::command::Command;
+use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Tenant;
 use leadline_schemas::{Bucket, EventId, KeyGroup, TenantId};
@@ -206,16 +206,8 @@ impl Admin {
         command: &Command,
     ) -> anyhow::Result<Value> {
         let event_id = EventId(uuid::Uuid::from_bytes(random()?));
-        let body = Bytes::from(serde_json::to_vec(command)?);
-        let version = self.settings.current().version;
-        let event = leadline_connectors::api_http::command_event(
-            event_id,
-            key,
-            caller,
-            version,
-            self.clock.wall(),
-            body,
-        );
+        let at = (self.clock.wall(), self.settings.current().version);
+        let event = Inbound::command(event_id, key, caller, command, at)?;
         self.settings.accept(event).await?;
         Ok(json!({ "request_id": event_id.to_string() }))
     }

@@ -11,10 +11,9 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use leadline_schemas::command::Command;
-use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Tenant;
 use leadline_schemas::{EventId, TenantId};
@@ -200,50 +199,16 @@ async fn delivery_action(
             )));
         }
     };
-    let body = serde_json::to_vec(&command).map_err(|error| Problem::bad_request(error.to_string()))?;
     let mut id = [0; 16];
     api.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
     let event_id = EventId(uuid::Uuid::from_bytes(id));
-    let settings = api.parts.intake.settings();
-    let event = command_event(
-        event_id,
-        Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread),
-        &caller,
-        settings.version,
-        api.parts.clock.wall(),
-        Bytes::from(body),
-    );
+    let key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
+    let at = (api.parts.clock.wall(), api.parts.intake.settings().version);
+    let event = Inbound::command(event_id, key, &caller, &command, at)
+        .map_err(|error| Problem::bad_request(error.to_string()))?;
     let accepted = api.parts.intake.accept(event).await;
     accepted.map_err(|error| Problem::unavailable(error.to_string(), 2))?;
     Ok(answer(StatusCode::ACCEPTED, &json!({ "request_id": event_id.to_string() })))
-}
-
-/// A command about what lies under a key, as a record of `inbound`.
-pub fn command_event(
-    event_id: EventId,
-    key: Key,
-    caller: &str,
-    settings_version: u64,
-    received_at: leadline_schemas::Millis,
-    body: Bytes,
-) -> Inbound {
-    Inbound {
-        event_id,
-        tenant: key.tenant,
-        key_group: key.key_group,
-        bucket: key.bucket,
-        caller: caller.to_owned(),
-        origin: Origin::Command,
-        kind: EventKind::Command,
-        received_at,
-        settings_version,
-        attempt: 0,
-        key_id: None,
-        trace: None,
-        content_type: "application/json".to_owned(),
-        body,
-        body_ref: None,
-    }
 }
 
 impl Api {

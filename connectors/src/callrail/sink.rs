@@ -10,12 +10,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Method;
 use leadline_schemas::callrail::decode;
 use leadline_schemas::command::Command;
 use leadline_schemas::event::{CallEvent, Event};
-use leadline_schemas::inbound::{EventKind, Inbound, Origin};
+use leadline_schemas::inbound::{EventKind, Inbound};
 use leadline_schemas::{EventId, Millis};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -176,27 +175,11 @@ impl WriteBackSink {
             fields.push("tag".to_owned()); // It names them twice.
         }
         let command = Command::WroteBack { call_id: call_id.to_owned(), fields };
-        let command =
-            serde_json::to_vec(&command).map_err(|error| CallError::Reject { why: error.to_string() })?;
         let received_at: Millis = self.clock.wall();
         let id = [request.idempotency_key.as_bytes(), b"write-back", &received_at.0.to_be_bytes()];
-        let event = Inbound {
-            event_id: EventId::of(&id),
-            tenant: request.home.tenant.clone(),
-            key_group: request.home.key_group,
-            bucket: request.home.bucket,
-            caller: call_id.to_owned(),
-            origin: Origin::Command,
-            kind: EventKind::Command,
-            received_at,
-            settings_version,
-            attempt: 0,
-            key_id: None,
-            trace: None,
-            content_type: "application/json".to_owned(),
-            body: Bytes::from(command),
-            body_ref: None,
-        };
+        let (key, at) = (request.home.clone(), (received_at, settings_version));
+        let event = Inbound::command(EventId::of(&id), key, call_id, &command, at)
+            .map_err(|error| CallError::Reject { why: error.to_string() })?;
         let accepted = self.intake.accept(event).await;
         accepted
             .map(|_| ())
