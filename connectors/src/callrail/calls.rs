@@ -11,7 +11,7 @@ use super::access::Access;
 use super::client::{Ask, segment};
 use super::config::{PER_PAGE_MAX, RETENTION_DAYS_MAX};
 use super::error::CallRailError;
-use super::fields::{LISTED, SINGLE_ONLY};
+use super::fields::TRANSCRIPT;
 use super::pages::{Page, PageMark, odd};
 use super::row::Row;
 
@@ -122,15 +122,26 @@ impl CallRailClient {
                     query.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 self.ask(access, Ask::get(path, &query, "calls")).await?
             }
-            (_, mark) => self.ask(access, Ask::get(path, &first_page(ask, mark)?, "calls")).await?,
+            (_, mark) => loop {
+                let query = first_page(ask, mark, self.shared.fields.listed())?;
+                match self.ask(access, Ask::get(path.clone(), &query, "calls")).await {
+                    Err(error) if self.shared.fields.learn(&error) => {}
+                    answer => break answer?,
+                }
+            },
         };
         Page::read(&body, "calls", ListedCall::read)
     }
 
     /// One call, whole. One request.
     pub async fn call(&self, access: &Access, call_id: &str) -> Result<ListedCall, CallRailError> {
-        let query = [("fields", format!("{LISTED},{SINGLE_ONLY}"))];
-        let body = self.ask_call(access, call_id, &query).await?;
+        let body = loop {
+            let query = [("fields", self.shared.fields.single())];
+            match self.ask_call(access, call_id, &query).await {
+                Err(error) if self.shared.fields.learn(&error) => {}
+                answer => break answer?,
+            }
+        };
         let text = String::from_utf8_lossy(&body);
         let call = Row::parse(&text).and_then(|row| ListedCall::read(&row));
         call.ok_or_else(|| odd(&format!("it tells nothing of call {call_id}")))
@@ -139,7 +150,7 @@ impl CallRailClient {
     /// What CallRail itself has heard of a call; empty without one, or where the account has no access to transcripts
     /// (Premium Conversation Intelligence, since 2026-05-21). One request.
     pub async fn transcript(&self, access: &Access, call_id: &str) -> Result<Vec<Turn>, CallRailError> {
-        let query = [("fields", format!("transcription,{SINGLE_ONLY}"))];
+        let query = [("fields", TRANSCRIPT.to_owned())];
         let body = self.ask_call(access, call_id, &query).await?;
         match callrail::decode(Some(EventKind::PostCall), &body) {
             Ok((_, Event::CallEvent(call))) => Ok(call.transcript),
@@ -162,20 +173,26 @@ impl CallRailClient {
     fn query_of(&self, mark: &PageMark, path: &str) -> Result<Vec<(String, String)>, CallRailError> {
         let base = self.shared.guard.base();
         let url = base.join(&mark.0).map_err(|_| odd("its next page is no address"))?;
-        // Whoever answers must not be able to lead the key elsewhere.
-        if !self.shared.guard.is_api(&url) || url.path() != format!("/v3{path}") {
+        // Whoever answers must not be able to lead the key elsewhere. The account may go by another of its ids there.
+        let parts = url.path().split('/').count();
+        let is_listing = url.path().ends_with("/calls.json") && parts == path.split('/').count() + 1;
+        if !self.shared.guard.is_api(&url) || !is_listing {
             return Err(odd("its next page is not of this listing"));
         }
         Ok(url.query_pairs().into_owned().collect())
     }
 }
 
-fn first_page(ask: &CallsAsk, mark: Option<&PageMark>) -> Result<Vec<(&'static str, String)>, CallRailError> {
+fn first_page(
+    ask: &CallsAsk,
+    mark: Option<&PageMark>,
+    fields: String,
+) -> Result<Vec<(&'static str, String)>, CallRailError> {
     let mut query = vec![
         ("start_date", to_the_second(ask.from)),
         ("sort", "start_time".to_owned()),
         ("order", "asc".to_owned()),
-        ("fields", LISTED.to_owned()),
+        ("fields", fields),
         ("per_page", ask.per_page.clamp(1, PER_PAGE_MAX).to_string()),
     ];
     if let Some(to) = ask.to {

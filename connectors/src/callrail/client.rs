@@ -10,6 +10,7 @@ use super::access::Access;
 use super::budget::Budgets;
 use super::config::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, CallRailConfig, REQUEST_FROM};
 use super::error::CallRailError;
+use super::fields::Fields;
 use super::guard::UrlGuard;
 use crate::contract::clock::Clock;
 use crate::http_client::{self, bounded_to, not_sent, quote, retry_after};
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub(super) http: reqwest::Client,
     pub(super) guard: UrlGuard,
     pub(super) budgets: Budgets,
+    pub(super) fields: Fields,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -59,7 +61,7 @@ impl CallRailClient {
             .build()
             .map_err(|error| refused(format!("there is no HTTP client: {error}")))?;
         let budgets = Budgets::new(config);
-        Ok(Self { shared: Arc::new(Shared { http, guard, budgets, clock }) })
+        Ok(Self { shared: Arc::new(Shared { http, guard, budgets, fields: Fields::default(), clock }) })
     }
 
     /// What accounts have used and may use.

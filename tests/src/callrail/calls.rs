@@ -2,7 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use leadline_schemas::Millis;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::api::{only_get, page_of};
 use super::state::{Call, State};
@@ -99,21 +99,25 @@ const FILTERS: [&str; 13] = [
     "time_zone",
 ];
 
+/// The fields that a request asks for beyond the usual; an unknown one is refused, whatever there is to tell.
+fn fields_of(state: &State, asking: &Asking, is_single: bool) -> Result<Vec<String>, (StatusCode, String)> {
+    let asked = asking.parameter("fields").map(|text| text.split(',').map(str::to_owned).collect());
+    let asked: Vec<String> = asked.unwrap_or_default();
+    let is_known = |name: &str| {
+        (USUAL.contains(&name) || REQUESTED.contains(&name) || (is_single && name == SINGLE_ONLY))
+            && !state.forgotten_fields.iter().any(|forgotten| forgotten == name)
+    };
+    match asked.iter().find(|name| !is_known(name)) {
+        Some(unknown) => Err(bad(format!("{unknown} is not an allowed field"))),
+        None => Ok(asked),
+    }
+}
+
 /// The members that a request is told.
-fn shown(call: &Call, fields: Option<&str>, is_single: bool) -> Result<Value, (StatusCode, String)> {
-    let mut told = Map::new();
-    let asked: Vec<&str> = fields.map(|text| text.split(',').collect()).unwrap_or_default();
-    if let Some(unknown) = asked.iter().find(|name| {
-        let is_known =
-            USUAL.contains(name) || REQUESTED.contains(name) || (is_single && **name == SINGLE_ONLY);
-        !is_known
-    }) {
-        return Err(bad(format!("{unknown} is not an allowed field")));
-    }
-    for name in USUAL.iter().chain(&asked) {
-        told.insert((*name).to_owned(), call.members.get(*name).cloned().unwrap_or(Value::Null));
-    }
-    Ok(Value::Object(told))
+fn shown(call: &Call, fields: &[String]) -> Value {
+    let names = USUAL.into_iter().chain(fields.iter().map(String::as_str));
+    let told = names.map(|name| (name.to_owned(), call.members.get(name).cloned().unwrap_or(Value::Null)));
+    Value::Object(told.collect())
 }
 
 /// The range that is asked for, in milliseconds.
@@ -143,6 +147,7 @@ pub(super) fn list(state: &mut State, account: &str, asking: &Asking) -> Answer 
     if asking.parameter("order").is_some() && asking.parameter("sort").is_none() {
         return Err(bad("order needs sort"));
     }
+    let fields = fields_of(state, asking, false)?;
     let (from, to) = range_of(state, asking)?;
     let start = |call: &Call| Millis::parse(call.members["start_time"].as_str().unwrap()).unwrap().0;
     // Dates count to the second.
@@ -165,8 +170,8 @@ pub(super) fn list(state: &mut State, account: &str, asking: &Asking) -> Answer 
     if asking.parameter("order") != Some("asc") {
         found.reverse();
     }
-    let rows = found.into_iter().map(|call| shown(call, asking.parameter("fields"), false));
-    let rows: Vec<Value> = rows.collect::<Result<_, _>>()?;
+    let rows = found.into_iter().map(|call| shown(call, &fields));
+    let rows: Vec<Value> = rows.collect();
     if is_relative { relative(state, account, asking, rows) } else { page_of(asking, "calls", rows) }
 }
 
@@ -208,7 +213,8 @@ pub(super) fn one(state: &mut State, account: &str, call: &str, asking: &Asking)
     }
     only_get(asking)?;
     asking.only(&["fields"])?;
-    Ok((StatusCode::OK, shown(of_account(state, account, call)?, asking.parameter("fields"), true)?))
+    let fields = fields_of(state, asking, true)?;
+    Ok((StatusCode::OK, shown(of_account(state, account, call)?, &fields)))
 }
 
 pub(super) fn recording(state: &mut State, account: &str, call: &str, asking: &Asking) -> Answer {
@@ -265,7 +271,7 @@ fn write(state: &mut State, id: &str, asking: &Asking) -> Answer {
             changed.extend(["tag".to_owned(), "tags".to_owned()]);
         }
     }
-    let told = shown(call, Some("lead_status,note,tags,value"), true)?;
+    let told = shown(call, &["lead_status", "note", "tags", "value"].map(str::to_owned));
     if !changed.is_empty() {
         state.echoes.push((id.to_owned(), changed));
     }

@@ -176,6 +176,11 @@ impl CallRail {
         self.state().redirect_to = Some(address.to_owned());
     }
 
+    /// Lets a field of calls be unknown from now on.
+    pub fn forget_field(&self, name: &str) {
+        self.state().forgotten_fields.push(name.to_owned());
+    }
+
     /// Every caller is marked as a good lead already, although the call does not say so yet.
     pub fn refuse_good_leads(&self) {
         self.state().refuses_good_leads = true;

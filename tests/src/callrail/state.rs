@@ -82,6 +82,7 @@ pub(crate) struct State {
     pub links: HashMap<String, String>,
     pub redirect_to: Option<String>,
     pub refuses_good_leads: bool,
+    pub forgotten_fields: Vec<String>,
     pub faults: Vec<(String, Fault)>,
     pub asked: Vec<Asked>,
     /// Write-backs whose webhook is still to be sent.
@@ -130,6 +131,7 @@ impl State {
             links: HashMap::new(),
             redirect_to: None,
             refuses_good_leads: false,
+            forgotten_fields: Vec::new(),
             faults: Vec::new(),
             asked: Vec::new(),
             echoes: Vec::new(),

@@ -284,6 +284,24 @@ async fn what_is_too_old_for_callrail_is_told_by_its_name() {
 }
 
 #[tokio::test]
+async fn a_field_that_callrail_does_not_know_costs_one_answer_and_no_more() {
+    let scene = scene();
+    scene.calls(1);
+    scene.double.forget_field("msclkid");
+    scene.double.forget_field("note");
+    let ask = CallsAsk::since(Millis(NOW - Millis::HOUR));
+    let page = scene.client.calls(&scene.access, &ask, None).await.unwrap();
+    assert_eq!((page.items.len(), scene.double.asked().len()), (1, 3));
+    scene.client.call(&scene.access, &page.items[0].call_id).await.unwrap();
+    assert_eq!(scene.double.asked().len(), 4, "it is remembered");
+    // Another refusal is one, and asked once.
+    scene.double.fail("/calls", Fault::Answer(400, "{\"error\":\"a note on the value\"}".to_owned()));
+    let answer = scene.client.calls(&scene.access, &ask, None).await;
+    assert!(matches!(answer, Err(CallRailError::Refused { status: 400, .. })), "{answer:?}");
+    assert_eq!(scene.double.asked().len(), 5);
+}
+
+#[tokio::test]
 async fn a_next_page_leads_the_key_nowhere_else() {
     let scene = scene();
     for elsewhere in [
