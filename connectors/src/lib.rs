@@ -31,6 +31,8 @@ pub mod state_memory;
 pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]
+pub mod blob_memory;
+#[cfg(feature = "simulation")]
 pub mod conformance;
 #[cfg(feature = "simulation")]
 pub mod store_memory;

@@ -4,6 +4,7 @@
 //! of an answer. They start a timer; when it fires without a post-call, CallRail is asked.
 
 use leadline_schemas::contact::Contact;
+use leadline_schemas::delivery::missed_call;
 use leadline_schemas::event::{CallEvent, Direction, Event};
 use leadline_schemas::inbound::EventKind;
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
@@ -219,7 +220,7 @@ fn alert(cx: &mut Context<'_, AlertOut>, ringing: Ringing, doubt: &str) -> Opera
     {
         cx.emit(AlertOut::Delivery(DeliveryRequest {
             integration: integration.id.clone(),
-            subject: format!("missed:{}", ringing.call_id),
+            subject: missed_call(&ringing.call_id),
             lead_id: None,
             kind: "missed_call".to_owned(),
             revision: 1,

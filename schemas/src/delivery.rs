@@ -82,3 +82,18 @@ pub struct Delivery {
 }
 
 avro_record!(Delivery, "delivery", ["v1"]);
+
+/// What the subject of an alert begins with; its call's id follows.
+const MISSED: &str = "missed:";
+
+/// The subject of the alert that a call was missed.
+pub fn missed_call(call_id: &str) -> String {
+    format!("{MISSED}{call_id}")
+}
+
+impl Delivery {
+    /// The call that an alert is about.
+    pub fn call_id(&self) -> Option<&str> {
+        self.subject.strip_prefix(MISSED)
+    }
+}

@@ -42,11 +42,17 @@ pub enum Bug {
     LeaseIgnored,
     /// A new owner starts what the old one has named as running (promise 2).
     NamedJobsStarted,
+    /// A layout's `inbound` is taken for ended while it still takes events (promise 1).
+    FenceSkipped,
+    /// Rows whose key group is another in the next layout are not brought over (promise 4).
+    RowsLeftBehind,
+    /// Pending jobs are not brought over into the next layout (promise 4).
+    MovedJobsForgotten,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AckBeforeSync,
         Bug::TailCutTooFar,
         Bug::OffsetsBeforeState,
@@ -65,6 +71,9 @@ impl Bug {
         Bug::HalfSnapshot,
         Bug::LeaseIgnored,
         Bug::NamedJobsStarted,
+        Bug::FenceSkipped,
+        Bug::RowsLeftBehind,
+        Bug::MovedJobsForgotten,
     ];
 }
 

@@ -7,27 +7,23 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Append, AppendError, Log};
 use leadline_schemas::command::Command;
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
-use leadline_schemas::partitioning::{Key, Layout};
+use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{FailureKind, JobFailed, Reply, ReplyOutcome};
-use leadline_schemas::settings::Tenant;
+use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{EventId, Offset, Partition, TenantId, Topic, avro};
 
 use crate::chance::Chance;
 use crate::script::{Planned, TENANTS, Told};
-use crate::world::{PARTITIONS, Sent, World};
+use crate::topics::Brokers;
+use crate::world::{Sent, World};
 
 impl World {
     /// The source accepts an event, as far as the log lets it.
     pub fn send(&mut self, planned: Planned) {
         let settings = Arc::clone(&self.settings.lock().unwrap());
-        let tenant = TenantId::new(planned.tenant).unwrap();
-        let Some(known) = settings.tenant(&tenant).cloned() else { return };
-        if self.life.is_none() {
-            return;
-        }
         let number = self.sent.len() as u64;
         let event_id = EventId::of(&[b"sent", &number.to_be_bytes()]);
-        let key = Key::new(tenant, &planned.caller, known.policy.spread);
+        let Some((key, partition)) = self.address(&planned, &settings) else { return };
         let inbound = Inbound {
             event_id,
             key_group: key.key_group,
@@ -49,11 +45,11 @@ impl World {
             body_ref: None,
         };
         let inbound = self.perhaps_by_reference(inbound);
-        let partition = Layout { generation: 1, partitions: PARTITIONS }.partition(inbound.key_group);
         let value = Bytes::from(avro::encode(&inbound).unwrap());
         let Some(life) = &self.life else { return };
+        let log = &life.topics[&self.sources].log;
         let appended =
-            life.log.append(vec![Append { topic: Topic::Inbound, partition, key: Bytes::new(), value }]);
+            log.append(vec![Append { topic: Topic::Inbound, partition, key: Bytes::new(), value }]);
         let acknowledged = Arc::clone(&self.acknowledged);
         life.runtime.spawn(async move {
             match appended.await {
@@ -71,6 +67,28 @@ impl World {
         });
         self.note(format!("send {} {} of {}", inbound.kind.name(), number, planned.tenant));
         self.sent.insert(event_id, Sent { inbound, planned });
+    }
+
+    /// Where the layout that sources are in has the caller. One that takes nothing more sends them to the next.
+    fn address(&mut self, planned: &Planned, settings: &Settings) -> Option<(Key, Partition)> {
+        let newest = self.record().shape.generation;
+        let tenant = TenantId::new(planned.tenant).unwrap();
+        settings.tenant(&tenant)?;
+        for _ in 0..2 {
+            let Brokers { shape, group } = &self.layouts[&self.sources];
+            let known = settings.of_generation(self.sources).and_then(|of| of.tenant(&tenant).cloned());
+            if let Some(known) = known {
+                let key = Key::new(tenant.clone(), &planned.caller, known.policy.spread);
+                let partition = shape.layout().partition(key.key_group);
+                let is_open = self.life.as_ref()?.topics.contains_key(&self.sources);
+                if is_open && !group.refuses(partition, self.clock.boot_ms()) {
+                    return Some((key, partition));
+                }
+            }
+            self.note(format!("layout {} refuses an event, which goes to {newest}", self.sources));
+            self.sources = newest;
+        }
+        None
     }
 
     /// Some bodies go to the blob store first, as those of over 4 MiB do.
@@ -132,14 +150,16 @@ impl World {
 
     /// Appends a reply that the log has already once more: as it was, or saying something else.
     pub fn repeat_reply(&mut self) {
-        let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
         let Some(life) = &self.life else { return };
-        let Ok((first, end)) = life.log.range(Topic::Replies, partition) else { return };
+        let generation = life.members.iter().flatten().next().map_or(1, |member| member.generation);
+        let log = &life.topics[&generation].log;
+        let partition = Partition(self.chance.below(u64::from(log.partitions())) as u16);
+        let Ok((first, end)) = log.range(Topic::Replies, partition) else { return };
         if first == end {
             return;
         }
         let at = Offset(first.0 + self.chance.below(end.0 - first.0));
-        let Ok(chunk) = life.log.read(Topic::Replies, partition, at, 1) else { return };
+        let Ok(chunk) = log.read(Topic::Replies, partition, at, 1) else { return };
         let Some(record) = chunk.records.first() else { return };
         let mut reply: Reply = avro::decode(&record.value).unwrap();
         let contradicts = self.chance.happens(500) && !matches!(reply.outcome, ReplyOutcome::Started(_));
@@ -152,7 +172,7 @@ impl World {
         }
         let value = Bytes::from(avro::encode(&reply).unwrap());
         let appended =
-            life.log.append(vec![Append { topic: Topic::Replies, partition, key: Bytes::new(), value }]);
+            log.append(vec![Append { topic: Topic::Replies, partition, key: Bytes::new(), value }]);
         life.runtime.spawn(async move {
             let _ = appended.await;
         });

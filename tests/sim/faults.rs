@@ -21,6 +21,8 @@ pub enum Fault {
     SettingsChange,
     Commands,
     Stop,
+    /// Partitions or a tenant's spread change; or the command that changes them is killed.
+    Layout,
     /// A partition goes from one member to another in peace.
     Rebalance,
     /// A partition is another member's before its owner knows, perhaps because that one is frozen.
@@ -31,7 +33,7 @@ pub enum Fault {
     HandOver,
 }
 
-pub const FAULTS: [Fault; 18] = [
+pub const FAULTS: [Fault; 19] = [
     Fault::CrashProcess,
     Fault::CrashMachine,
     Fault::KillInWrite,
@@ -50,6 +52,7 @@ pub const FAULTS: [Fault; 18] = [
     Fault::SettingsChange,
     Fault::Commands,
     Fault::Stop,
+    Fault::Layout,
 ];
 
 /// What happens among two members, whatever else does.

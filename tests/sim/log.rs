@@ -21,31 +21,34 @@ pub enum CommitFault {
     UnknownWritten,
 }
 
-/// The events that the log has made readable, per partition in the order of their offsets. It outlives crashes:
-/// what was readable once must be there for ever.
+/// A partition of a layout, by its generation.
+pub type Place = (u32, Partition);
+
+/// The events that the logs have made readable, by layout and partition in the order of their offsets; none is a record
+/// that only asked whether the topic is closed. It outlives crashes: what was readable once must be there for ever.
 #[derive(Default)]
-pub struct Accepted(Mutex<BTreeMap<Partition, Vec<EventId>>>);
+pub struct Accepted(Mutex<BTreeMap<Place, Vec<Option<EventId>>>>);
 
 impl Accepted {
     /// Takes in what has become readable.
-    pub fn follow(&self, log: &EmbeddedLog, partition: Partition) {
+    pub fn follow(&self, log: &EmbeddedLog, (generation, partition): Place) {
         let mut all = self.0.lock().unwrap();
-        let known = all.entry(partition).or_default();
+        let known = all.entry((generation, partition)).or_default();
         loop {
             let from = Offset(known.len() as u64);
             let chunk = log.read(Topic::Inbound, partition, from, 1 << 20).expect("new records are kept");
             if chunk.records.is_empty() {
                 return;
             }
-            let ids =
-                chunk.records.iter().map(|record| avro::decode::<Inbound>(&record.value).unwrap().event_id);
-            known.extend(ids);
+            let id_of = |value: &[u8]| avro::decode::<Inbound>(value).unwrap().event_id;
+            let values = chunk.records.iter().map(|record| &record.value);
+            known.extend(values.map(|value| (!value.is_empty()).then(|| id_of(value))));
         }
     }
 
-    /// Says what is wrong when the log after a crash has less than was readable before.
-    pub fn check_kept(&self, log: &EmbeddedLog) -> Result<(), String> {
-        for (partition, known) in self.0.lock().unwrap().iter() {
+    /// Says what is wrong when a layout's log after a crash has less than was readable before.
+    pub fn check_kept(&self, log: &EmbeddedLog, of: u32) -> Result<(), String> {
+        for ((_, partition), known) in self.0.lock().unwrap().iter().filter(|((at, _), _)| *at == of) {
             let (_, end) = log.range(Topic::Inbound, *partition).map_err(|error| error.to_string())?;
             if end.0 < known.len() as u64 {
                 let lost = known.len() as u64 - end.0;
@@ -55,26 +58,59 @@ impl Accepted {
         Ok(())
     }
 
-    pub fn events(&self) -> BTreeMap<Partition, Vec<EventId>> {
-        self.0.lock().unwrap().clone()
+    /// All of them, a layout's behind those of the one before.
+    pub fn events(&self) -> Vec<EventId> {
+        self.0.lock().unwrap().values().flatten().flatten().copied().collect()
     }
 }
 
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
-/// What the members of a group share: who owns what, and who listens.
+/// What the members of a layout's group share, and what its brokers know: who owns what, who listens, and which
+/// leaders take no more events.
 #[derive(Default)]
 pub struct Group {
     owners: Mutex<BTreeMap<Partition, (usize, Stay)>>,
     listeners: Mutex<BTreeMap<(Topic, Partition), BTreeMap<usize, Listener>>>,
     /// Commits that are out.
     out: Mutex<BTreeMap<(Partition, Stay), u32>>,
+    /// How long each leader takes to hear that its topic is closed.
+    deafness_ms: Vec<u64>,
+    /// Since when it is.
+    closed_boot_ms: Mutex<Option<u64>>,
+    /// When a fence has last asked each leader.
+    asked_boot_ms: Mutex<BTreeMap<Partition, u64>>,
 }
 
 /// Counts the owners of a partition, one after the other.
 type Stay = u32;
 
 impl Group {
+    pub fn new(deafness_ms: Vec<u64>) -> Self {
+        Self { deafness_ms, ..Self::default() }
+    }
+
+    /// Sets `inbound` to take nothing more; done again it changes nothing.
+    pub fn close(&self, boot_ms: u64) {
+        self.closed_boot_ms.lock().unwrap().get_or_insert(boot_ms);
+    }
+
+    /// Whether the leader of a partition takes no events any more.
+    pub fn refuses(&self, partition: Partition, boot_ms: u64) -> bool {
+        let deaf_ms = self.deafness_ms.get(usize::from(partition.0)).copied().unwrap_or(0);
+        self.closed_boot_ms.lock().unwrap().is_some_and(|closed_ms| boot_ms >= closed_ms + deaf_ms)
+    }
+
+    /// Whether a leader may be asked once more whether it refuses; notes that it is.
+    pub fn may_be_asked(&self, partition: Partition, boot_ms: u64, pause_ms: u64) -> bool {
+        let mut asked = self.asked_boot_ms.lock().unwrap();
+        let may = asked.get(&partition).is_none_or(|at| *at + pause_ms <= boot_ms);
+        if may {
+            asked.insert(partition, boot_ms);
+        }
+        may
+    }
+
     pub fn owner(&self, partition: Partition) -> Option<usize> {
         self.owners.lock().unwrap().get(&partition).map(|(owner, _)| *owner)
     }
@@ -114,6 +150,7 @@ pub struct WatchedLog {
     pub inner: Arc<EmbeddedLog>,
     pub accepted: Arc<Accepted>,
     pub fault: Mutex<Option<CommitFault>>,
+    pub generation: u32,
     pub member: usize,
     pub group: Arc<Group>,
 }
@@ -126,7 +163,8 @@ impl Log for WatchedLog {
         self.inner.append(records)
     }
     fn commit(&self, commit: Commit, done: Box<dyn FnOnce(CommitAnswer) + Send>) {
-        if self.group.owner(commit.partition) != Some(self.member) {
+        let is_there = commit.partition.0 < self.inner.partitions();
+        if is_there && self.group.owner(commit.partition) != Some(self.member) {
             return done(CommitAnswer::Fenced("another member owns the partition".to_owned()));
         }
         let stay = self.group.stay(commit.partition);
@@ -170,10 +208,10 @@ impl Log for WatchedLog {
         let all = &mut *self.group.listeners.lock().unwrap();
         all.entry((topic, partition)).or_default().insert(self.member, listener);
         let (log, accepted) = (Arc::downgrade(&self.inner), Arc::clone(&self.accepted));
-        let group = Arc::clone(&self.group);
+        let (group, generation) = (Arc::clone(&self.group), self.generation);
         let noted = move || {
             if let (Topic::Inbound, Some(log)) = (topic, log.upgrade()) {
-                accepted.follow(&log, partition);
+                accepted.follow(&log, (generation, partition));
             }
             group.tell(topic, partition);
         };

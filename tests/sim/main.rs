@@ -23,7 +23,10 @@ mod chance;
 mod check;
 mod clock;
 mod day;
+mod doubles;
 mod faults;
+mod folder;
+mod layout;
 mod log;
 mod members;
 mod oracle;
@@ -33,6 +36,7 @@ mod run;
 mod script;
 mod teeth;
 mod tenants;
+mod topics;
 mod world;
 
 use std::process::ExitCode;
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
     if args.iter().any(|arg| arg == "--teeth") {
         return teeth::bite();
     }
+    doubles::conform();
     match day::run(1) {
         Ok(line) => println!("{line}"),
         Err(why) => {

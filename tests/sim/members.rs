@@ -1,13 +1,17 @@
 //! Members of a group: partitions that go from one to another, in peace and not.
 
+use std::sync::Arc;
+
 use leadline::engine::Part;
+use leadline::layout::GenerationState;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::state::State;
 use leadline_connectors::state_memory::MemoryState;
 use leadline_schemas::Partition;
+use leadline_schemas::layout::Shape;
 
 use crate::chance::Chance;
-use crate::world::{PARTITIONS, World, yield_some};
+use crate::world::{World, yield_some};
 
 /// Turns that a member has to let a partition go in peace.
 const PATIENCE_TURNS: u64 = 400;
@@ -18,9 +22,12 @@ pub type Rows = std::collections::BTreeMap<Partition, std::collections::BTreeMap
 impl World {
     /// A partition and its owner, where there is somebody else to have it.
     fn partition_and_owner(&mut self) -> Option<(Partition, usize)> {
-        let partition = Partition(self.chance.below(u64::from(PARTITIONS)) as u16);
-        let owner = self.group.owner(partition)?;
-        let there_are_two = self.states.len() > 1 && self.member(1 - owner).is_some();
+        // Those that are in two layouts have nothing to give each other.
+        let generation = self.generation_of(0)?;
+        let (group, partitions) = self.group_of(0);
+        let partition = Partition(self.chance.below(partitions.count() as u64) as u16);
+        let owner = group.owner(partition)?;
+        let there_are_two = self.states.len() > 1 && self.generation_of(1) == Some(generation);
         if there_are_two {
             // What comes now knows nothing of what was named before.
             self.outside.name(&[]);
@@ -30,7 +37,14 @@ impl World {
 
     /// In peace: the owner finishes what is open, or has its patience run out; then another one gets it.
     pub fn rebalance(&mut self) -> Result<(), String> {
-        let Some((partition, owner)) = self.partition_and_owner() else { return Ok(()) };
+        if let Some((partition, owner)) = self.partition_and_owner() {
+            self.go_in_peace(partition, owner);
+        }
+        Ok(())
+    }
+
+    /// A partition goes to the member that is not its owner.
+    pub fn go_in_peace(&mut self, partition: Partition, owner: usize) {
         self.note(format!("partition {partition} goes from member {owner} to {}", 1 - owner));
         self.tell_losses(|_, _| true);
         if let Some(member) = self.member(owner) {
@@ -52,7 +66,6 @@ impl World {
         }
         self.take_from(owner, partition);
         self.hand(partition, 1 - owner);
-        Ok(())
     }
 
     /// Another member has it before the owner knows.
@@ -76,26 +89,35 @@ impl World {
 
     /// A member ends at once, the other one takes over, and a new process comes in its place with the state it left.
     pub fn crash_a_member(&mut self) -> Result<(), String> {
-        let Some((_, owner)) = self.partition_and_owner() else { return Ok(()) };
+        let owner = self.chance.below(self.states.len() as u64) as usize;
+        let generations = [0, 1].map(|index| self.generation_of(index));
+        if generations.contains(&None) {
+            return Ok(());
+        }
+        self.outside.name(&[]);
+        let (group, partitions) = self.group_of(owner);
+        let owned: Vec<Partition> = partitions.filter(|p| group.owner(*p) == Some(owner)).collect();
         self.note(format!("member {owner} ends: kill -9"));
         if let Some(life) = &mut self.life {
             life.members[owner] = None;
         }
         self.untold.retain(|(_, member, _)| *member != owner);
         self.crash_state(owner);
-        for partition in (0..PARTITIONS).map(Partition) {
-            if self.group.owner(partition) == Some(owner) {
-                self.hand(partition, 1 - owner);
-            }
+        let is_shared = generations[0] == generations[1];
+        if is_shared {
+            owned.iter().for_each(|partition| self.hand(*partition, 1 - owner));
         }
-        self.start_member(owner)
+        self.start_member(owner)?;
+        // One that was alone in its layout, or has come up in the next, gets what is nobody's there.
+        let is_alone = !is_shared || self.generation_of(owner) != generations[owner];
+        if is_alone { self.join(owner) } else { Ok(()) }
     }
 
     /// A process that stands by with a store of its own takes a member's place.
     pub fn hand_over(&mut self) -> Result<(), String> {
         let Some((_, index)) = self.partition_and_owner() else { return Ok(()) };
-        let owned: Vec<Partition> =
-            (0..PARTITIONS).map(Partition).filter(|of| self.group.owner(*of) == Some(index)).collect();
+        let (group, partitions) = self.group_of(index);
+        let owned: Vec<Partition> = partitions.filter(|of| group.owner(*of) == Some(index)).collect();
         self.tell_losses(|_, _| true);
         let now_ms = self.clock.boot_ms();
         let awake = self.member(index).filter(|old| old.frozen_until_ms <= now_ms);
@@ -117,6 +139,7 @@ impl World {
         }
         let Some(life) = &mut self.life else { return Ok(()) };
         let Some(mut old) = life.members.get_mut(index).and_then(Option::take) else { return Ok(()) };
+        let generation = old.generation;
         // Calls that are to be made are made now, or never.
         old.runtime.block_on(yield_some());
         let handed = old.engine.hand_over();
@@ -128,7 +151,10 @@ impl World {
         self.outside.name(&handed.jobs);
         self.states[index] = MemoryState::new();
         self.start_member(index)?;
-        let warm = self.chance.below(PARTITIONS.into()) as usize;
+        if self.generation_of(index) != Some(generation) {
+            return self.join(index); // The others have gone on to the next layout meanwhile.
+        }
+        let warm = self.chance.below(3) as usize;
         if let Some(new) = self.member(index) {
             for partition in owned.iter().take(warm) {
                 let _ = new.engine.warm(*partition); // Blobs may be away: then it comes when it is assigned.
@@ -158,10 +184,11 @@ impl World {
         }
     }
 
-    fn hand(&mut self, partition: Partition, to: usize) {
+    pub fn hand(&mut self, partition: Partition, to: usize) {
         // A member hears that a partition is gone before it hears that it has come again.
         self.tell_losses(|member, lost| (member, lost) == (to, partition));
-        self.group.hand(partition, to);
+        let (group, _) = self.group_of(to);
+        group.hand(partition, to);
         if let Some(member) = self.member(to) {
             member.engine.assigned(&[partition]);
         }
@@ -186,9 +213,11 @@ impl World {
     /// All rows of all partitions, as their owners have them.
     pub fn rows(&self) -> Result<Rows, String> {
         let mut all = Rows::new();
-        for partition in (0..PARTITIONS).map(Partition) {
-            let owner = self.group.owner(partition).unwrap_or(0);
-            let store = self.states[owner].open(partition).map_err(|error| error.to_string())?;
+        let Shape { generation, partitions, .. } = self.record().shape;
+        for partition in (0..partitions).map(Partition) {
+            let owner = self.layouts[&generation].group.owner(partition).unwrap_or(0);
+            let state = GenerationState::new(Arc::new(self.states[owner].clone()), generation);
+            let store = state.open(partition).map_err(|error| error.to_string())?;
             let rows = all.entry(partition).or_default();
             let mut take = |key: &[u8], value: &[u8]| {
                 rows.insert(key.to_vec(), value.to_vec());

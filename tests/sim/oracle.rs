@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use leadline_operators::rules;
 use leadline_schemas::event::Speaker;
 use leadline_schemas::score::{self, CallMeta, Channel, ScoreInput};
-use leadline_schemas::{EventId, Millis, Partition};
+use leadline_schemas::{EventId, Millis};
 use serde_json::Value;
 
 use crate::script::{CallTold, Told};
@@ -66,9 +66,9 @@ pub const COUNTS: [&str; 9] =
     ["calls", "answered", "missed", "texts", "forms", "leads", "hot_or_warm", "scored", "score_sum"];
 
 impl Model {
-    pub fn of(accepted: &BTreeMap<Partition, Vec<EventId>>, sent: &BTreeMap<EventId, Sent>) -> Self {
+    pub fn of(accepted: &[EventId], sent: &BTreeMap<EventId, Sent>) -> Self {
         let mut model = Self::default();
-        for event_id in accepted.values().flatten() {
+        for event_id in accepted {
             let fate = model.take(*event_id, &sent[event_id]);
             model.fates.insert(*event_id, fate);
         }

@@ -163,7 +163,19 @@ impl Outside {
     }
 }
 
-async fn run(course: Course, effect: impl FnOnce()) -> Result<(), CallError> {
+/// Goes its course, as far as the deadline lets it; `unclear` has no idempotency.
+async fn run(
+    course: Course,
+    deadline: Duration,
+    unclear: bool,
+    effect: impl FnOnce(),
+) -> Result<(), CallError> {
+    let why = "no answer in time".to_owned();
+    let silence = if unclear { CallError::Unclear { why } } else { CallError::Retry { after: None, why } };
+    tokio::time::timeout(deadline, go(course, effect)).await.unwrap_or(Err(silence))
+}
+
+async fn go(course: Course, effect: impl FnOnce()) -> Result<(), CallError> {
     if !course.way.is_zero() {
         tokio::time::sleep(course.way).await;
     }
@@ -183,10 +195,10 @@ impl Provider for Scorer {
     fn name(&self) -> &str {
         "sim"
     }
-    fn call(&self, job: PendingJob, _: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+    fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         let course = self.0.course(&job.job_id.to_string(), false);
         Box::pin(async move {
-            run(course, || {}).await?;
+            run(course, deadline, false, || {}).await?;
             let input = serde_json::from_slice(&job.request.payload).unwrap();
             let body = Bytes::from(serde_json::to_vec(&rules::score(&input)).unwrap());
             Ok(ProviderAnswer { body, cost_micros: SCORE_COST_MICROS })
@@ -201,10 +213,10 @@ impl Provider for Callrail {
     fn name(&self) -> &str {
         "callrail"
     }
-    fn call(&self, job: PendingJob, _: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
+    fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         let course = self.0.course(&job.job_id.to_string(), false);
         Box::pin(async move {
-            run(course, || {}).await?;
+            run(course, deadline, false, || {}).await?;
             let asked: GetCallJob = serde_json::from_slice(&job.request.payload).unwrap();
             let truth = self.0.shared.lock().unwrap().truths.get(&asked.call_id).cloned();
             let Some(truth) = truth else { return Err(CallError::Reject { why: "404".to_owned() }) };
@@ -233,8 +245,13 @@ impl Sink for Receiver {
     fn guarantee(&self) -> Guarantee {
         if self.kind == "pager" { Guarantee::AtLeastOnce } else { Guarantee::Once }
     }
-    fn deliver(&self, request: SinkRequest, _: Duration) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
-        let course = self.outside.course(&request.idempotency_key, self.kind == "pager");
+    fn deliver(
+        &self,
+        request: SinkRequest,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
+        let unclear = self.guarantee() == Guarantee::AtLeastOnce;
+        let course = self.outside.course(&request.idempotency_key, unclear);
         Box::pin(async move {
             let remote_id = format!("remote-{}", request.key.subject);
             let effect = || {
@@ -245,7 +262,7 @@ impl Sink for Receiver {
                     kind: self.kind.to_owned(),
                 });
             };
-            run(course, effect).await?;
+            run(course, deadline, unclear, effect).await?;
             Ok(SinkAnswer { remote_id: Some(remote_id) })
         })
     }

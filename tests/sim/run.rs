@@ -13,6 +13,7 @@ use leadline_connectors::store_memory::MemoryStore;
 use leadline_schemas::delivery::DeliveryStatus;
 use leadline_schemas::request::RequestStatus;
 
+use crate::blob::snapshots;
 use crate::chance::Chance;
 use crate::check::{UNSETTLED, check};
 use crate::faults::{FAULTS, Fault, MEMBERSHIP};
@@ -57,7 +58,8 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let mut world = World::new(seed);
-        let active = FAULTS.into_iter().filter(|_| world.chance.happens(400)).collect();
+        let active: Vec<Fault> = FAULTS.into_iter().filter(|_| world.chance.happens(400)).collect();
+        world.shared |= active.contains(&Fault::Layout);
         Self { world, active, wall_offset_ms: 0, damaged: BTreeSet::new() }
     }
 
@@ -99,6 +101,7 @@ impl Run {
             }
             self.mind_the_process()?;
             self.world.tell_losses(|_, _| false);
+            self.world.turn_layout(&mut |chance| chance.happens(300))?;
             let step = match self.world.chance.below(10) {
                 0..=5 => self.world.chance.between(1, 50),
                 6..=8 => self.world.chance.between(50, 3_000),
@@ -187,6 +190,7 @@ impl Run {
                 self.world.store = MemoryStore::new();
             }
             Fault::Stop => self.stop()?,
+            Fault::Layout => self.world.change_layout()?,
             Fault::Rebalance => self.world.rebalance()?,
             Fault::PartitionTaken => self.world.take_partition(),
             Fault::MemberCrashes => self.world.crash_a_member()?,
@@ -203,7 +207,7 @@ impl Run {
 
     /// A damaged newest snapshot must not matter; two damaged ones are more than is promised.
     fn damage_snapshot(&mut self) {
-        let candidates = self.world.blob.snapshots();
+        let candidates = snapshots(&self.world.blob);
         let Some((newest, _)) = candidates
             .into_iter()
             .find(|(newest, second)| !self.damaged.contains(second) && !self.damaged.contains(newest))
@@ -271,7 +275,8 @@ impl Run {
 
     /// Starts a process where there is none, and where it has ended by itself.
     fn mind_the_process(&mut self) -> Result<(), String> {
-        let failed = self.world.life.as_ref().and_then(|life| life.log.health().failed);
+        let life = self.world.life.as_ref();
+        let failed = life.and_then(|life| life.topics.values().find_map(|topics| topics.log.health().failed));
         let fatal = self.world.fatal.lock().unwrap().clone().or(failed);
         if let Some(why) = fatal {
             // A process may end because its machine does.
@@ -308,6 +313,7 @@ impl Run {
     fn heal_stores(&mut self) {
         self.world.disk.heal();
         self.world.blob.heal();
+        self.world.states.iter().for_each(MemoryState::heal);
     }
 
     fn heal(&mut self) -> Result<(), String> {
@@ -320,7 +326,8 @@ impl Run {
         if self.world.disk.is_gone() {
             self.world.crash(false);
         }
-        self.mind_the_process()
+        self.mind_the_process()?;
+        self.world.finish_layout()
     }
 
     /// Goes on until nothing happens any more.
@@ -345,6 +352,10 @@ impl Run {
 
     /// Names something that is not at its end yet; empty when everything is.
     fn what_is_open(&self) -> String {
+        let layout = self.world.open_layout();
+        if !layout.is_empty() {
+            return layout;
+        }
         let contents = self.world.store.contents();
         let request = contents.requests.iter().find(|row| row.status == RequestStatus::Processing);
         let open = [DeliveryStatus::Queued, DeliveryStatus::Sending];

@@ -5,41 +5,41 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leadline::engine::{EngineParts, Part, SteppedEngine};
+use leadline::layout::{GenerationState, course};
 use leadline::pipeline;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::conformance::Seeded;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::disk_simulated::SimulatedDisk;
-use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig, LogSteps, Retention};
 use leadline_connectors::state_memory::MemoryState;
 use leadline_connectors::store_memory::MemoryStore;
 use leadline_schemas::inbound::Inbound;
+use leadline_schemas::layout::{LayoutRecord, Shape};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{EventId, Partition, Topic};
 
-use crate::blob::SimBlob;
 use crate::chance::Chance;
 use crate::clock::SimClock;
+use crate::layout::{Asking, Command};
 use crate::log::{Accepted, Group, WatchedLog};
 use crate::outside::Outside;
 use crate::published::Published;
 use crate::script::{Planned, TENANTS};
 use crate::tenants::{responders, tenant};
+use crate::topics::{Brokers, Topics};
 
-/// Few partitions, so that tenants share them.
+/// Few partitions, so that tenants share them; a change of layout makes others of it.
 pub const PARTITIONS: u16 = 3;
-/// Small segments, so that the log rolls and drops them all the time.
-const SEGMENT_BYTES: u64 = 128 << 10;
 /// Snapshots are taken often, so that restores have something to choose from.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(90);
 
 /// Rounds of turns at one instant; a run needs some dozens.
 const ROUNDS_MAX: u32 = 5_000;
 
-/// What lives from a start to an end: the log, and who works on it.
+/// What lives from a start to an end: the logs of all layouts, and who works on them.
 pub struct Life {
-    pub log: Arc<EmbeddedLog>,
-    pub steps: LogSteps,
+    pub topics: BTreeMap<u32, Topics>,
     /// Where sources wait for their appends.
     pub runtime: tokio::runtime::Runtime,
     /// Those that have handed over stand behind the others, until their calls have ended.
@@ -48,6 +48,8 @@ pub struct Life {
 
 /// One process. A single one owns all partitions; two share them, as on a log on other machines.
 pub struct Member {
+    /// The layout that it works in.
+    pub generation: u32,
     pub log: Arc<WatchedLog>,
     pub engine: SteppedEngine,
     pub runtime: tokio::runtime::Runtime,
@@ -71,11 +73,19 @@ pub struct World {
     pub disk: SimulatedDisk,
     /// The state store of each member: it survives the member.
     pub states: Vec<MemoryState>,
-    pub group: Arc<Group>,
+    /// The layouts whose topics are made, by generation.
+    pub layouts: BTreeMap<u32, Brokers>,
+    /// The layout that sources append to.
+    pub sources: u32,
+    /// `leadline layout apply`, while it runs, and what it was asked for.
+    pub command: Option<Command>,
+    pub asking: Option<Asking>,
+    /// Whether other processes may own partitions: then layouts may change.
+    pub shared: bool,
     /// Losses of partitions that the member will hear of at that time.
     pub untold: Vec<(u64, usize, Partition)>,
     pub store: MemoryStore,
-    pub blob: SimBlob,
+    pub blob: MemoryBlob,
     pub outside: Outside,
     pub settings: Arc<Mutex<Arc<Settings>>>,
     pub accepted: Arc<Accepted>,
@@ -104,10 +114,17 @@ impl World {
             clock,
             disk: SimulatedDisk::new(),
             states: (0..members).map(|_| MemoryState::new()).collect(),
-            group: Arc::default(),
+            layouts: BTreeMap::from([(
+                1,
+                Brokers { shape: Shape::first(PARTITIONS), group: Arc::default() },
+            )]),
+            sources: 1,
+            command: None,
+            asking: None,
+            shared: members > 1,
             untold: Vec::new(),
             store: MemoryStore::new(),
-            blob: SimBlob::default(),
+            blob: MemoryBlob::new(),
             settings: Arc::new(Mutex::new(Arc::new(settings))),
             accepted: Arc::default(),
             sent: BTreeMap::new(),
@@ -129,39 +146,25 @@ impl World {
     pub fn start(&mut self) -> Result<(), String> {
         self.lives += 1;
         *self.fatal.lock().unwrap() = None;
-        let config = EmbeddedLogConfig {
-            partitions: PARTITIONS,
-            segment_bytes: SEGMENT_BYTES,
-            max_bytes: 64 << 20,
-            tail_cache_bytes_max: 48 << 10,
-            index_cache_bytes_max: 4 << 10,
-            retention: Retention { inbound_ms: 0, replies_ms: 0, settings_ms: 0, state_ms: 0 },
-            ..EmbeddedLogConfig::default()
-        };
-        let mut incarnations = Seeded::new(self.chance.next());
-        let clock: Arc<dyn Clock> = self.clock.clone();
-        let random = move || incarnations.next();
-        let (log, steps) =
-            EmbeddedLog::open_stepped(config, Arc::new(self.disk.clone()), clock.clone(), random)
-                .map_err(|error| error.to_string())?;
-        self.accepted.check_kept(&log)?;
-        let log = Arc::new(log);
-        for partition in (0..PARTITIONS).map(Partition) {
-            self.accepted.follow(&log, partition);
-            let count = self.states.len();
-            if self.group.owner(partition).is_none() {
-                self.group.hand(partition, usize::from(partition.0) % count);
-            }
+        let mut topics = BTreeMap::new();
+        for generation in self.layouts.keys().copied().collect::<Vec<_>>() {
+            topics.insert(generation, self.open_topics(generation)?);
         }
         self.untold.clear();
-        self.group.forget_commits();
+        self.layouts.values().for_each(|brokers| brokers.group.forget_commits());
+        self.sources = self.record().shape.generation;
         let members = self.states.iter().map(|_| None).collect();
-        self.life = Some(Life { log, steps, runtime: runtime()?, members });
+        self.life = Some(Life { topics, runtime: runtime()?, members });
         for member in 0..self.states.len() {
             self.start_member(member)?;
-            let owned = (0..PARTITIONS).map(Partition);
-            let owned: Vec<_> = owned.filter(|p| self.group.owner(*p) == Some(member)).collect();
-            let Some(member) = self.member(member) else { continue };
+        }
+        for index in 0..self.states.len() {
+            let (group, partitions) = self.group_of(index);
+            for partition in partitions.clone().filter(|partition| group.owner(*partition).is_none()) {
+                group.hand(partition, usize::from(partition.0) % self.states.len());
+            }
+            let owned: Vec<_> = partitions.filter(|p| group.owner(*p) == Some(index)).collect();
+            let Some(member) = self.member(index) else { continue };
             member.engine.own(&owned).map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -171,41 +174,95 @@ impl World {
         self.life.as_mut()?.members.get_mut(member)?.as_mut()
     }
 
-    /// Starts a process that owns nothing yet, in the place of one that has ended or as a further one.
+    /// The layout that a member works in.
+    pub fn generation_of(&self, member: usize) -> Option<u32> {
+        Some(self.life.as_ref()?.members.get(member)?.as_ref()?.generation)
+    }
+
+    /// The layout as settings have it.
+    pub fn record(&self) -> LayoutRecord {
+        let settings = self.settings.lock().unwrap();
+        settings
+            .layout()
+            .map_or_else(|| leadline::layout::plan::first(PARTITIONS), |layout| (**layout).clone())
+    }
+
+    /// The group that a member is in, and the partitions of its layout.
+    pub fn group_of(&self, member: usize) -> (Arc<Group>, impl Iterator<Item = Partition> + Clone + use<>) {
+        let generation = self.generation_of(member).unwrap_or(1);
+        let Brokers { shape, group } = &self.layouts[&generation];
+        (Arc::clone(group), (0..shape.partitions).map(Partition))
+    }
+
+    /// Starts a process that owns nothing yet, in the place of one that has ended or as a further one: in the layout
+    /// where the others are.
     pub fn start_member(&mut self, member: usize) -> Result<(), String> {
-        let Some(life) = &mut self.life else { return Ok(()) };
+        if self.life.is_none() {
+            return Ok(());
+        }
+        let record = self.record();
+        if let Some(origin) = record.origin.as_ref().filter(|_| record.done) {
+            self.forget_rows(member, origin)?;
+        }
+        let is_handed_over = match course::is_left(&record) {
+            Some(generation) => self.is_handed_over(generation)?,
+            None => true,
+        };
+        let generation = course::begins_in(&record, is_handed_over);
+        let runtime = runtime()?;
+        let (log, engine) = self.engine(member, generation, &record, runtime.handle());
+        let started = Member { generation, log, engine, runtime, frozen_until_ms: 0, missed_ms: 0 };
+        if let Some(life) = &mut self.life {
+            life.members[member] = Some(started);
+        }
+        Ok(())
+    }
+
+    /// An engine that works in a layout, and the log as it sees it.
+    pub fn engine(
+        &self,
+        member: usize,
+        generation: u32,
+        record: &LayoutRecord,
+        runtime: &tokio::runtime::Handle,
+    ) -> (Arc<WatchedLog>, SteppedEngine) {
+        let life = self.life.as_ref().expect("whoever starts an engine lives");
         let log = Arc::new(WatchedLog {
-            inner: Arc::clone(&life.log),
+            inner: Arc::clone(&life.topics[&generation].log),
             accepted: Arc::clone(&self.accepted),
             fault: Mutex::new(None),
+            generation,
             member,
-            group: Arc::clone(&self.group),
+            group: Arc::clone(&self.layouts[&generation].group),
         });
-        let runtime = runtime()?;
         let (settings, fatal) = (Arc::clone(&self.settings), Arc::clone(&self.fatal));
         let published = Arc::clone(&self.published);
         let engine = SteppedEngine::start(EngineParts {
             pipeline: pipeline::pipeline,
             pipeline_name: pipeline::NAME,
-            generation: 1,
-            origin: None,
+            generation,
+            origin: record.change().filter(|change| change.to.generation == generation),
             workers: 1,
-            shared: self.states.len() > 1,
+            shared: self.shared,
             log: log.clone(),
-            state: Arc::new(self.states[member].clone()),
+            state: Arc::new(GenerationState::new(Arc::new(self.states[member].clone()), generation)),
             blob: Arc::new(self.blob.clone()),
             clock: self.clock.clone(),
-            settings: Arc::new(move || Arc::clone(&settings.lock().unwrap())),
+            settings: Arc::new(move || {
+                let current = settings.lock().unwrap();
+                let is_newest = current.layout().is_none_or(|layout| layout.shape.generation == generation);
+                let earlier = if is_newest { None } else { current.of_generation(generation) };
+                earlier.map_or_else(|| Arc::clone(&current), Arc::new)
+            }),
             responders: responders(&self.outside),
             writer: Some(Box::new(self.store.clone())),
             stored: Arc::new(move |outputs| published.lock().unwrap().take(outputs)),
-            runtime: runtime.handle().clone(),
+            runtime: runtime.clone(),
             suspects: None,
             snapshot_interval: SNAPSHOT_INTERVAL,
             fatal: Arc::new(move |why| *fatal.lock().unwrap() = Some(why)),
         });
-        life.members[member] = Some(Member { log, engine, runtime, frozen_until_ms: 0, missed_ms: 0 });
-        Ok(())
+        (log, engine)
     }
 
     /// How many there are to give a turn: the log, the sources, and each member's parts and calls.
@@ -219,7 +276,7 @@ impl World {
         let now_ms = self.clock.boot_ms();
         let Some(life) = &mut self.life else { return false };
         match which {
-            0 => return life.steps.turn(),
+            0 => return life.topics.values_mut().fold(false, |worked, topics| worked | topics.steps.turn()),
             1 => {
                 life.runtime.block_on(yield_some());
                 return false;
@@ -256,6 +313,7 @@ impl World {
             for which in 0..self.turns() {
                 progressed |= self.turn(which);
             }
+            progressed |= self.turn_layout(&mut |_| true)?;
             if let Some(why) = self.fatal.lock().unwrap().clone() {
                 return Err(why);
             }
@@ -285,11 +343,11 @@ impl World {
     pub fn crash(&mut self, machine: bool) {
         self.outside.name(&[]);
         // Steps first: without them dropping the log writes nothing more.
-        if let Some(Life { log, steps, runtime, members }) = self.life.take() {
-            drop(steps);
+        if let Some(Life { topics, runtime, members }) = self.life.take() {
+            let logs: Vec<_> = topics.into_values().map(|Topics { log, steps }| (log, drop(steps))).collect();
             drop(members);
             drop(runtime);
-            drop(log);
+            drop(logs);
         }
         for member in 0..self.states.len() {
             self.crash_state(member);
@@ -317,11 +375,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 }
 
 impl World {
-    /// How many commits the log has, over all partitions.
+    /// How many commits the logs have, over all layouts and partitions.
     pub fn commits(&self) -> u64 {
         let Some(life) = &self.life else { return 0 };
-        let ends =
-            (0..PARTITIONS).map(|p| life.log.range(Topic::State, Partition(p)).map_or(0, |(_, end)| end.0));
-        ends.sum()
+        let of = |topics: &Topics| -> u64 {
+            let all = (0..topics.log.partitions()).map(Partition);
+            all.map(|p| topics.log.range(Topic::State, p).map_or(0, |(_, end)| end.0)).sum()
+        };
+        life.topics.values().map(of).sum()
     }
 }

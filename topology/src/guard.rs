@@ -151,6 +151,8 @@ mod tests {
     use std::ops::ControlFlow;
     use std::sync::Mutex;
 
+    use leadline_connectors::conformance::state::{StateUnderTest, suite};
+    use leadline_connectors::state_fjall::{FjallConfig, FjallState};
     use leadline_connectors::state_memory::MemoryState;
 
     use super::*;
@@ -182,6 +184,20 @@ mod tests {
         assert!(state.sync().is_err());
         let told = told.lock().unwrap().clone();
         (told, is_marked(folder.path()))
+    }
+
+    struct OnDisk(tempfile::TempDir);
+
+    impl StateUnderTest for OnDisk {
+        fn start(&mut self) -> Arc<dyn State> {
+            let store = FjallState::open(&FjallConfig::new(self.0.path().join("state"))).unwrap();
+            Arc::new(GuardedState::new(Arc::new(store), self.0.path()))
+        }
+    }
+
+    #[test]
+    fn it_passes_the_suite() {
+        suite(&|| Box::new(OnDisk(tempfile::tempdir().unwrap())));
     }
 
     #[test]

@@ -79,3 +79,61 @@ impl Log for RoutedLog {
         self.settings.upgrade().map_or_else(|| self.first.health(), |settings| settings.way().health())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use leadline_connectors::conformance::log::{LogUnderTest, Records, Values, suite_but};
+    use leadline_connectors::log_memory::MemoryLog;
+    use leadline_connectors::state_memory::MemoryState;
+    use leadline_schemas::layout::Shape;
+
+    use super::*;
+    use crate::settings::Remote;
+
+    struct Routed {
+        folder: tempfile::TempDir,
+        log: Option<MemoryLog>,
+        settings: Option<Arc<SettingsService>>,
+    }
+
+    impl LogUnderTest for Routed {
+        fn start(&mut self) -> Arc<dyn Log> {
+            let log = self.log.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
+            self.log = Some(log.clone());
+            let (log, state) = (Arc::new(log), Arc::new(MemoryState::new()));
+            let here = Remote { is_remote: false, may_be_away: false };
+            let copy = self.folder.path().join("settings");
+            let settings = SettingsService::open(log.clone(), state, Shape::first(2), copy, here).unwrap();
+            let routed = RoutedLog::new(&settings, log);
+            self.settings = Some(settings);
+            Arc::new(routed)
+        }
+        fn values(&self) -> Arc<dyn Values> {
+            Arc::new(Records)
+        }
+        fn upkeep(&mut self) {}
+        fn fill(&mut self) -> bool {
+            self.log.as_ref().unwrap().set_full(true);
+            true
+        }
+        fn free(&mut self) {
+            self.log.as_ref().unwrap().set_full(false);
+        }
+    }
+
+    #[test]
+    fn it_passes_the_suite() {
+        let fresh = || {
+            let folder = tempfile::tempdir().unwrap();
+            Box::new(Routed { folder, log: None, settings: None }) as Box<dyn LogUnderTest>
+        };
+        let left_out = [
+            ("an_empty_record_is_a_record", "an event says where it belongs, and an empty one says nothing"),
+            (
+                "what_cannot_be_appended_to_is_refused",
+                "an event goes where it belongs, whatever its caller says",
+            ),
+        ];
+        suite_but(&fresh, &left_out);
+    }
+}

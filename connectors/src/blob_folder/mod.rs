@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::contract::BoxFuture;
 use crate::contract::blob::{Blob, BlobError, Created};
-use name::checked;
+pub(crate) use name::checked;
 use place::Folder;
 
 /// A folder of objects. Several processes may use it at once. Needs a tokio runtime: all file work is done on its

@@ -8,7 +8,7 @@ const SEGMENT_BYTES_MAX: usize = 225;
 const NAME_BYTES_MAX: usize = 1_024;
 
 /// The name, when it is one.
-pub(super) fn checked(name: &str) -> Option<&str> {
+pub(crate) fn checked(name: &str) -> Option<&str> {
     let character = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let segment = |segment: &str| {
         !segment.is_empty()

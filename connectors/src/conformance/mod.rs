@@ -9,6 +9,7 @@ pub mod disk;
 pub mod log;
 pub mod other_side;
 pub mod provider;
+pub mod registry;
 pub mod secrets;
 pub mod sink;
 pub mod state;

@@ -23,6 +23,17 @@ pub enum Behaviour {
     Flood(u16),
 }
 
+/// How a double behaves that has no other side, but does as it is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It answers.
+    Answers,
+    /// It is asked too often.
+    Refuses,
+    /// It takes the request and never answers.
+    Hangs,
+}
+
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use leadline_schemas::reply::{JobRequest, PendingJob};
 use leadline_schemas::{Bucket, JobId, KeyGroup, Millis, TenantId};
 
-use super::other_side::{Behaviour, OtherSide, check_why, slack};
+use super::other_side::{Behaviour, Mood, OtherSide, check_why, slack};
 use crate::contract::provider::{CallError, Provider, ProviderAnswer};
 
 /// A provider and what it talks about.
@@ -31,6 +31,26 @@ pub async fn suite(at: &dyn Fn(&str) -> ProviderUnderTest) {
     an_answer_that_is_none_is_refused(at).await;
     a_call_that_hangs_delays_no_other(at).await;
     nobody_there_is_to_be_tried_again(at).await;
+}
+
+/// What of the suite can be asked of a double that calls nobody; `told` makes one that behaves so.
+pub async fn suite_of_double(told: &dyn Fn(Mood) -> ProviderUnderTest) {
+    let test = told(Mood::Answers);
+    assert!(!test.provider.name().is_empty());
+    for number in [1, 1, 2] {
+        let answer = test.call(number, PATIENT).await.unwrap();
+        assert_eq!(answer.body, test.good);
+        assert!(answer.cost_micros >= 0);
+    }
+    let answer = told(Mood::Refuses).call(1, PATIENT).await;
+    assert!(matches!(answer, Err(CallError::Retry { .. })), "{answer:?}");
+    let test = told(Mood::Hangs);
+    let started = tokio::time::Instant::now();
+    let (one, other) = tokio::join!(test.call(1, DEADLINE), test.call(2, DEADLINE));
+    for answer in [one, other] {
+        assert!(matches!(answer, Err(CallError::Retry { .. } | CallError::Unclear { .. })), "{answer:?}");
+    }
+    assert!(started.elapsed() >= DEADLINE && started.elapsed() < 2 * DEADLINE, "a call delays no other");
 }
 
 const DEADLINE: Duration = Duration::from_millis(300);

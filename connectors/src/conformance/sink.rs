@@ -8,7 +8,7 @@ use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{Integration, Sealed};
 
-use super::other_side::{Behaviour, OtherSide, SECRET, check_why, slack};
+use super::other_side::{Behaviour, Mood, OtherSide, SECRET, check_why, slack};
 use crate::contract::provider::CallError;
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 
@@ -31,6 +31,33 @@ pub async fn suite(test: &SinkUnderTest) {
     what_will_not_pass_is_refused_in_one_line(test).await;
     what_may_have_arrived_is_told_as_the_guarantee_says(test).await;
     a_delivery_that_hangs_delays_no_other(test).await;
+}
+
+/// What of the suite can be asked of a double that calls nobody; `told` makes one that behaves so.
+pub async fn suite_of_double(told: &dyn Fn(Mood) -> SinkUnderTest) {
+    let test = told(Mood::Answers);
+    assert!(!test.sink.kind().is_empty());
+    let (first, again) = (test.deliver("", 1, PATIENT).await, test.deliver("", 1, PATIENT).await);
+    assert!(first.is_ok() && first == again, "the same delivery has the same id: {first:?}, {again:?}");
+    let answer = told(Mood::Refuses).deliver("", 1, PATIENT).await;
+    assert!(matches!(answer, Err(CallError::Retry { .. })), "it certainly did not arrive: {answer:?}");
+    let test = told(Mood::Hangs);
+    let started = tokio::time::Instant::now();
+    let (one, other) = tokio::join!(test.deliver("", 1, DEADLINE), test.deliver("", 2, DEADLINE));
+    for answer in [one, other] {
+        assert!(is_as_declared(test.sink.guarantee(), &answer), "silence: {answer:?}");
+    }
+    assert!(started.elapsed() >= DEADLINE && started.elapsed() < 2 * DEADLINE, "a delivery delays no other");
+}
+
+/// Whether what may have arrived is told as the guarantee says.
+fn is_as_declared(guarantee: Guarantee, answer: &Result<SinkAnswer, CallError>) -> bool {
+    match guarantee {
+        // Once more does nothing there.
+        Guarantee::Once => matches!(answer, Err(CallError::Retry { .. })),
+        // Once more may be once too often.
+        Guarantee::AtLeastOnce => matches!(answer, Err(CallError::Unclear { .. })),
+    }
 }
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -162,12 +189,7 @@ async fn what_will_not_pass_is_refused_in_one_line(test: &SinkUnderTest) {
 
 async fn what_may_have_arrived_is_told_as_the_guarantee_says(test: &SinkUnderTest) {
     let other = OtherSide::start().await;
-    let as_declared = |answer: &Result<SinkAnswer, CallError>| match test.sink.guarantee() {
-        // Once more does nothing there.
-        Guarantee::Once => matches!(answer, Err(CallError::Retry { .. })),
-        // Once more may be once too often.
-        Guarantee::AtLeastOnce => matches!(answer, Err(CallError::Unclear { .. })),
-    };
+    let as_declared = |answer: &Result<SinkAnswer, CallError>| is_as_declared(test.sink.guarantee(), answer);
     for behaviour in [Behaviour::Cut, Behaviour::CutInside(500)] {
         other.next(behaviour.clone());
         let answer = test.deliver(&other.url(), 1, PATIENT).await;

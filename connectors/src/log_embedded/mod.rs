@@ -25,7 +25,7 @@ mod start;
 mod steps;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod upkeep;
 mod writer;
 

@@ -8,10 +8,10 @@ use leadline_schemas::CommitNumber;
 use super::*;
 use crate::conformance::log::{LogUnderTest, suite};
 
-struct Restarted {
-    log: Option<MemoryLog>,
-    held: bool,
-    kept: usize,
+pub(crate) struct Restarted {
+    pub(crate) log: Option<MemoryLog>,
+    pub(crate) held: bool,
+    pub(crate) kept: usize,
 }
 
 impl LogUnderTest for Restarted {

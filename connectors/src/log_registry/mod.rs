@@ -25,7 +25,9 @@ use leadline_schemas::frame::Output;
 use leadline_schemas::{Offset, Partition, Topic};
 
 use crate::contract::BoxFuture;
-use crate::contract::log::{Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError};
+use crate::contract::log::{
+    Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, RECORD_BYTES_MAX, ReadError, Record,
+};
 pub use client::{RegistryConfig, RegistryError};
 use resolver::Resolver;
 use schemas::Schemas;
@@ -109,6 +111,21 @@ pub fn unframe<'v>(
     Ok(())
 }
 
+/// As much of a chunk as may be read at once, at least one record: inside, values are a little larger.
+fn within(mut chunk: Chunk, limit_bytes: usize) -> Chunk {
+    let mut bytes = 0;
+    let mut fits = |record: &Record| {
+        bytes += record.value.len();
+        bytes <= limit_bytes
+    };
+    let count = chunk.records.iter().take_while(|record| fits(record)).count().max(1);
+    if let Some(record) = chunk.records.get(count) {
+        chunk.next = record.offset;
+        chunk.records.truncate(count);
+    }
+    chunk
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -158,6 +175,10 @@ impl Log for RegistryLog {
     }
 
     fn append(&self, mut records: Vec<Append>) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
+        // Outside a value is a little smaller; what is read must not be larger than a record may be.
+        if let Some(bytes) = records.iter().map(|record| record.value.len()).find(|n| *n > RECORD_BYTES_MAX) {
+            return Box::pin(std::future::ready(Err(AppendError::TooLarge { bytes })));
+        }
         for record in &mut records {
             match self.schemas.outgoing(record.topic, &record.value) {
                 Ok(value) => record.value = value,
@@ -192,11 +213,12 @@ impl Log for RegistryLog {
         if topic == Topic::State {
             return Ok(chunk);
         }
-        Ok(self.incoming(chunk).unwrap_or_else(|(chunk, id)| {
+        let chunk = self.incoming(chunk).unwrap_or_else(|(chunk, id)| {
             // Its listener is told when it can be read.
             self.resolver.want(id, (topic, partition));
             chunk
-        }))
+        });
+        Ok(within(chunk, limit_bytes))
     }
 
     fn fetch(
@@ -212,8 +234,8 @@ impl Log for RegistryLog {
                 return Ok(chunk);
             }
             match self.incoming(chunk) {
-                Ok(chunk) => return Ok(chunk),
-                Err((chunk, _)) if !chunk.records.is_empty() => return Ok(chunk),
+                Ok(chunk) => return Ok(within(chunk, limit_bytes)),
+                Err((chunk, _)) if !chunk.records.is_empty() => return Ok(within(chunk, limit_bytes)),
                 Err((_, id)) => {
                     self.resolver.resolve(id).map_err(|error| ReadError::Unavailable(error.to_string()))?
                 }

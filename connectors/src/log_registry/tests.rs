@@ -1,117 +1,33 @@
 //! Against a registry of a few lines: what goes out, what comes in, and who waits for what.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use leadline_schemas::avro::{self, AvroRecord as _};
 use leadline_schemas::settings::Tenant;
 use leadline_schemas::{CommitNumber, reply::Reply};
 use leadline_tests::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
+use crate::conformance::log::{LogUnderTest, Records, Values, suite};
+use crate::conformance::registry::{PASSWORD, Registry, USER};
+use crate::log_embedded::tests::suite::{End, Folder, Stepped};
 use crate::log_memory::MemoryLog;
+use crate::log_memory::tests::Restarted;
 
 const P0: Partition = Partition(0);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Gives ids from 1 on; keeps no more than the tests need.
-#[derive(Default)]
-struct Registry {
-    schemas: Mutex<Vec<String>>,
-    newest: Mutex<BTreeMap<String, String>>,
-    is_down: AtomicBool,
-    asked: AtomicUsize,
-}
-
-impl Registry {
-    fn start() -> (Arc<Self>, String) {
-        let registry = Arc::<Self>::default();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/api/", listener.local_addr().unwrap());
-        let serving = Arc::clone(&registry);
-        std::thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let (mut request, mut piece) = (Vec::new(), [0; 4_096]);
-                let (head, body) = loop {
-                    let read = stream.read(&mut piece).unwrap_or(0);
-                    request.extend_from_slice(&piece[..read]);
-                    let text = String::from_utf8_lossy(&request).into_owned();
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else {
-                        if read == 0 { break (String::new(), String::new()) } else { continue }
-                    };
-                    let length = head.lines().find_map(|line| {
-                        line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-                    });
-                    if body.len() >= length.unwrap_or(0) {
-                        break (head.to_owned(), body.to_owned());
-                    }
-                };
-                let (status, answer) = serving.answer(&head, &body);
-                let length = answer.len();
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{answer}"
-                );
-            }
-        });
-        (registry, url)
-    }
-
-    fn answer(&self, head: &str, body: &str) -> (u16, String) {
-        self.asked.fetch_add(1, SeqCst);
-        let path = head.split_whitespace().nth(1).unwrap_or_default();
-        if self.is_down.load(SeqCst) {
-            return (503, json!({"error_code": 50001, "message": "away"}).to_string());
-        }
-        if !head.contains("authorization: Basic bGVhZGxpbmU6c2VjcmV0") {
-            return (401, json!({"error_code": 401, "message": "who are you?"}).to_string());
-        }
-        if let Some(id) = path.strip_prefix("/api/schemas/ids/") {
-            let schemas = self.schemas.lock().unwrap();
-            let found = id.parse::<usize>().ok().and_then(|id| schemas.get(id.checked_sub(1)?).cloned());
-            return match found {
-                Some(schema) => (200, json!({ "schema": schema }).to_string()),
-                None => (404, json!({"error_code": 40403, "message": "Schema not found"}).to_string()),
-            };
-        }
-        let subject = path.trim_start_matches("/api/subjects/").split('/').next().unwrap().to_owned();
-        if path.ends_with("/latest") {
-            return match self.newest.lock().unwrap().get(&subject) {
-                Some(schema) => (200, json!({ "schema": schema }).to_string()),
-                None => (404, json!({"error_code": 40401, "message": "Subject not found"}).to_string()),
-            };
-        }
-        let body: Value = serde_json::from_str(body).unwrap();
-        let schema = body["schema"].as_str().unwrap().to_owned();
-        let id = self.add(&schema);
-        self.newest.lock().unwrap().insert(subject, schema);
-        (200, json!({ "id": id }).to_string())
-    }
-
-    fn add(&self, schema: &str) -> u32 {
-        let mut schemas = self.schemas.lock().unwrap();
-        let known = schemas.iter().position(|known| known == schema);
-        let index = known.unwrap_or_else(|| {
-            schemas.push(schema.to_owned());
-            schemas.len() - 1
-        });
-        u32::try_from(index + 1).unwrap()
-    }
-}
-
 fn password() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "secret\n").unwrap();
+    std::fs::write(file.path(), format!("{PASSWORD}\n")).unwrap();
     file
 }
 
 fn config(url: &str, password: &tempfile::NamedTempFile) -> RegistryConfig {
     let password_file = Some(password.path().to_owned());
-    RegistryConfig { url: url.to_owned(), user: Some("leadline".to_owned()), password_file }
+    RegistryConfig { url: url.to_owned(), user: Some(USER.to_owned()), password_file }
 }
 
 fn open(log: &MemoryLog, url: &str) -> Result<RegistryLog, RegistryError> {
@@ -142,6 +58,59 @@ fn append(log: &RegistryLog, topic: Topic, value: Bytes) -> Result<Vec<Offset>, 
 
 fn read(log: &RegistryLog, topic: Topic) -> Vec<Bytes> {
     log.read(topic, P0, Offset(0), 1 << 20).unwrap().records.into_iter().map(|record| record.value).collect()
+}
+
+/// A log under test, seen through a registry.
+struct Registered {
+    inner: Box<dyn LogUnderTest>,
+    config: RegistryConfig,
+}
+
+impl LogUnderTest for Registered {
+    fn start(&mut self) -> Arc<dyn Log> {
+        let name = |topic: Topic| format!("test.{topic}");
+        Arc::new(RegistryLog::open(self.inner.start(), self.config.clone(), name).unwrap())
+    }
+    fn values(&self) -> Arc<dyn Values> {
+        Arc::new(Records)
+    }
+    fn work(&mut self) -> bool {
+        self.inner.work()
+    }
+    fn holds_still(&self) -> bool {
+        self.inner.holds_still()
+    }
+    fn upkeep(&mut self) {
+        self.inner.upkeep();
+    }
+    fn fill(&mut self) -> bool {
+        self.inner.fill()
+    }
+    fn free(&mut self) {
+        self.inner.free();
+    }
+}
+
+/// Runs the suite on what `fresh` makes, seen through a registry.
+fn registered_suite(fresh: &dyn Fn() -> Box<dyn LogUnderTest>) {
+    let (registry, url) = Registry::start();
+    let password = password();
+    let config = config(&url, &password);
+    suite(&|| Box::new(Registered { inner: fresh(), config: config.clone() }));
+    assert!(registry.asked.load(SeqCst) > 0);
+}
+
+#[test]
+fn before_the_log_in_memory_it_passes_the_suite() {
+    for (held, kept) in [(false, 0), (true, 3)] {
+        registered_suite(&|| Box::new(Restarted { log: None, held, kept }));
+    }
+}
+
+#[test]
+fn before_the_embedded_log_it_passes_the_suite_with_threads_and_step_by_step() {
+    registered_suite(&|| Box::new(Folder { folder: tempfile::tempdir().unwrap(), tail_cache_bytes_max: 0 }));
+    registered_suite(&|| Box::new(Stepped::new(End::Machine(4))));
 }
 
 #[test]

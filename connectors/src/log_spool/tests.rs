@@ -144,6 +144,32 @@ fn with_somebody_behind_it_is_the_log_behind() {
     suite(&|| Box::new(Direct(None)));
 }
 
+/// A log that was away when it was opened, and came.
+struct Late(Option<MemoryLog>);
+
+impl LogUnderTest for Late {
+    fn start(&mut self) -> Arc<dyn Log> {
+        let behind = self.0.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
+        self.0 = Some(behind.clone());
+        let late = LateLog::open(2, move || Ok(Arc::new(behind.clone()) as Arc<dyn Log>)).unwrap();
+        until("it is there", Duration::from_secs(10), || late.health().unavailable.is_none());
+        late
+    }
+    fn upkeep(&mut self) {}
+    fn fill(&mut self) -> bool {
+        self.0.as_ref().unwrap().set_full(true);
+        true
+    }
+    fn free(&mut self) {
+        self.0.as_ref().unwrap().set_full(false);
+    }
+}
+
+#[test]
+fn once_it_is_there_a_late_log_is_the_one_that_was_opened() {
+    suite(&|| Box::new(Late(None)));
+}
+
 #[test]
 fn what_nobody_takes_waits_and_is_forwarded_in_order_with_all_that_came_behind_it() {
     let mut site = Site::new();

@@ -33,6 +33,11 @@ impl MemoryState {
         self.lock().fault = Some((applies, error));
     }
 
+    /// Takes a fault back that was planned and has not happened.
+    pub fn heal(&self) {
+        self.lock().fault = None;
+    }
+
     /// How many changes (applies and clears) a crash now could lose.
     pub fn unsynced(&self) -> usize {
         self.lock().unsynced.len()

@@ -11,6 +11,7 @@ mod decode;
 mod dedupe;
 mod deliveries;
 mod leads;
+mod payloads;
 mod process;
 mod pull;
 mod route;

@@ -21,6 +21,7 @@ mod moving;
 mod overlay;
 mod ownership;
 mod partition;
+mod placing;
 mod restore;
 mod rows;
 mod snapshot;

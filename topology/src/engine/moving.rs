@@ -9,14 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leadline_connectors::contract::blob::{Blob, BlobError};
 use leadline_connectors::contract::state::{Change as RowChange, PartitionState, StateView};
-use leadline_schemas::avro;
-use leadline_schemas::call::CallRecord;
-use leadline_schemas::dead_letter::DeadLetter;
 use leadline_schemas::layout::Change;
-use leadline_schemas::lead::Lead;
-use leadline_schemas::partitioning::bucket;
+use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
-use leadline_schemas::window::WindowMetrics;
 use leadline_schemas::{CommitNumber, KeyGroup, Millis, Partition, TenantId, Topic};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +19,7 @@ use super::effects::{decode_job, engine_value, job_value};
 use super::keys;
 use super::ownership::Ownership;
 use super::partition::Position;
+use super::placing::{Places, tenant_of};
 use super::restore::{NOTHING, RestoreError, index_entry};
 use super::snapshot::{self, Shelf};
 
@@ -95,10 +91,14 @@ pub(super) async fn restore(
     for origin in change.origins(partition) {
         notes.push((origin, read_note(blob, generation, origin).await?));
     }
-    for (origin, note) in &notes {
+    for (origin, last) in &notes {
         let mut batch = Vec::new();
-        let moving = Moving { change, settings, from: *origin, to: partition };
-        snapshot::each_row(blob, generation, *origin, note.number, &mut |key, value| {
+        let mut moving = Moving { change, settings, from: *origin, to: partition, places: Places::default() };
+        if moving.has_spread_tenants() {
+            let mut note = |key: Bytes, value: Bytes| moving.note(&key, &value);
+            snapshot::each_row(blob, generation, *origin, last.number, &mut note).await?;
+        }
+        snapshot::each_row(blob, generation, *origin, last.number, &mut |key, value| {
             let Some((key, value)) = moving.row(key, value)? else { return Ok(()) };
             if let Some(entry) = index_entry(&key, &value)? {
                 batch.push(RowChange { key: entry, value: Some(Bytes::new()) });
@@ -175,6 +175,7 @@ struct Moving<'a> {
     settings: &'a Settings,
     from: Partition,
     to: Partition,
+    places: Places,
 }
 
 impl Moving<'_> {
@@ -195,10 +196,14 @@ impl Moving<'_> {
         if !self.is_here(group) {
             return Ok(None);
         }
+        let is_job = row.operator == keys::ENGINE && row.table == keys::JOBS;
+        let is_left_behind = sabotage::on(Bug::RowsLeftBehind) && !is_job && group != old;
+        if is_left_behind || (is_job && sabotage::on(Bug::MovedJobsForgotten)) {
+            return Ok(None);
+        }
         if group == old {
             return Ok(Some((key, value)));
         }
-        let is_job = row.operator == keys::ENGINE && row.table == keys::JOBS;
         let moved = Bytes::from(keys::in_group(&key, group));
         if !is_job {
             return Ok(Some((moved, value)));
@@ -212,30 +217,41 @@ impl Moving<'_> {
         self.change.to.layout().partition(group) == self.to
     }
 
+    /// Over how many slots a tenant is spread in the new layout.
+    fn spread(&self, tenant: &TenantId) -> u16 {
+        let of_tenant = || self.settings.tenant(tenant).map(|tenant| tenant.policy.spread);
+        self.change.to.spread(tenant).or_else(of_tenant).unwrap_or(1)
+    }
+
+    fn has_spread_tenants(&self) -> bool {
+        let of_layout = self.change.to.spreads.iter().any(|one| one.spread > 1);
+        of_layout || self.settings.tenants().any(|tenant| tenant.policy.spread > 1)
+    }
+
+    /// Takes in what a record of a spread tenant says of where others belong.
+    fn note(&mut self, key: &[u8], value: &Bytes) -> Result<(), RestoreError> {
+        let Some(topic) = topic_of(key) else { return Ok(()) };
+        match tenant_of(Some(topic), key, value)?.filter(|tenant| self.spread(tenant) > 1) {
+            Some(_) => self.places.note(topic, value),
+            None => Ok(()),
+        }
+    }
+
     /// Where an output record goes. Its key says no more than the tenant, so what it says of a caller or slot counts.
     fn group_of_output(&self, key: &[u8], value: &Bytes) -> Result<KeyGroup, RestoreError> {
-        let topic = key.get(1).and_then(|number| Topic::from_number(*number));
-        let (mut tenant, mut place) = (None, None);
-        if topic == Some(Topic::DeadLetters) {
-            tenant = decoded::<DeadLetter>(value)?.tenant;
-        } else {
-            let name = key.get(2..).and_then(|key| key.split(|byte| *byte == 0).next()).unwrap_or_default();
-            tenant = std::str::from_utf8(name).ok().and_then(|name| TenantId::new(name).ok()).or(tenant);
-        }
-        let spread = tenant.as_ref().and_then(|tenant| self.settings.tenant(tenant));
-        let spread = spread.map_or(1, |tenant| tenant.policy.spread);
-        if spread > 1 {
-            place = match topic {
-                Some(Topic::Calls) => Some(bucket(&decoded::<CallRecord>(value)?.caller).0),
-                Some(Topic::Leads) => Some(bucket(&decoded::<Lead>(value)?.caller).0),
-                Some(Topic::Metrics) => u8::try_from(decoded::<WindowMetrics>(value)?.slot).ok(),
-                _ => None,
-            };
-        }
+        let topic = topic_of(key);
+        let tenant = tenant_of(topic, key, value)?;
+        let spread = tenant.as_ref().map_or(1, |tenant| self.spread(tenant));
+        let place = match topic.filter(|_| spread > 1) {
+            Some(topic) => self.places.of(topic, value)?,
+            None => None,
+        };
         Ok(self.change.record_group(tenant.as_ref(), spread, self.from, place))
     }
 }
 
-fn decoded<R: avro::AvroRecord>(value: &[u8]) -> Result<R, RestoreError> {
-    avro::decode(value).map_err(|error| RestoreError::Row(format!("a snapshot's record: {error}")))
+/// The topic of an output record's row; none of other rows.
+fn topic_of(key: &[u8]) -> Option<Topic> {
+    let [keys::OUTPUTS, topic, ..] = key else { return None };
+    Topic::from_number(*topic)
 }

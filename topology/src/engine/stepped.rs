@@ -8,6 +8,7 @@ use leadline_schemas::{CommitNumber, Millis, Partition};
 
 use super::applier::{Applier, ToApply};
 use super::assembly::{Assembly, EngineParts, Handles, assemble};
+use super::drain::{Drain, Fence};
 use super::handover::Handed;
 use super::jobs::{Executor, Notice};
 use super::partition::lock;
@@ -31,12 +32,21 @@ pub enum Part {
     Snapshots,
     /// Restores partitions that have come.
     Ownership,
+    /// Brings the layout to its end, once it was told to.
+    Drain,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 6] =
-        [Part::Worker, Part::Applier, Part::Executor, Part::Store, Part::Snapshots, Part::Ownership];
+    pub const ALL: [Part; 7] = [
+        Part::Worker,
+        Part::Applier,
+        Part::Executor,
+        Part::Store,
+        Part::Snapshots,
+        Part::Ownership,
+        Part::Drain,
+    ];
 }
 
 /// An engine in steps. Dropping it is a crash: whatever has not had its turn does not happen.
@@ -48,6 +58,7 @@ pub struct SteppedEngine {
     store: Option<StoreWriter>,
     snapshots: Snapshots,
     handles: Handles,
+    drain: Option<Drain>,
     wake_at: Option<Millis>,
     ended: bool,
 }
@@ -65,6 +76,7 @@ impl SteppedEngine {
             store,
             snapshots,
             handles,
+            drain: None,
             wake_at: None,
             ended: false,
         }
@@ -134,7 +146,14 @@ impl SteppedEngine {
             }
             Part::Snapshots => self.snapshots.turn(),
             Part::Ownership => self.handles.ownership.turn(),
+            Part::Drain => self.drain.as_mut().is_some_and(Drain::turn),
         }
+    }
+
+    /// As `Engine::drain`: [`Part::Drain`] has its turns from now on.
+    pub fn drain(&mut self, fence: impl FnOnce() -> Arc<dyn Fence>) {
+        let ownership = &self.handles.ownership;
+        self.drain.get_or_insert_with(|| Drain::new(Arc::clone(ownership), fence()));
     }
 
     fn turn_workers(&mut self) -> bool {
@@ -151,6 +170,11 @@ impl SteppedEngine {
             lock(&self.handles.to_apply).take();
         }
         progressed
+    }
+
+    /// Why a partition does not get on; none when all do.
+    pub fn trouble(&self) -> Option<String> {
+        self.handles.ownership.trouble()
     }
 
     /// When the dataflows next have something to do by themselves, as of their last turn.

@@ -227,7 +227,8 @@ impl StoreWriter {
         }
         let Some(at) = self.at(partition) else { return self.miss(partition, number) };
         if at >= number {
-            return;
+            // Nothing is written, and yet others wait for the word: the log's floors, and a layout that ends.
+            return self.retention.stored(partition, at);
         }
         match self.missing(partition, at) {
             Ok(Some(batch)) => {

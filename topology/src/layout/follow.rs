@@ -15,6 +15,7 @@ use leadline_schemas::Partition;
 use leadline_schemas::layout::{LayoutRecord, Shape};
 
 use super::GenerationState;
+use super::course::{self, Step};
 use crate::engine::{Engine, handed_over, lock};
 use crate::logs::{LogOf, Logs};
 use crate::settings::SettingsService;
@@ -117,7 +118,7 @@ impl Follower {
             if let Some(origin) = record.origin.as_ref().filter(|_| record.done) {
                 following.forget_rows(origin); // It may have ended before it could.
             }
-            let generation = following.working_generation(&record)?;
+            let generation = following.begins_in(&record)?;
             let running = following.run(start, &record, generation)?;
             *lock(&workplace.0) = Some(running);
         }
@@ -167,12 +168,11 @@ impl Following {
         }
     }
 
-    /// The layout whose partitions are worked on: the one before until all of its rows are handed over.
-    fn working_generation(&self, record: &LayoutRecord) -> anyhow::Result<u32> {
-        match &record.origin {
-            Some(origin) if !record.done && !self.are_handed_over(origin)? => Ok(origin.generation),
-            _ => Ok(record.shape.generation),
-        }
+    /// The layout whose partitions are worked on.
+    fn begins_in(&self, record: &LayoutRecord) -> anyhow::Result<u32> {
+        let left = record.origin.as_ref().filter(|_| course::is_left(record).is_some());
+        let is_handed_over = left.map_or(Ok(true), |origin| self.are_handed_over(origin))?;
+        Ok(course::begins_in(record, is_handed_over))
     }
 
     fn are_handed_over(&self, origin: &Shape) -> anyhow::Result<bool> {
@@ -228,22 +228,21 @@ impl Following {
         workplace: &Workplace,
     ) -> anyhow::Result<()> {
         let Some(origin) = &record.origin else { return Ok(()) };
-        let mut place = lock(&workplace.0);
-        match &*place {
-            Some(running) if running.log.generation >= record.shape.generation => return Ok(()),
-            Some(running) if running.log.generation == origin.generation => {
-                running.engine.drain(|| self.logs.fence(&running.log, self.runtime.clone()));
-                drop(place);
+        let running = workplace.now();
+        match course::step(record, running.as_ref().map(|running| running.log.generation)) {
+            Step::Stay => return Ok(()),
+            Step::Drain => {
+                if let Some(Running { engine, log }) = &running {
+                    engine.drain(|| self.logs.fence(log, self.runtime.clone()));
+                }
                 if !self.are_handed_over(origin)? {
                     return Ok(());
                 }
-                place = lock(&workplace.0);
             }
-            // It slept through a whole change: whoever was awake has handed its partitions over.
-            _ => {}
+            Step::Move => {}
         }
-        let old = place.take();
-        drop(place);
+        drop(running);
+        let old = lock(&workplace.0).take();
         if let Some(Running { engine, log }) = old {
             log.leave();
             self.logs.forget(log.generation);

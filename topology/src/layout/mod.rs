@@ -16,6 +16,7 @@
 
 #[cfg(feature = "kafka")]
 pub mod apply;
+pub mod course;
 #[cfg(feature = "kafka")]
 mod fence;
 pub mod follow;

@@ -49,9 +49,34 @@ impl State for GenerationState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use leadline_connectors::conformance::state::{StateUnderTest, suite};
     use leadline_connectors::contract::state::Change;
     use leadline_connectors::state_memory::MemoryState;
     use leadline_schemas::CommitNumber;
+
+    /// The rows of one layout, beside those of the one before.
+    struct OfLayout {
+        generation: u32,
+        inner: Option<MemoryState>,
+    }
+
+    impl StateUnderTest for OfLayout {
+        fn start(&mut self) -> Arc<dyn State> {
+            let inner = self.inner.take().map_or_else(MemoryState::new, |crashed| crashed.crash(usize::MAX));
+            let before = GenerationState::new(Arc::new(inner.clone()), self.generation + 1);
+            let change = Change { key: "another layout's".into(), value: Some("row".into()) };
+            before.open(Partition(0)).unwrap().apply(&[change], CommitNumber(7)).unwrap();
+            self.inner = Some(inner.clone());
+            Arc::new(GenerationState::new(Arc::new(inner), self.generation))
+        }
+    }
+
+    #[test]
+    fn it_passes_the_suite() {
+        for generation in [1, 2, LAYOUTS] {
+            suite(&|| Box::new(OfLayout { generation, inner: None }));
+        }
+    }
 
     #[test]
     fn a_layouts_rows_are_its_own() {

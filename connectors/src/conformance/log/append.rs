@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
-use super::bench::{Bench, P0, P1, block_on, record};
+use super::bench::{Bench, P0, P1, block_on};
 use crate::contract::log::{Append, AppendError, RECORD_BYTES_MAX};
 
 pub(super) fn offsets_are_contiguous_in_each_topic_and_partition(bench: &mut Bench<'_>) {
@@ -12,7 +12,8 @@ pub(super) fn offsets_are_contiguous_in_each_topic_and_partition(bench: &mut Ben
         let twice: Vec<Append> = places
             .iter()
             .flat_map(|&(topic, partition)| {
-                [0, 1].map(|n| record(topic, partition, format!("{topic}/{partition}/{}", round * 2 + n)))
+                [0, 1]
+                    .map(|n| bench.record(topic, partition, format!("{topic}/{partition}/{}", round * 2 + n)))
             })
             .collect();
         let offsets = bench.append(twice).unwrap();
@@ -32,7 +33,8 @@ pub(super) fn offsets_are_contiguous_in_each_topic_and_partition(bench: &mut Ben
 
 pub(super) fn a_record_is_readable_exactly_when_it_is_acknowledged(bench: &mut Bench<'_>) {
     for n in 0..20 {
-        let records = vec![record(Topic::Inbound, P0, format!("{n}")), record(Topic::Replies, P1, "r")];
+        let records =
+            vec![bench.record(Topic::Inbound, P0, format!("{n}")), bench.record(Topic::Replies, P1, "r")];
         let appending = bench.log().append(records);
         if bench.test.holds_still() {
             assert_eq!(bench.range(Topic::Inbound, P0), (0, n), "not before");
@@ -51,30 +53,36 @@ pub(super) fn a_record_is_readable_exactly_when_it_is_acknowledged(bench: &mut B
 }
 
 pub(super) fn a_future_dropped_before_its_answer_takes_nothing_back(bench: &mut Bench<'_>) {
-    drop(bench.log().append(vec![record(Topic::Inbound, P0, "given up")]));
+    let given_up = bench.record(Topic::Inbound, P0, "given up");
+    drop(bench.log().append(vec![given_up]));
     assert_eq!(bench.put(Topic::Inbound, P0, "waited for"), Offset(1));
     assert_eq!(bench.all(Topic::Inbound, P0), ["given up", "waited for"]);
 }
 
 pub(super) fn a_record_too_large_is_refused_with_all_of_its_call(bench: &mut Bench<'_>) {
-    let sized = |bytes| Append {
-        topic: Topic::Inbound,
-        partition: P0,
-        key: Bytes::new(),
-        value: Bytes::from(vec![7; bytes]),
-    };
-    let refused = bench.append(vec![record(Topic::Inbound, P0, "small"), sized(RECORD_BYTES_MAX + 1)]);
+    let largest = bench.largest();
+    let content = bench.values.content(Topic::Inbound, &largest.value);
+    let too_large = bench.record(Topic::Inbound, P0, [&content[..], &[7]].concat());
+    assert_eq!((largest.value.len(), too_large.value.len()), (RECORD_BYTES_MAX, RECORD_BYTES_MAX + 1));
+    let small = bench.record(Topic::Inbound, P0, "small");
+    let refused = bench.append(vec![small, too_large]);
     assert_eq!(refused, Err(AppendError::TooLarge { bytes: RECORD_BYTES_MAX + 1 }));
     assert_eq!(bench.range(Topic::Inbound, P0), (0, 0), "nothing of the call was written");
-    assert_eq!(bench.append(vec![sized(RECORD_BYTES_MAX)]), Ok(vec![Offset(0)]));
-    assert_eq!(bench.append(vec![sized(0)]), Ok(vec![Offset(1)]), "an empty record is a record");
-    assert_eq!(bench.all(Topic::Inbound, P0), [vec![7; RECORD_BYTES_MAX], vec![]]);
+    assert_eq!(bench.append(vec![largest]), Ok(vec![Offset(0)]));
+    assert_eq!(bench.all(Topic::Inbound, P0), [content]);
+}
+
+pub(super) fn an_empty_record_is_a_record(bench: &mut Bench<'_>) {
+    let something = bench.record(Topic::Inbound, P0, "something");
+    let nothing = Append { value: Bytes::new(), ..something.clone() };
+    assert_eq!(bench.append(vec![nothing, something]), Ok(vec![Offset(0), Offset(1)]));
+    assert_eq!(bench.all(Topic::Inbound, P0), ["", "something"]);
 }
 
 pub(super) fn what_cannot_be_appended_to_is_refused(bench: &mut Bench<'_>) {
     let beyond = Partition(bench.log().partitions());
     for (topic, partition) in [(Topic::Inbound, beyond), (Topic::Settings, P1), (Topic::State, P0)] {
-        let call = vec![record(Topic::Inbound, P0, "good"), record(topic, partition, "bad")];
+        let call = vec![bench.record(Topic::Inbound, P0, "good"), bench.record(topic, partition, "bad")];
         let refused = bench.append(call);
         assert!(matches!(refused, Err(AppendError::Failed(_))), "{topic}/{partition}: {refused:?}");
     }
@@ -87,14 +95,8 @@ pub(super) fn a_full_queue_answers_busy_and_nothing_of_it_is_written(bench: &mut
     if !bench.test.holds_still() {
         return; // A log that is drained while it is filled has no moment at which its queue is surely full.
     }
-    let mebibyte = || {
-        vec![Append {
-            topic: Topic::Inbound,
-            partition: P0,
-            key: Bytes::new(),
-            value: vec![1; 1 << 20].into(),
-        }]
-    };
+    let mebibyte = bench.record(Topic::Inbound, P0, vec![1; 1 << 20]);
+    let mebibyte = || vec![mebibyte.clone()];
     let (mut accepted, mut refused) = (Vec::new(), 0);
     for _ in 0..600 {
         let mut appending = bench.log().append(mebibyte());
@@ -124,13 +126,12 @@ pub(super) fn many_appenders_at_once_keep_their_own_order(bench: &mut Bench<'_>)
     std::thread::scope(|scope| {
         let appenders: Vec<_> = (0..4)
             .map(|appender| {
-                let log = &*log;
+                let text = |n| format!("{appender}:{n}");
+                let records = (0..EACH).map(|n| bench.record(Topic::Inbound, P0, text(n)));
+                let (log, records) = (&*log, records.collect::<Vec<_>>());
                 scope.spawn(move || {
-                    let append = |n| {
-                        let text = format!("{appender}:{n}");
-                        block_on(log.append(vec![record(Topic::Inbound, P0, text)])).unwrap()[0]
-                    };
-                    (0..EACH).map(append).collect::<Vec<_>>()
+                    let append = |record| block_on(log.append(vec![record])).unwrap()[0];
+                    records.into_iter().map(append).collect::<Vec<_>>()
                 })
             })
             .collect();

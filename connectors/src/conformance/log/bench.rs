@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
-use super::LogUnderTest;
+use super::{LogUnderTest, Values};
 use crate::contract::BoxFuture;
-use crate::contract::log::{Append, AppendError, Commit, CommitAnswer, Log};
+use crate::contract::log::{Append, AppendError, Commit, CommitAnswer, Log, RECORD_BYTES_MAX, Record};
 
 /// How long a log may take to answer on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ pub(super) type Appended = Result<Vec<Offset>, AppendError>;
 pub(super) struct Bench<'t> {
     pub(super) test: &'t mut dyn LogUnderTest,
     pub(super) log: Option<Arc<dyn Log>>,
+    pub(super) values: Arc<dyn Values>,
 }
 
 pub(super) struct Unpark(pub(super) Thread);
@@ -31,11 +32,6 @@ impl Wake for Unpark {
     fn wake(self: Arc<Self>) {
         self.0.unpark();
     }
-}
-
-/// A record of this text.
-pub(super) fn record(topic: Topic, partition: Partition, text: impl Into<String>) -> Append {
-    Append { topic, partition, key: Bytes::new(), value: Bytes::from(text.into()) }
 }
 
 pub(super) fn epoch(partition: Partition, number: u64, frame: Bytes) -> Commit {
@@ -62,12 +58,39 @@ pub(super) fn block_on(mut appending: BoxFuture<'static, Appended>) -> Appended 
 
 impl<'t> Bench<'t> {
     pub(super) fn new(test: &'t mut dyn LogUnderTest) -> Self {
-        let log = Some(test.start());
-        Self { test, log }
+        let (log, values) = (Some(test.start()), test.values());
+        Self { test, log, values }
     }
 
     pub(super) fn log(&self) -> &dyn Log {
         self.log.as_deref().unwrap()
+    }
+
+    /// A record of this text.
+    pub(super) fn record(&self, topic: Topic, partition: Partition, text: impl AsRef<[u8]>) -> Append {
+        let value = self.values.make((topic, partition), text.as_ref());
+        Append { topic, partition, key: Bytes::new(), value }
+    }
+
+    /// An event of the largest size that a log takes.
+    pub(super) fn largest(&self) -> Append {
+        let mut content = vec![7; RECORD_BYTES_MAX];
+        loop {
+            let largest = self.record(Topic::Inbound, P0, &content);
+            let excess = largest.value.len() - RECORD_BYTES_MAX;
+            if excess == 0 {
+                return largest;
+            }
+            content.truncate(content.len() - excess);
+        }
+    }
+
+    /// What a record that was read carries; nothing has nothing around it, and frames are the log's own.
+    pub(super) fn content(&self, topic: Topic, record: &Record) -> Bytes {
+        match topic == Topic::State || record.value.is_empty() {
+            true => record.value.clone(),
+            false => self.values.content(topic, &record.value),
+        }
     }
 
     /// Waits until something is there, doing the log's work meanwhile.
@@ -100,8 +123,9 @@ impl<'t> Bench<'t> {
     }
 
     /// Appends one record that the log has to take.
-    pub(super) fn put(&mut self, topic: Topic, partition: Partition, text: impl Into<String>) -> Offset {
-        self.append(vec![record(topic, partition, text)]).unwrap()[0]
+    pub(super) fn put(&mut self, topic: Topic, partition: Partition, text: impl AsRef<[u8]>) -> Offset {
+        let record = self.record(topic, partition, text);
+        self.append(vec![record]).unwrap()[0]
     }
 
     /// Sends a commit; the answer comes into the slot that is given back.
@@ -130,7 +154,7 @@ impl<'t> Bench<'t> {
         (first.0, end.0)
     }
 
-    /// All records that are kept, read in small chunks; checks that they have no gaps.
+    /// What all records carry that are kept, read in small chunks; checks that they have no gaps.
     pub(super) fn all(&self, topic: Topic, partition: Partition) -> Vec<Bytes> {
         let (mut from, end) = self.log().range(topic, partition).unwrap();
         let mut found = Vec::new();
@@ -140,7 +164,7 @@ impl<'t> Bench<'t> {
             for record in chunk.records {
                 assert_eq!(record.offset, from, "records have no gaps");
                 from.0 += 1;
-                found.push(record.value);
+                found.push(self.content(topic, &record));
             }
             assert_eq!(chunk.next, from, "a chunk says where to read on");
         }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
-use super::bench::{Bench, P0, P1, epoch, record};
+use super::bench::{Bench, P0, P1, epoch};
 use crate::contract::log::{AppendError, CommitAnswer};
 
 fn frame(text: String) -> Bytes {
@@ -77,7 +77,8 @@ pub(super) fn without_room_appends_are_refused_and_commits_go_on(bench: &mut Ben
     if !bench.test.fill() {
         return;
     }
-    let fill = |bench: &mut Bench<'_>| bench.append(vec![record(Topic::Inbound, P0, "x".repeat(1_000))]);
+    let filling = bench.record(Topic::Inbound, P0, "x".repeat(1_000));
+    let fill = |bench: &mut Bench<'_>| bench.append(vec![filling.clone()]);
     let mut written = 0;
     let refused = loop {
         match fill(bench) {

@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use leadline_schemas::{Offset, Topic};
 
-use super::bench::{Bench, P0, P1, epoch, record};
+use super::bench::{Bench, P0, P1, epoch};
 use crate::contract::log::{CommitAnswer, ReadError};
 
 /// Enough to fill many segments of a log under test.
@@ -73,7 +73,8 @@ pub(super) fn a_restart_keeps_all_that_was_acknowledged(bench: &mut Bench<'_>) {
         for n in 0..40 {
             let n = life * 40 + n;
             let text = format!("{n}:{}", "z".repeat((n * 131 % 900) as usize));
-            let records = vec![record(Topic::Inbound, P0, text.clone()), record(Topic::Replies, P1, text)];
+            let records =
+                vec![bench.record(Topic::Inbound, P0, &text), bench.record(Topic::Replies, P1, &text)];
             assert_eq!(bench.append(records).unwrap(), [Offset(n), Offset(n)]);
         }
         assert_eq!(bench.put(Topic::Settings, P0, format!("{life}")), Offset(life));
@@ -100,8 +101,8 @@ pub(super) fn what_was_not_acknowledged_is_whole_or_absent_after_a_restart(bench
         bench.put(Topic::Inbound, P0, "acknowledged");
         let mut unanswered = Vec::new();
         for n in 0..8 {
-            let mut appending =
-                bench.log().append(vec![record(Topic::Inbound, P0, format!("{n}{}", "u".repeat(5_000)))]);
+            let record = bench.record(Topic::Inbound, P0, format!("{n}{}", "u".repeat(5_000)));
+            let mut appending = bench.log().append(vec![record]);
             let _ = appending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             unanswered.push(appending);
             let frame = Bytes::from(vec![n; 20_000]);

@@ -5,11 +5,13 @@ mod bench;
 mod commit;
 mod keep;
 mod read;
+mod values;
 
 use std::sync::Arc;
 
 use crate::contract::log::Log;
 use bench::Bench;
+pub use values::{Plain, Records, Values};
 
 /// One log, started and restarted by the suite. It has at least two partitions, keeps nothing for its age, and drops
 /// what it may drop at its next upkeep.
@@ -21,6 +23,11 @@ pub trait LogUnderTest {
     /// Does a piece of the log's work, if the log has nobody who does it; whether there was any.
     fn work(&mut self) -> bool {
         false
+    }
+
+    /// What the suite writes to it.
+    fn values(&self) -> Arc<dyn Values> {
+        Arc::new(Plain)
     }
 
     /// Whether nothing is written but by `work`.
@@ -47,11 +54,12 @@ macro_rules! parts {
     ($($file:ident :: $part:ident,)*) => { [$((stringify!($part), $file::$part)),*] };
 }
 
-const PARTS: [Part; 22] = parts![
+const PARTS: [Part; 23] = parts![
     append::offsets_are_contiguous_in_each_topic_and_partition,
     append::a_record_is_readable_exactly_when_it_is_acknowledged,
     append::a_future_dropped_before_its_answer_takes_nothing_back,
     append::a_record_too_large_is_refused_with_all_of_its_call,
+    append::an_empty_record_is_a_record,
     append::what_cannot_be_appended_to_is_refused,
     append::a_full_queue_answers_busy_and_nothing_of_it_is_written,
     append::many_appenders_at_once_keep_their_own_order,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use bytes::Bytes;
 use leadline_schemas::{Offset, Partition, Topic};
 
-use super::bench::{Bench, P0, P1, epoch, record};
+use super::bench::{Bench, P0, P1, epoch};
 use crate::contract::log::{Commit, CommitAnswer, Log, ReadError};
 
 pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut Bench<'_>) {
@@ -25,7 +25,8 @@ pub(super) fn a_chunk_has_whole_records_without_gaps_up_to_its_limit(bench: &mut
             let bytes: usize = chunk.records.iter().map(|record| record.value.len()).sum();
             assert!(count == 1 || bytes <= limit, "{bytes} bytes for a limit of {limit}");
             for (n, record) in (from..).zip(&chunk.records) {
-                assert_eq!((record.offset, &record.value), (Offset(n), &Bytes::from(value(n))));
+                let content = bench.content(Topic::Inbound, record);
+                assert_eq!((record.offset, content), (Offset(n), Bytes::from(value(n))));
             }
         }
         if round == 0 {
@@ -111,7 +112,8 @@ pub(super) fn listeners_hear_every_move_of_their_end(bench: &mut Bench<'_>) {
 
     let heard = inbound.calls.load(SeqCst);
     let second = Ear::at(bench, Topic::Inbound, P0);
-    bench.append(vec![record(Topic::Inbound, P0, "a"), record(Topic::Inbound, P0, "b")]).unwrap();
+    let both = ["a", "b"].map(|text| bench.record(Topic::Inbound, P0, text));
+    bench.append(both.to_vec()).unwrap();
     bench.wait("a call of the listener", |_| (second.end.load(SeqCst) == 22).then_some(()));
     assert_eq!(inbound.calls.load(SeqCst), heard, "a new listener replaces the old");
 }
@@ -128,7 +130,7 @@ fn follow(bench: &mut Bench<'_>, topic: Topic, partition: Partition, from: u64, 
         for record in chunk.records {
             assert_eq!(record.offset, next, "in order, without gaps, each once");
             next.0 += 1;
-            found.push(record.value);
+            found.push(bench.content(topic, &record));
         }
         assert!(chunk.next == next && chunk.end >= next);
     }

@@ -7,7 +7,7 @@ mod failure;
 mod hostile;
 mod life;
 mod model;
-mod suite;
+pub(crate) mod suite;
 
 use std::path::Path;
 use std::sync::Weak;

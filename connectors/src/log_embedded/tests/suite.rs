@@ -17,9 +17,9 @@ fn config() -> EmbeddedLogConfig {
     }
 }
 
-struct Folder {
-    folder: TempDir,
-    tail_cache_bytes_max: usize,
+pub(crate) struct Folder {
+    pub(crate) folder: TempDir,
+    pub(crate) tail_cache_bytes_max: usize,
 }
 
 impl LogUnderTest for Folder {
@@ -42,13 +42,13 @@ fn it_passes_the_suite_on_a_folder_with_threads() {
 
 /// How a life of the log ends.
 #[derive(Clone, Copy, Debug)]
-enum End {
+pub(crate) enum End {
     Orderly,
     Process,
     Machine(u64),
 }
 
-struct Stepped {
+pub(crate) struct Stepped {
     disk: SimulatedDisk,
     clock: Arc<HandClock>,
     log: Weak<EmbeddedLog>,
@@ -58,7 +58,7 @@ struct Stepped {
 }
 
 impl Stepped {
-    fn new(end: End) -> Self {
+    pub(crate) fn new(end: End) -> Self {
         let clock = Arc::new(HandClock(AtomicU64::new(1_000)));
         Self { disk: SimulatedDisk::new(), clock, log: Weak::new(), steps: None, end, lives: 0 }
     }

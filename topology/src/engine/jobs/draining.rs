@@ -22,8 +22,11 @@ impl Executor {
             let Some(since) = guest.draining_boot_ms else { continue };
             let runs = self.handover.running.values().any(|running| running.partition == *partition);
             let waited = u128::from(boot_ms.saturating_sub(since)) >= DRAIN_JOBS_MAX.as_millis();
-            let delivers =
-                self.delivering.contains_key(partition) || self.handover.holds(*partition, boot_ms);
+            // Whoever had it before may still send, as long as his lease lasts; what he notes of that is read here.
+            let others_may = guest.deliveries_from_boot_ms > boot_ms;
+            let delivers = others_may
+                || self.delivering.contains_key(partition)
+                || self.handover.holds(*partition, boot_ms);
             if !delivers && (!runs || waited) {
                 self.parts.ownership.no_job_runs(*partition, guest.stay);
             }

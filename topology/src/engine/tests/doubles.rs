@@ -1,4 +1,4 @@
-//! A state store, a clock, a blob store and a provider in memory, just enough to drive the engine; the log is `MemoryLog`.
+//! A state store, a record store, a clock and a provider in memory, just enough to drive the engine; log and blobs are the connectors'.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::state::*;
+use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
 use leadline_schemas::{CommitNumber, Millis, Partition};
 
 #[derive(Default)]
@@ -106,31 +106,18 @@ impl Clock for TestClock {
     }
 }
 
-#[derive(Default)]
-pub(super) struct TestBlob(Mutex<BTreeMap<String, Bytes>>);
+/// A record store that only keeps how far it is. Clones are the same store.
+#[derive(Clone, Default)]
+pub(super) struct TestRecords(Arc<Mutex<HashMap<(u32, Partition), CommitNumber>>>);
 
-impl Blob for TestBlob {
-    fn create(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
-        let mut blobs = self.0.lock().unwrap();
-        let created = if blobs.contains_key(name) { Created::Exists } else { Created::New };
-        blobs.entry(name.to_owned()).or_insert(content);
-        Box::pin(async move { Ok(created) })
+impl RecordWriter for TestRecords {
+    fn progress(&mut self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        Ok(self.0.lock().unwrap().get(&(generation, partition)).copied().unwrap_or_default())
     }
-    fn replace(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
-        self.0.lock().unwrap().insert(name.to_owned(), content);
-        Box::pin(async { Ok(()) })
-    }
-    fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
-        let found = self.0.lock().unwrap().get(name).cloned();
-        Box::pin(async move { Ok(found) })
-    }
-    fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
-        let names = self.0.lock().unwrap().keys().filter(|name| name.starts_with(prefix)).cloned().collect();
-        Box::pin(async move { Ok(names) })
-    }
-    fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), BlobError>> {
-        self.0.lock().unwrap().remove(name);
-        Box::pin(async { Ok(()) })
+    fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let all = batches.iter().map(|batch| ((batch.generation, batch.partition), batch.to));
+        self.0.lock().unwrap().extend(all);
+        Ok(())
     }
 }
 

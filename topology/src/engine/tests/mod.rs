@@ -7,6 +7,7 @@ mod handover;
 mod moving;
 mod overlay;
 mod ownership;
+mod placing;
 mod replay;
 mod snapshots;
 
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::state::State;
@@ -33,7 +35,7 @@ use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
 
-use self::doubles::{Oracle, TestBlob, TestClock, TestState};
+use self::doubles::{Oracle, TestClock, TestRecords, TestState};
 use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
@@ -143,7 +145,7 @@ struct Bench {
     log: Arc<MemoryLog>,
     state: Arc<TestState>,
     clock: Arc<TestClock>,
-    blob: Arc<TestBlob>,
+    blob: Arc<MemoryBlob>,
     runtime: Arc<tokio::runtime::Runtime>,
     fatal: Arc<Mutex<Vec<String>>>,
     is_shared: bool,
@@ -151,6 +153,7 @@ struct Bench {
     suspects: Option<(std::path::PathBuf, bool)>,
     generation: u32,
     origin: Option<Change>,
+    records: Option<TestRecords>,
     /// Where the tests' tenant lies.
     home: Partition,
 }
@@ -171,6 +174,7 @@ impl Bench {
             suspects: None,
             generation: 1,
             origin: None,
+            records: None,
             home: Partition(0),
         }
     }
@@ -197,7 +201,7 @@ impl Bench {
             clock: self.clock.clone(),
             settings: Arc::new(Arc::default),
             responders,
-            writer: None,
+            writer: self.records.clone().map(|records| Box::new(records) as _),
             stored: Arc::new(|_| {}),
             runtime: self.runtime.handle().clone(),
             suspects: self.suspects.clone(),

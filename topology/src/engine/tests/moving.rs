@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::state::{Change as RowChange, PartitionState, State};
 use leadline_connectors::log_memory::MemoryLog;
@@ -18,9 +19,10 @@ use leadline_schemas::reply::{JobRequest, PendingJob};
 use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, JobId, KeyGroup, Millis, Offset, Partition, TenantId, Topic};
 
-use super::doubles::{TestBlob, TestRows, TestState};
+use super::doubles::{TestRecords, TestRows, TestState};
 use super::{Bench, Engine};
 use crate::engine::effects::{decode_job, job_value};
+use crate::engine::limits::LEASE_MS;
 use crate::engine::partition::Position;
 use crate::engine::restore::NOTHING;
 use crate::engine::{Fence, handed_over, keys, moving};
@@ -105,7 +107,16 @@ fn counts_timers_and_jobs_go_on_in_the_next_layout() {
 
 #[test]
 fn a_partition_that_is_drained_runs_nowhere_any_more() {
-    let bench = Bench { log: Arc::new(MemoryLog::new(1)), is_shared: true, ..Bench::new() };
+    is_handed_over_again(&Bench::new());
+}
+
+#[test]
+fn a_partition_that_is_drained_is_handed_over_again_though_its_records_are_all_stored() {
+    is_handed_over_again(&Bench { records: Some(TestRecords::default()), ..Bench::new() });
+}
+
+fn is_handed_over_again(bench: &Bench) {
+    let bench = Bench { log: Arc::new(MemoryLog::new(1)), is_shared: true, ..bench.clone() };
     let engine = bench.start_owning(&[Partition(0)]);
     bench.send(0, "a", "job later");
     engine.drain(|| Arc::new(EndsAt(1)));
@@ -123,6 +134,25 @@ fn a_partition_that_is_drained_runs_nowhere_any_more() {
     assert!(engine.stop());
     assert_eq!(next.frames(), frames, "no commit behind the last");
     assert!(next.log.all(Topic::Replies, Partition(0)).is_empty(), "its jobs are the next layout's");
+}
+
+#[test]
+fn a_layout_does_not_end_while_an_owner_before_may_still_deliver() {
+    let bench = Bench { log: Arc::new(MemoryLog::new(1)), is_shared: true, ..Bench::new() };
+    let first = bench.start_owning(&[Partition(0)]);
+    bench.send(0, "a", "{}");
+    bench.until("the first counts", |b| b.count("a") == 1);
+    // Taken without a word: nobody knows what the first has started.
+    let next = Bench { state: Arc::default(), ..bench.clone() };
+    let second = next.start_owning(&[Partition(0)]);
+    second.drain(|| Arc::new(EndsAt(1)));
+    let looked = bench.clock.boot.load(Relaxed);
+    bench.until("everybody has looked often", |b| b.clock.boot.load(Relaxed) > looked + 500);
+    assert_eq!(handed_over_count(&bench), 0, "the lease of the first has not run out");
+    bench.clock.boot.fetch_add(LEASE_MS, Relaxed);
+    bench.until("rows are handed over", |b| handed_over_count(b) == 1);
+    first.owner().lost(&[Partition(0)]);
+    assert!(first.stop() && second.stop());
 }
 
 fn job(tenant: &TenantId, key: &Key, n: u64) -> PendingJob {
@@ -165,7 +195,8 @@ fn rows_of(key: &Key, n: u64, slot: u16) -> Vec<(Vec<u8>, Bytes)> {
 #[test]
 fn every_row_comes_to_one_place_and_that_is_where_its_tenant_is_sent() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (blob, other, settings) = (TestBlob::default(), TenantId::new("other").unwrap(), Settings::default());
+    let (blob, other, settings) =
+        (MemoryBlob::default(), TenantId::new("other").unwrap(), Settings::default());
     let mut change = change(4, 6);
     change.from.set_spread(&summit(), 2);
     change.to.set_spread(&summit(), 8);
@@ -242,7 +273,7 @@ fn every_row_comes_to_one_place_and_that_is_where_its_tenant_is_sent() {
 #[test]
 fn a_partition_waits_for_all_that_its_rows_come_from() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (blob, change, settings) = (TestBlob::default(), change(2, 1), Settings::default());
+    let (blob, change, settings) = (MemoryBlob::default(), change(2, 1), Settings::default());
     let position = Position { number: CommitNumber(1), now: Millis(1), ..NOTHING };
     for partition in [Partition(0), Partition(1)] {
         let rows = TestRows::default();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::state::{Change, PartitionState, StateView};
 use leadline_schemas::{CommitNumber, Partition};
 use tokio::runtime::Runtime;
 
-use super::doubles::{TestBlob, TestRows};
+use super::doubles::TestRows;
 use crate::engine::keys;
 use crate::engine::snapshot::{self, Shelf};
 
@@ -26,13 +27,13 @@ fn view(number: u64) -> Box<dyn StateView> {
 /// One process, and the blobs that all share.
 struct Process<'b> {
     runtime: Runtime,
-    blob: &'b TestBlob,
+    blob: &'b MemoryBlob,
     shelf: Shelf,
 }
 
 impl<'b> Process<'b> {
     /// It comes to own the partition now.
-    fn new(blob: &'b TestBlob) -> Self {
+    fn new(blob: &'b MemoryBlob) -> Self {
         let runtime = Runtime::new().unwrap();
         let shelf = runtime.block_on(Shelf::find(blob, 1, P)).unwrap();
         Self { runtime, blob, shelf }
@@ -77,7 +78,7 @@ impl<'b> Process<'b> {
 
 #[test]
 fn an_older_snapshot_of_a_zombie_hides_no_newer_one() {
-    let blob = TestBlob::default();
+    let blob = MemoryBlob::default();
     let mut zombie = Process::new(&blob);
     let mut owner = Process::new(&blob);
     assert_eq!(owner.take(5), [5]);
@@ -94,7 +95,7 @@ fn an_older_snapshot_of_a_zombie_hides_no_newer_one() {
 
 #[test]
 fn a_snapshot_that_cannot_be_used_no_longer_counts() {
-    let blob = TestBlob::default();
+    let blob = MemoryBlob::default();
     let mut owner = Process::new(&blob);
     for number in [5, 9] {
         owner.take(number);
@@ -134,7 +135,7 @@ fn insert(rows: &TestRows, number: u64) {
 
 #[test]
 fn snapshots_share_the_chunks_in_which_nothing_changed() {
-    let (blob, rows) = (TestBlob::default(), many_rows());
+    let (blob, rows) = (MemoryBlob::default(), many_rows());
     let mut owner = Process::new(&blob);
     owner.take_of(&*rows.view().unwrap());
     let whole = owner.names().len();
@@ -163,7 +164,7 @@ fn snapshots_share_the_chunks_in_which_nothing_changed() {
 
 #[test]
 fn a_shared_chunk_that_has_gone_bad_is_written_once_more() {
-    let (blob, rows) = (TestBlob::default(), many_rows());
+    let (blob, rows) = (MemoryBlob::default(), many_rows());
     let mut owner = Process::new(&blob);
     owner.take_of(&*rows.view().unwrap());
     insert(&rows, 2);
