@@ -29,11 +29,11 @@ use leadline_schemas::settings::{CallRail, Sealed, Settings};
 use leadline_schemas::{EventId, Millis, Partition, Topic, avro};
 use serde_json::json;
 
-use crate::blob::SimBlob;
 use crate::chance::Chance;
 use crate::clock::{BEGIN, SimClock};
 use crate::tenants::tenant;
 use crate::world::yield_some;
+use leadline_connectors::blob_memory::MemoryBlob;
 
 const TENANT: &str = "alpha";
 const ACCOUNT: &str = "ACC1";
@@ -291,7 +291,7 @@ fn engine(
         shared: false,
         log: door.log.clone(),
         state: Arc::new(MemoryState::new()),
-        blob: Arc::new(SimBlob::default()),
+        blob: Arc::new(MemoryBlob::new()),
         clock: door.clock.clone(),
         settings: Arc::new(move || Arc::clone(&settings)),
         responders: Responders { providers, ..Responders::default() },

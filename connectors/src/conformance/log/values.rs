@@ -103,5 +103,6 @@ fn tenant(name: String) -> Tenant {
         profile: Profile::default(),
         policy: Policy::default(),
         created_at: Millis(0),
+        callrail: None,
     }
 }
