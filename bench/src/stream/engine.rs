@@ -14,7 +14,7 @@ use leadline_connectors::contract::log::{
     Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError,
 };
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
-use leadline_operators::decode::{Decode, Decoded};
+use leadline_operators::decode::Decode;
 use leadline_operators::dedupe::{ContactOut, Dedupe, DedupeIn};
 use leadline_operators::leads::{ContactFacts, Counts};
 use leadline_operators::publish::Publish;

@@ -172,6 +172,7 @@ fn fill_state(folder: &Path, events: &Events, tenants: &[TenantId]) -> Result<()
             hashes: vec![i64::from_ne_bytes(hash.to_ne_bytes())],
             contents: 1,
             events: vec![i64::from_ne_bytes(mix(hash).to_ne_bytes())],
+            is_told: true,
         };
         let mut value = expires.to_be_bytes().to_vec();
         value.push(SEEN.spec.version);
