@@ -100,7 +100,6 @@ fn tenant(name: String) -> Tenant {
         source_key: None,
         forms: Vec::new(),
         integrations: Vec::new(),
-        callrail: None,
         profile: Profile::default(),
         policy: Policy::default(),
         created_at: Millis(0),
