@@ -306,7 +306,7 @@ fn engine(
 
 fn settle(engine: &mut SteppedEngine, runtime: &tokio::runtime::Runtime) {
     loop {
-        let progressed = Part::ALL.into_iter().fold(false, |any, part| engine.turn(part) || any);
+        let progressed = Part::ALL.into_iter().fold(false, |any, part| any | engine.turn(part));
         runtime.block_on(yield_some());
         if !progressed {
             return;

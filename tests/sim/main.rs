@@ -19,6 +19,7 @@
 
 mod blob;
 mod callers;
+mod chain;
 mod chance;
 mod check;
 mod clock;

@@ -168,6 +168,17 @@ impl Subject {
         noted.max_by_key(|(order, call)| (call.stage, *order)).map(|(_, call)| call.note)
     }
 
+    /// The note of an earlier stage that may stand in its place: a content that waits longer for its score than a newer one
+    /// of its stage only fills gaps, and does not know whose note is there.
+    pub fn older_note(&self) -> Option<&'static str> {
+        let noted = || self.calls().enumerate().filter(|(_, call)| !call.note.is_empty());
+        let (order, newest) = noted().max_by_key(|(order, call)| (call.stage, *order))?;
+        let is_outrun = |(other, call): (usize, &CallTold)| other > order && call.stage == newest.stage;
+        self.calls().enumerate().find(|other| is_outrun(*other))?;
+        let before = noted().filter(|(_, call)| call.stage < newest.stage);
+        before.max_by_key(|(order, call)| (call.stage, *order)).map(|(_, call)| call.note)
+    }
+
     /// The score in the record: of the newest words, else of the newest silence.
     pub fn worth(&self) -> Option<Worth> {
         match self.contents.first()? {

@@ -19,6 +19,8 @@ mod cursor;
 mod forwarder;
 mod late;
 #[cfg(test)]
+mod suite;
+#[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};

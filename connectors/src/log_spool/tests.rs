@@ -12,7 +12,6 @@ use proptest::prelude::*;
 use super::forwarder::Turn;
 use super::*;
 use crate::clock_system::SystemClock;
-use crate::conformance::log::{LogUnderTest, suite};
 use crate::disk_folder::FolderDisk;
 use crate::log_embedded::{EmbeddedLog, EmbeddedLogConfig, Retention};
 use crate::log_memory::{AppendFault, CommitFault, MemoryLog};
@@ -118,56 +117,6 @@ fn expected(numbers: impl IntoIterator<Item = u64>) -> Vec<Vec<u64>> {
         expected[usize::from(event(number).partition.0)].push(number);
     }
     expected
-}
-
-struct Direct(Option<MemoryLog>);
-
-impl LogUnderTest for Direct {
-    fn start(&mut self) -> Arc<dyn Log> {
-        let behind = self.0.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
-        self.0 = Some(behind.clone());
-        let spool = Arc::new(MemoryLog::new(1));
-        Arc::new(SpooledLog::open(Arc::new(behind), spool, Arc::new(SystemClock)).unwrap())
-    }
-    fn upkeep(&mut self) {}
-    fn fill(&mut self) -> bool {
-        self.0.as_ref().unwrap().set_full(true);
-        true
-    }
-    fn free(&mut self) {
-        self.0.as_ref().unwrap().set_full(false);
-    }
-}
-
-#[test]
-fn with_somebody_behind_it_is_the_log_behind() {
-    suite(&|| Box::new(Direct(None)));
-}
-
-/// A log that was away when it was opened, and came.
-struct Late(Option<MemoryLog>);
-
-impl LogUnderTest for Late {
-    fn start(&mut self) -> Arc<dyn Log> {
-        let behind = self.0.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
-        self.0 = Some(behind.clone());
-        let late = LateLog::open(2, move || Ok(Arc::new(behind.clone()) as Arc<dyn Log>)).unwrap();
-        until("it is there", Duration::from_secs(10), || late.health().unavailable.is_none());
-        late
-    }
-    fn upkeep(&mut self) {}
-    fn fill(&mut self) -> bool {
-        self.0.as_ref().unwrap().set_full(true);
-        true
-    }
-    fn free(&mut self) {
-        self.0.as_ref().unwrap().set_full(false);
-    }
-}
-
-#[test]
-fn once_it_is_there_a_late_log_is_the_one_that_was_opened() {
-    suite(&|| Box::new(Late(None)));
 }
 
 #[test]
