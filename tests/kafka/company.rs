@@ -114,7 +114,7 @@ impl Company {
     /// A process that is not started and is to take the place of the one that takes webhooks.
     pub fn standby_of_webhook(&self) -> Instance {
         let (shared, workers) = (self.shared.path(), self.workers.len());
-        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers, &self.more);
+        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers.max(1), &self.more);
         standby.args.extend(["--standby".to_owned(), admin_url(&self.webhook)]);
         standby
     }
