@@ -112,7 +112,7 @@ impl Committer {
                 }
                 continue;
             }
-            if let Some(left) = queue.to_gather(self.owned()) {
+            if let Some(left) = queue.to_gather(|| self.owned()) {
                 drop(wait(&self.moved, queue, left));
                 continue;
             }
