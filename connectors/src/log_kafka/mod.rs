@@ -32,7 +32,8 @@
 //! A transactional id (pipeline/instance/worker) belongs to whoever opened it last: the broker fences the one before.
 //! Between instances the group's generation decides: offsets sent under an old one are refused, and the transaction
 //! with them. A commit whose number does not follow the group's is refused here. What a time-out left unknown is found
-//! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes.
+//! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes. A
+//! transaction that brokers forgot to end is ended by whoever has its id ([`hanging`]).
 
 mod all_settings;
 mod append;
@@ -46,6 +47,7 @@ mod config;
 mod error;
 mod fetcher;
 mod frames;
+mod hanging;
 mod health;
 mod history;
 mod link;
