@@ -200,13 +200,14 @@ impl Committer {
                 Err(error) => return Some(CommitAnswer::Aborted(error.to_string())),
             },
         };
-        lock(&self.queue).last.insert(partition, last);
-        (last.0.checked_add(1) != Some(commit.number.0)).then(|| {
-            CommitAnswer::Fenced(format!(
-                "commit {} of {partition} comes behind commit {last}",
-                commit.number
-            ))
-        })
+        if last.0.checked_add(1) == Some(commit.number.0) {
+            lock(&self.queue).last.insert(partition, last);
+            return None;
+        }
+        // Others may have committed meanwhile, and the group is asked again next time.
+        lock(&self.queue).last.remove(&partition);
+        let number = commit.number;
+        Some(CommitAnswer::Fenced(format!("commit {number} of {partition} comes behind commit {last}")))
     }
 
     fn transact(&self, commits: &[Commit], producer: &mut Option<Transactions>) -> Result<(), Failure> {
