@@ -15,7 +15,7 @@ use leadline_schemas::inbound::Inbound;
 use leadline_schemas::lead::Lead;
 use leadline_schemas::request::{Request, RequestStatus};
 use leadline_tests::kafka::Cluster;
-use leadline_tests::{COMPANY, Instance, binary, call, free_port, post, sign, within};
+use leadline_tests::{COMPANY, Instance, binary, call, free_port, post, sign, until, within};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message as _, TopicPartitionList};
@@ -114,7 +114,7 @@ impl Company {
     /// A process that is not started and is to take the place of the one that takes webhooks.
     pub fn standby_of_webhook(&self) -> Instance {
         let (shared, workers) = (self.shared.path(), self.workers.len());
-        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers, &self.more);
+        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers.max(1), &self.more);
         standby.args.extend(["--standby".to_owned(), admin_url(&self.webhook)]);
         standby
     }
@@ -150,7 +150,16 @@ impl Company {
         }
         consumer.assign(&list).unwrap();
         // Under load there is no end but that of now.
-        let end = |partition| consumer.fetch_watermarks(&name, partition, Duration::from_secs(10)).unwrap().1;
+        let end = |partition| {
+            let mut end = None;
+            // A topic that is new, or whose broker is, has no leader for a moment.
+            until("the end of a topic", PATIENCE, || {
+                let asked = consumer.fetch_watermarks(&name, partition, Duration::from_secs(10));
+                end = asked.ok().map(|(_, end)| end);
+                end.is_some()
+            });
+            end.unwrap()
+        };
         let ends: Vec<i64> = (0..i32::from(self.partitions)).map(end).collect();
         let (mut records, mut at_end) = (Vec::new(), BTreeSet::new());
         while at_end.len() < usize::from(partitions) {

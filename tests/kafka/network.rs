@@ -1,5 +1,5 @@
-//! A network with faults between leadline and its broker, and a broker that starts again. Only in `make test-kafka`: in two
-//! of four runs the last events were not read afterwards, and why is not known yet (`tests/README.md`).
+//! A network with faults between leadline and its broker, and a broker that starts again. Only in `make test-kafka`: one of
+//! eight runs ends in a standstill (`tests/README.md`).
 
 use std::time::{Duration, Instant};
 

@@ -71,6 +71,24 @@ fn what_is_accepted_while_the_broker_is_dead_is_forwarded_when_it_is_back() {
 }
 
 #[test]
+fn what_is_spooled_after_a_hand_over_is_forwarded_before_the_old_process_ends() {
+    let Some(cluster) = Cluster::start(1) else { return };
+    let mut company = Company::spooling(&cluster, PARTITIONS, 0, 256 << 20);
+    let mut standby = company.standby_of_webhook();
+    standby.start();
+    let mut old = std::mem::replace(&mut company.webhook, standby);
+    // It listens for a few seconds more, and the brokers go away meanwhile.
+    cluster.pause(0);
+    assert_eq!(old.hook(&call(COMPANY, 1)), Some(200), "{}", old.log_text());
+    until("the old process says why it stays", PATIENCE, || old.log_text().contains("since the hand-over"));
+    assert!(old.process.as_mut().unwrap().try_wait().unwrap().is_none(), "{}", old.log_text());
+    cluster.resume(0);
+    assert!(old.wait_end(PATIENCE), "{}", old.log_text());
+    let events: Vec<Inbound> = company.records(Topic::Inbound);
+    assert_eq!(events.len(), 1, "{}", old.log_text());
+}
+
+#[test]
 fn a_spool_that_is_full_answers_503_and_one_that_holds_events_is_not_switched_off() {
     let Some(cluster) = Cluster::start(1) else { return };
     let mut company = Company::spooling(&cluster, PARTITIONS, 0, 5 << 20);

@@ -1,6 +1,7 @@
 //! A running instance: what `leadline run` puts together, and how it ends.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,7 @@ const SUCCESSOR_MAX: Duration = Duration::from_secs(60);
 const LISTEN_ON: Duration = Duration::from_secs(5);
 /// How long calls of a process that has handed over may go on.
 const CALLS_MAX: Duration = Duration::from_secs(600);
-/// How often one that waits for its calls looks whether it was told to end.
+/// How often one that waits for its calls, or for its spool, looks whether it was told to end.
 const STOP_LOOK: Duration = Duration::from_millis(200);
 
 /// Who is told of the address, once.
@@ -131,6 +132,9 @@ impl Process<'_> {
         served.context("the HTTP server ended badly")?.context("the HTTP server failed")?;
         drop(control);
         let Live { parts, follower, stop, running, .. } = live;
+        if handed_over {
+            forward_rest(&parts, &stop, &self.config.data);
+        }
         let all_ended = end(follower.workplace().now(), handed_over, &stop);
         drop(follower);
         parts.close();
@@ -302,6 +306,30 @@ fn end(running: Option<Running>, handed_over: bool, stop: &Stop) -> bool {
     }
     let has_left = ends_within(LEAVE_MAX, move || log.leave());
     engine.stop() && has_left
+}
+
+/// Forwards what was accepted since the hand-over and could not be written at once: it is spooled in this process's
+/// folder, where its successor does not look. Waits for the brokers, until somebody outside wants it to end.
+fn forward_rest(parts: &Parts, stop: &Stop, data: &Path) {
+    let spooled = || parts.logs.spooled();
+    if spooled() == 0 {
+        return;
+    }
+    tracing::warn!(
+        events = spooled(),
+        "events were spooled since the hand-over: this process ends when they are forwarded"
+    );
+    while spooled() > 0 && !stop.was_signalled() && parts.log.health().failed.is_none() {
+        std::thread::sleep(STOP_LOOK);
+    }
+    match spooled() {
+        0 => tracing::info!("all that was spooled is forwarded"),
+        events => tracing::error!(
+            events,
+            data = %data.display(),
+            "accepted events wait in the spool: start leadline on this folder again, without --standby, to forward them"
+        ),
+    }
 }
 
 /// Does something that may wait for others; answers whether it came to its end in time. If not, it is left behind.

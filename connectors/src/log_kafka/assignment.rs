@@ -163,7 +163,7 @@ impl Assignment for KafkaAssignment {
     }
 
     fn trouble(&self) -> Option<String> {
-        lock(&self.trouble).clone()
+        lock(&self.trouble).clone().or_else(|| self.inner.still.trouble())
     }
 }
 

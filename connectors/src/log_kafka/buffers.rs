@@ -176,6 +176,12 @@ impl Buffers {
         self.at(place).is_some_and(|buffer| lock(buffer).placed)
     }
 
+    /// Below which offset everything is committed where a reader stands, and up to which it was read.
+    pub(super) fn position(&self, place: Place) -> Option<(u64, u64)> {
+        let buffer = lock(self.at(place)?);
+        buffer.placed.then_some((buffer.committed, buffer.next))
+    }
+
     /// What lies below `first` is gone.
     pub(super) fn dropped(&self, place: Place, first: u64) {
         let Some(buffer) = self.at(place) else { return };

@@ -9,6 +9,7 @@ use leadline_schemas::{CommitNumber, Partition, Topic};
 use super::buffers::Buffers;
 use super::config::KafkaConfig;
 use super::frames::Frames;
+use super::hanging::Held;
 use super::link::Link;
 use super::membership::{Membership, Ticket};
 use super::queue::{Done, Queue, Waiting};
@@ -99,8 +100,11 @@ impl Committer {
 
     /// Runs until the log is closed.
     pub(super) fn run(&self) {
-        let mut producer = None;
+        let (mut producer, mut held) = (None, Held::default());
+        let mut had_one = false;
         loop {
+            had_one |= producer.is_some();
+            self.tend(&mut producer, &mut held, had_one);
             let mut queue = lock(&self.queue);
             if queue.closed {
                 break;
@@ -112,7 +116,7 @@ impl Committer {
                 }
                 continue;
             }
-            if let Some(left) = queue.to_gather(self.owned()) {
+            if let Some(left) = queue.to_gather(|| self.owned()) {
                 drop(wait(&self.moved, queue, left));
                 continue;
             }
@@ -121,7 +125,8 @@ impl Committer {
             queue.busy = batch.iter().map(|waiting| waiting.commit.partition).collect();
             drop(queue);
             if batch.is_empty() && producer.is_none() {
-                producer = Transactions::open(&self.config, self.worker, self.link.clone()).ok();
+                producer = self.open().ok();
+                had_one = true;
             }
             let frame_bytes = batch.iter().map(|waiting| waiting.commit.frame.len()).sum();
             self.commit(batch, &mut producer);
@@ -134,22 +139,45 @@ impl Committer {
         }
     }
 
+    /// What is done between two transactions, now and then. A producer that was given up is replaced, whether anybody commits
+    /// or not: others may wait for what it left open.
+    fn tend(&self, producer: &mut Option<Transactions>, held: &mut Held, had_one: bool) {
+        match producer {
+            Some(ready) => self.look_for_hanging(held, ready),
+            None if had_one && self.is_at_home() => *producer = self.open().ok(),
+            None => {}
+        }
+        if producer.as_ref().is_some_and(Transactions::is_given_up) {
+            *producer = None;
+        }
+    }
+
+    /// Whether the transactional id is this process's: who is in the group has its name, and nobody has fenced it.
+    fn is_at_home(&self) -> bool {
+        lock(&self.queue).waiting.is_empty()
+            && !self.membership.has_fenced()
+            && self.membership.ticket().is_some()
+    }
+
     /// Judges each commit, and runs those that follow in one transaction.
     fn commit(&self, batch: Vec<Waiting>, producer: &mut Option<Transactions>) {
-        let (mut commits, mut dones) = (Vec::new(), Vec::new());
-        for Waiting { commit, done } in batch {
-            match self.refusal(&commit) {
-                Some(answer) => done(answer),
-                None => {
-                    commits.push(commit);
-                    dones.push(done);
-                }
-            }
-        }
-        if commits.is_empty() {
+        // First: whoever opens the id of partitions that are another's by now would fence it.
+        let batch = kept(batch, |commit| self.membership.refusal(commit.partition).map(CommitAnswer::Fenced));
+        if batch.is_empty() {
             return;
         }
-        let answers = match self.transact(&commits, producer) {
+        // Then: what is still open under the id would be waited for.
+        let opened = match producer {
+            Some(_) => Ok(()),
+            None => self.open().map(|ready| *producer = Some(ready)),
+        };
+        let batch = if opened.is_ok() { kept(batch, |commit| self.refusal(commit)) } else { batch };
+        if batch.is_empty() {
+            return;
+        }
+        let (commits, dones): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|waiting| (waiting.commit, waiting.done)).unzip();
+        let answers = match opened.and_then(|()| self.transact(&commits, producer)) {
             Ok(()) => commits.iter().map(|commit| self.committed(commit)).collect(),
             Err(failure) => self.failed(&commits, producer, failure),
         };
@@ -161,12 +189,9 @@ impl Committer {
         }
     }
 
-    /// Why a commit cannot even be tried.
+    /// Why a commit of a partition that is owned cannot be tried.
     fn refusal(&self, commit: &Commit) -> Option<CommitAnswer> {
         let partition = commit.partition;
-        if let Some(why) = self.membership.refusal(partition) {
-            return Some(CommitAnswer::Fenced(why));
-        }
         let known = lock(&self.queue).last.get(&partition).copied();
         let last = match known {
             Some(last) => last,
@@ -175,21 +200,20 @@ impl Committer {
                 Err(error) => return Some(CommitAnswer::Aborted(error.to_string())),
             },
         };
-        lock(&self.queue).last.insert(partition, last);
-        (last.0.checked_add(1) != Some(commit.number.0)).then(|| {
-            CommitAnswer::Fenced(format!(
-                "commit {} of {partition} comes behind commit {last}",
-                commit.number
-            ))
-        })
+        if last.0.checked_add(1) == Some(commit.number.0) {
+            lock(&self.queue).last.insert(partition, last);
+            return None;
+        }
+        // Others may have committed meanwhile, and the group is asked again next time.
+        lock(&self.queue).last.remove(&partition);
+        let number = commit.number;
+        Some(CommitAnswer::Fenced(format!("commit {number} of {partition} comes behind commit {last}")))
     }
 
     fn transact(&self, commits: &[Commit], producer: &mut Option<Transactions>) -> Result<(), Failure> {
-        let ready = match producer.take() {
-            Some(ready) => ready,
-            None => Transactions::open(&self.config, self.worker, self.link.clone())?,
+        let Some(ready) = producer else {
+            return Err(Failure::Aborted("there is no producer".to_owned()));
         };
-        let ready = producer.insert(ready);
         let Some(ticket) = self.membership.ticket() else {
             return Err(Failure::Aborted("this process is in no generation of its group".to_owned()));
         };
@@ -259,7 +283,7 @@ impl Committer {
     }
 
     /// All partitions of this committer: they share the producer that was fenced.
-    fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
+    pub(super) fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
         let (workers, worker) = (self.config.workers, self.worker);
         (0..self.buffers.partitions()).filter(move |partition| partition % workers == worker).map(Partition)
     }
@@ -275,7 +299,7 @@ impl Committer {
         tracing::warn!(worker = self.worker, why, "the outcome of a transaction is unknown; asking");
         *producer = None; // Two producers of one id would fence each other.
         loop {
-            match Transactions::open(&self.config, self.worker, self.link.clone()) {
+            match self.open() {
                 Ok(ready) => *producer = Some(ready),
                 Err(Failure::Fenced(why)) => {
                     self.membership.fence(self.partitions());
@@ -307,9 +331,10 @@ impl Committer {
         commits.iter().map(answer).collect()
     }
 
-    /// What was sent behind a commit that failed cannot follow it any more.
+    /// What was sent behind a commit that failed cannot follow it any more; which is the last, the group is asked again.
     fn drop_followers(&self, partition: Partition, answer: &CommitAnswer) {
         let mut queue = lock(&self.queue);
+        queue.last.remove(&partition);
         let waiting = std::mem::take(&mut queue.waiting);
         let (gone, kept): (VecDeque<_>, VecDeque<_>) =
             waiting.into_iter().partition(|waiting| waiting.commit.partition == partition);
@@ -317,4 +342,16 @@ impl Committer {
         drop(queue);
         gone.into_iter().for_each(|waiting| (waiting.done)(answer.clone()));
     }
+}
+
+/// Answers the commits that are refused; what is left.
+fn kept(batch: Vec<Waiting>, refusal: impl Fn(&Commit) -> Option<CommitAnswer>) -> Vec<Waiting> {
+    let mut kept = Vec::with_capacity(batch.len());
+    for waiting in batch {
+        match refusal(&waiting.commit) {
+            Some(answer) => (waiting.done)(answer),
+            None => kept.push(waiting),
+        }
+    }
+    kept
 }

@@ -27,7 +27,7 @@ const HINTS_MAX: usize = 256;
 /// The frames of all partitions.
 pub(super) struct Frames {
     pub(super) history: Arc<History>,
-    link: Link,
+    pub(super) link: Link,
     known: Mutex<BTreeMap<Partition, Known>>,
 }
 
@@ -48,7 +48,7 @@ impl Frames {
     }
 
     /// The topic and partition on the brokers.
-    fn place(&self, partition: Partition) -> (String, i32) {
+    pub(super) fn place(&self, partition: Partition) -> (String, i32) {
         (self.history.config.topic(Topic::State), i32::from(partition.0))
     }
 
@@ -72,7 +72,7 @@ impl Frames {
 
     /// The newest commit of a partition: what the group's offset says, as soon as no transaction can change it.
     pub(super) fn end(&self, partition: Partition) -> Result<u64, ReadError> {
-        let number = match self.group_number(partition)? {
+        let number = match self.group_number(&self.history.asked, partition)? {
             Some(number) => number,
             None => self.last(partition)?,
         };
@@ -82,11 +82,15 @@ impl Frames {
 
     /// The commit number beside the group's offset in `inbound`. Stable offsets are asked for, so an open transaction
     /// is waited for.
-    fn group_number(&self, partition: Partition) -> Result<Option<u64>, ReadError> {
+    pub(super) fn group_number(
+        &self,
+        asked: &BaseConsumer<Link>,
+        partition: Partition,
+    ) -> Result<Option<u64>, ReadError> {
         let topic = self.history.config.topic(Topic::Inbound);
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic, i32::from(partition.0));
-        let asked = self.history.asked.committed_offsets(list, self.history.patience());
+        let asked = asked.committed_offsets(list, self.history.patience());
         let answered = asked.map_err(|error| unavailable(&error))?;
         let element = answered.find_partition(&topic, i32::from(partition.0));
         let element = element.ok_or_else(|| ReadError::Unavailable("the group did not answer".to_owned()))?;
@@ -102,16 +106,21 @@ impl Frames {
     fn last(&self, partition: Partition) -> Result<u64, ReadError> {
         let (topic, number) = self.place(partition);
         let deadline = Instant::now() + self.history.patience();
-        let (first, end) = loop {
+        loop {
             let (first, stable) = self.history.watermarks(Topic::State, partition)?;
             if stable >= self.high_watermark(&topic, number)? {
-                break (first, stable);
+                return self.last_below(partition, first, stable);
             }
             if Instant::now() >= deadline {
                 let why = format!("a transaction in {topic}/{number} is still open");
                 return Err(ReadError::Unavailable(why));
             }
-        };
+        }
+    }
+
+    fn last_below(&self, partition: Partition, first: u64, end: u64) -> Result<u64, ReadError> {
+        let (topic, number) = self.place(partition);
+        let deadline = Instant::now() + self.history.patience();
         self.history.with_reader(&topic, number, None, |reader| {
             let mut back = LINEAR_OFFSETS;
             loop {
@@ -127,14 +136,19 @@ impl Frames {
         })
     }
 
-    /// The end of all records, committed or not.
-    fn high_watermark(&self, topic: &str, partition: i32) -> Result<u64, ReadError> {
+    /// A consumer that sees what is not committed, too.
+    pub(super) fn impatient(&self) -> Result<BaseConsumer<Link>, ReadError> {
         let mut client = self.history.config.consumer("watermark");
         client.set("isolation.level", "read_uncommitted");
         let consumer: BaseConsumer<Link> =
             client.create_with_context(self.link.clone()).map_err(|error| unavailable(&error))?;
         consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
-        let asked = consumer.fetch_watermarks(topic, partition, self.history.patience());
+        Ok(consumer)
+    }
+
+    /// The end of all records, committed or not.
+    fn high_watermark(&self, topic: &str, partition: i32) -> Result<u64, ReadError> {
+        let asked = self.impatient()?.fetch_watermarks(topic, partition, self.history.patience());
         asked.map(|(_, end)| u64::try_from(end).unwrap_or(0)).map_err(|error| unavailable(&error))
     }
 

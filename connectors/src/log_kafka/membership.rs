@@ -97,6 +97,13 @@ impl Membership {
         lock(&self.inner).fenced.extend(partitions);
     }
 
+    /// Whether a producer was fenced whose partitions have not been assigned again.
+    pub(super) fn has_fenced(&self) -> bool {
+        let inner = lock(&self.inner);
+        let owned = |partition| inner.owned.as_ref().is_none_or(|owned| owned.contains(partition));
+        inner.fenced.iter().any(owned)
+    }
+
     /// Partitions that are owned and fenced.
     pub(super) fn fenced(&self) -> Vec<Partition> {
         let inner = lock(&self.inner);

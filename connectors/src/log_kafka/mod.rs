@@ -24,7 +24,7 @@
 //! | `kafka-fetch` | fills the buffers that `read` takes from ([`fetcher`]) |
 //! | `kafka-scout` | asks brokers for readers who do not wait ([`scout`]) |
 //! | `kafka-commit-n` | runs the transactions of partitions p % workers = n ([`committer`], [`transaction`]) |
-//! | `kafka-upkeep` | looks whether a broker answers; deletes frames below the floors ([`upkeep`]) |
+//! | `kafka-upkeep` | looks whether a broker answers and partitions move ([`standstill`]); deletes frames below the floors ([`upkeep`]) |
 //! | `kafka-group` | deals partitions out ([`assignment`]); the group only says who owns what, it fetches nothing |
 //!
 //! # Who may commit
@@ -32,7 +32,8 @@
 //! A transactional id (pipeline/instance/worker) belongs to whoever opened it last: the broker fences the one before.
 //! Between instances the group's generation decides: offsets sent under an old one are refused, and the transaction
 //! with them. A commit whose number does not follow the group's is refused here. What a time-out left unknown is found
-//! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes.
+//! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes. A
+//! transaction that brokers forgot to end is ended by whoever has its id ([`hanging`]).
 
 mod all_settings;
 mod append;
@@ -46,6 +47,7 @@ mod config;
 mod error;
 mod fetcher;
 mod frames;
+mod hanging;
 mod health;
 mod history;
 mod link;
@@ -54,6 +56,7 @@ mod parts;
 mod queue;
 mod reader;
 mod scout;
+mod standstill;
 pub mod topics;
 mod transaction;
 mod upkeep;
@@ -85,6 +88,7 @@ use history::History;
 use link::Link;
 use membership::Membership;
 use scout::Scout;
+use standstill::{Standstill, Still};
 use upkeep::{Floors, Upkeep};
 
 /// The client, for tests that look with a foreign eye; as their own dependency everybody would build it.
@@ -118,6 +122,7 @@ struct Inner {
     committers: Vec<Arc<Committer>>,
     floors: Arc<Floors>,
     closing: Arc<Closing>,
+    still: Arc<Still>,
     link: Link,
 }
 
@@ -156,7 +161,7 @@ impl KafkaLog {
             })
         };
         let committers = (0..config.workers).map(committer).collect();
-        let (floors, closing) = (Arc::default(), Arc::default());
+        let (floors, closing, still) = (Arc::default(), Arc::default(), Arc::default());
         let inner = Arc::new(Inner {
             config,
             partitions,
@@ -168,6 +173,7 @@ impl KafkaLog {
             committers,
             floors,
             closing,
+            still,
             link,
         });
         let threads = start(&inner, consumer)
@@ -219,6 +225,12 @@ fn start(inner: &Arc<Inner>, consumer: Arc<BaseConsumer<Link>>) -> std::io::Resu
         health: Arc::clone(&inner.health),
         floors: Arc::clone(&inner.floors),
         link: inner.link.clone(),
+        standstill: Standstill {
+            buffers: Arc::clone(&inner.buffers),
+            membership: Arc::clone(&inner.membership),
+            history: Arc::clone(&inner.frames.history),
+            still: Arc::clone(&inner.still),
+        },
     };
     let closing = Arc::clone(&inner.closing);
     threads.push(spawn("kafka-upkeep".to_owned(), Box::new(move || upkeep.run(&closing)))?);

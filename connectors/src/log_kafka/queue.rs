@@ -39,14 +39,18 @@ pub(super) struct Waiting {
 }
 
 impl Queue {
-    /// How long commits of others of the `owned` partitions are waited for; none when those that are here may go.
-    pub(super) fn to_gather(&self, owned: usize) -> Option<Duration> {
-        let here: BTreeSet<Partition> = self.waiting.iter().map(|waiting| waiting.commit.partition).collect();
-        if self.prepare || here.len() >= owned {
+    /// How long commits of others of the `owned` partitions are waited for; none when those that are here may go. They
+    /// are counted only where that matters: at full speed nobody is waited for.
+    pub(super) fn to_gather(&self, owned: impl FnOnce() -> usize) -> Option<Duration> {
+        if self.prepare {
             return None;
         }
         let left = GATHER.saturating_sub(self.small_ended?.elapsed());
-        (!left.is_zero()).then_some(left)
+        if left.is_zero() {
+            return None;
+        }
+        let here: BTreeSet<Partition> = self.waiting.iter().map(|waiting| waiting.commit.partition).collect();
+        (here.len() < owned()).then_some(left)
     }
 
     /// A transaction with that many bytes of frames is over.
@@ -94,16 +98,17 @@ mod tests {
     #[test]
     fn partitions_that_were_answered_together_commit_together_again() {
         let mut queue = Queue { waiting: VecDeque::from([waiting(0)]), ..Queue::default() };
-        assert_eq!(queue.to_gather(2), None, "the first transaction waits for nobody");
+        assert_eq!(queue.to_gather(|| 2), None, "the first transaction waits for nobody");
         queue.ended(SMALL_BYTES_MAX);
-        assert!(queue.to_gather(2).is_some_and(|left| left <= GATHER), "the other one has a moment");
+        assert!(queue.to_gather(|| 2).is_some_and(|left| left <= GATHER), "the other one has a moment");
         queue.waiting.push_back(waiting(1));
-        assert_eq!(queue.to_gather(2), None, "all are here");
+        assert_eq!(queue.to_gather(|| 2), None, "all are here");
         assert_eq!(queue.batch().len(), 2);
         queue.waiting.push_back(waiting(0));
         queue.small_ended = Instant::now().checked_sub(GATHER);
-        assert_eq!(queue.to_gather(2), None, "a partition without events is not waited for");
+        assert_eq!(queue.to_gather(|| 2), None, "a partition without events is not waited for");
         queue.ended(SMALL_BYTES_MAX + 1);
-        assert_eq!(queue.to_gather(2), None, "at full speed nobody is waited for");
+        let nobody = || panic!("at full speed nobody is waited for, or counted");
+        assert_eq!(queue.to_gather(nobody), None);
     }
 }

@@ -49,8 +49,17 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn open(config: &KafkaConfig, link: Link) -> Result<Self, ReadError> {
+        Self::isolated(config, link, "read_committed")
+    }
+
+    /// One that sees what is open and what was aborted, too.
+    pub(super) fn of_all(config: &KafkaConfig, link: Link) -> Result<Self, ReadError> {
+        Self::isolated(config, link, "read_uncommitted")
+    }
+
+    fn isolated(config: &KafkaConfig, link: Link, isolation: &str) -> Result<Self, ReadError> {
         let mut client = config.consumer("history");
-        client.set("enable.partition.eof", "true");
+        client.set("enable.partition.eof", "true").set("isolation.level", isolation);
         let consumer = client.create_with_context(link).map_err(|error| unavailable(&error))?;
         Ok(Self {
             consumer,

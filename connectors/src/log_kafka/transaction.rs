@@ -114,14 +114,19 @@ impl Transactions {
         ticket: &Ticket,
         commits: &[Commit],
     ) -> Result<(), Failure> {
-        let deadline = Instant::now() + self.patience;
-        lock(&self.producer.context().error).take();
-        self.producer.begin_transaction().map_err(|error| self.give_up(failure_of(&error)))?;
+        let deadline = self.begin()?;
         let sent = self.fill(config, ticket, commits, deadline);
         if let Err(error) = sent {
             return Err(self.abort(error));
         }
         self.finish(deadline)
+    }
+
+    /// Begins a transaction; answers until when it has to be over.
+    pub(super) fn begin(&self) -> Result<Instant, Failure> {
+        lock(&self.producer.context().error).take();
+        self.producer.begin_transaction().map_err(|error| self.give_up(failure_of(&error)))?;
+        Ok(Instant::now() + self.patience)
     }
 
     fn fill(
@@ -143,7 +148,7 @@ impl Transactions {
         }
     }
 
-    fn send_offsets(
+    pub(super) fn send_offsets(
         &self,
         offsets: TopicPartitionList,
         ticket: &Ticket,
@@ -164,7 +169,7 @@ impl Transactions {
     }
 
     /// Takes the reports of all records under way.
-    fn drain(&self, deadline: Instant) {
+    pub(super) fn drain(&self, deadline: Instant) {
         while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
             self.producer.poll(TICK);
         }
@@ -185,7 +190,7 @@ impl Transactions {
     }
 
     /// Puts a record into the queue; waits while the queue is full.
-    fn send(
+    pub(super) fn send(
         &self,
         topic: &str,
         partition: i32,
@@ -231,7 +236,7 @@ impl Transactions {
     }
 
     /// Undoes what the transaction has written; says why it had to.
-    fn abort(&self, why: KafkaError) -> Failure {
+    pub(super) fn abort(&self, why: KafkaError) -> Failure {
         // `abort_transaction` waits for the reports of records under way, which only `poll` takes: until its time-out. Whoever
         // opens the transactional id next aborts it as well, and at once.
         self.drain(Instant::now() + ABORT_DRAIN);

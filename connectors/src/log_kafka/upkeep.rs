@@ -1,4 +1,4 @@
-//! Upkeep: the thread that looks for brokers, and deletes frames that nobody needs.
+//! Upkeep: the thread that looks for brokers and for partitions that stand still, and deletes frames that nobody needs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,7 @@ use super::error::describe;
 use super::frames::Frames;
 use super::health::Health;
 use super::link::Link;
+use super::standstill::{Positions, Standstill};
 use super::{block_on, lock};
 use crate::contract::log::ReadError;
 
@@ -36,6 +37,7 @@ pub(super) struct Upkeep {
     pub(super) health: Arc<Health>,
     pub(super) floors: Arc<Floors>,
     pub(super) link: Link,
+    pub(super) standstill: Standstill,
 }
 
 impl Upkeep {
@@ -47,9 +49,10 @@ impl Upkeep {
         if let Some(why) = config.no_admin() {
             tracing::warn!("old frames of topic state are kept: {why}");
         }
-        let (mut done, mut last) = (BTreeMap::new(), Instant::now());
+        let (mut done, mut last, mut positions) = (BTreeMap::new(), Instant::now(), Positions::default());
         while !closing.wait(probe.min(upkeep)) {
             self.probe();
+            self.standstill.look(&mut positions);
             if last.elapsed() >= upkeep {
                 last = Instant::now();
                 self.frames.history.tidy();

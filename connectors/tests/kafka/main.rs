@@ -6,6 +6,7 @@ mod away;
 mod cluster;
 mod conformance;
 mod frames;
+mod hanging;
 mod secure;
 mod topics;
 mod transactions;

@@ -132,6 +132,17 @@ fn a_zombie_is_fenced_by_its_successor_and_stays_so() {
 }
 
 #[test]
+fn a_commit_that_was_refused_is_judged_anew_by_what_others_have_committed_since() {
+    let Some(broker) = crate::broker() else { return };
+    let config = fresh(broker, 2);
+    let other = KafkaConfig { instance_id: "two".to_owned(), ..config.clone() };
+    let (first, second) = (open(&config), open(&other));
+    assert!(matches!(commit(&first, epoch(P0, 2, Vec::new())), CommitAnswer::Fenced(_)), "there is no first");
+    assert_eq!(commit(&second, epoch(P0, 1, Vec::new())), CommitAnswer::Committed);
+    assert_eq!(commit(&first, epoch(P0, 2, Vec::new())), CommitAnswer::Committed);
+}
+
+#[test]
 fn the_group_s_offset_carries_the_commit_number_and_says_which_commit_is_the_last() {
     let Some(broker) = crate::broker() else { return };
     let config = fresh(broker, 2);

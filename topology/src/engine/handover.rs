@@ -160,6 +160,19 @@ impl Ownership {
             (store, known) = self.first_rows(partition, store)?;
         }
         let position = match catch_up(&*self.log, partition, &store, known) {
+            // A broker may forget a transaction that it had confirmed: what the log has counts, and is read anew.
+            Err(RestoreError::Ahead { store: at, log_end, .. }) if self.shared => {
+                let (at, end) = (at.0, log_end.0);
+                tracing::warn!(
+                    partition = partition.0,
+                    store = at,
+                    log_end = end,
+                    "commits are not in the log any more"
+                );
+                drop(store);
+                self.state.clear(partition)?;
+                return self.rows_of_newest(partition);
+            }
             Err(RestoreError::Gap { store: at, log_from, .. }) => {
                 tracing::warn!(
                     partition = partition.0,

@@ -11,6 +11,7 @@
 //! same standby gets the same answer; one that never joins leaves its partitions to others, after the session's time-out.
 
 mod admin;
+mod following;
 mod giving;
 mod phase;
 mod standby;

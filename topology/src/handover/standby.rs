@@ -11,15 +11,14 @@ use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::admin::read_token;
+use super::following::{Following, Look, side_by_side};
 use super::giving::LEAVE_MAX;
 use super::{Asking, Holding, Identity, Phase, Phases};
 use crate::config::Config;
 use crate::control::random;
-use crate::engine::{Engine, Handed, RestoreError};
+use crate::engine::{Engine, Handed, RESTORES_MAX, RestoreError};
 use crate::plan::refuse_tables;
 
-/// A standby is near enough when one pass over all partitions, with what was committed meanwhile, takes no longer.
-const LAG_MAX: Duration = Duration::from_millis(500);
 /// How often the old process is asked what it owns.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// Pause before what could not be read is read again.
@@ -78,16 +77,13 @@ impl<'p> Standby<'p> {
         if let (Some(assignment), Some(engine)) = (self.on.assignment, self.on.engine) {
             assignment.prepare(engine.owner())?;
         }
-        let mut looked = Instant::now();
+        let (mut looked, mut following) = (Instant::now(), Following::default());
         loop {
-            let began = Instant::now();
-            for partition in holding.handed.commits.keys() {
-                if (self.on.stopped)() {
-                    return Ok(StandbyEnd::Stopped);
-                }
-                self.warm(*partition)?;
+            if (self.on.stopped)() {
+                return Ok(StandbyEnd::Stopped);
             }
-            let is_near = began.elapsed() <= LAG_MAX;
+            let partitions: Vec<Partition> = holding.handed.commits.keys().copied().collect();
+            let is_near = following.is_near(&self.warm(&partitions)?);
             if is_near && self.on.phases.now() == Phase::Following {
                 break;
             }
@@ -129,18 +125,22 @@ impl<'p> Standby<'p> {
         Ok(holding)
     }
 
-    /// Brings a partition's rows up to its newest commit; what cannot be read now is read by the next pass.
-    fn warm(&self, partition: Partition) -> anyhow::Result<()> {
-        let Some(engine) = self.on.engine else { return Ok(()) };
-        match engine.warm(partition) {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_temporary() => {
-                tracing::warn!(partition = partition.0, %error, "a partition cannot be followed; trying again");
-                std::thread::sleep(RETRY_PAUSE);
-                Ok(())
-            }
-            Err(error) => Err(unusable(&error)),
-        }
+    /// Brings the partitions' rows up to their newest commits; what cannot be read now is read by the next pass.
+    fn warm(&self, partitions: &[Partition]) -> anyhow::Result<Vec<(Partition, Look)>> {
+        let Some(engine) = self.on.engine else { return Ok(Vec::new()) };
+        side_by_side(partitions, RESTORES_MAX, |partition| {
+            let began = Instant::now();
+            let newest = match engine.warm(partition) {
+                Ok(newest) => Some(newest),
+                Err(error) if error.is_temporary() => {
+                    tracing::warn!(partition = partition.0, %error, "a partition cannot be followed; trying again");
+                    std::thread::sleep(RETRY_PAUSE);
+                    None
+                }
+                Err(error) => return Err(unusable(&error)),
+            };
+            Ok(Look { newest, took: began.elapsed() })
+        })
     }
 
     /// Asks for everything. None if it was told to end meanwhile and nothing was given.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use leadline_connectors::contract::log::Log;
-use leadline_schemas::{Partition, Topic};
+use leadline_connectors::contract::state::State as _;
+use leadline_schemas::{CommitNumber, Partition, Topic};
 
 use super::{Bench, TestState};
 use crate::engine::start::Engine;
@@ -94,6 +95,24 @@ fn a_partition_that_comes_back_goes_on_where_it_is() {
     engine.owner().assigned(&[P]);
     bench.until("all is counted", |b| b.count("a") == 200);
     assert_eq!(counts(&bench, "a"), (1..=200).collect::<Vec<_>>());
+    assert!(engine.stop());
+}
+
+#[test]
+fn a_store_that_is_ahead_of_a_shared_log_is_built_anew_from_it() {
+    let bench = Bench::new();
+    let (own, engine) = member(&bench);
+    engine.owner().assigned(&[P]);
+    bench.send(0, "a", "{}");
+    bench.until("counted", |b| b.count("a") == 1);
+    engine.owner().revoked(&[P], PATIENCE);
+    // As if the log had confirmed more than it kept.
+    own.state.open(P).unwrap().apply(&[], CommitNumber(99)).unwrap();
+    engine.owner().assigned(&[P]);
+    bench.send(1, "a", "{}");
+    bench.until("it goes on behind what the log has", |b| b.count("a") == 2);
+    assert_eq!(counts(&bench, "a"), [1, 2]);
+    assert!(bench.fatal.lock().unwrap().is_empty(), "{:?}", bench.fatal);
     assert!(engine.stop());
 }
 

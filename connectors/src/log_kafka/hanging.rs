@@ -1,0 +1,268 @@
+//! Hanging: transactions whose coordinator has forgotten to end them.
+//!
+//! A coordinator ends a transaction by markers in its partitions, and after a start sends those of before once more.
+//! Kafka 4.4.0 leaves out each partition that has no leader at that moment, as if it had been deleted (KAFKA-20734), and
+//! notes the transaction as ended. After the restart of a broker that had the only replica, that is all of them: no
+//! time-out ends the transaction, for nobody knows of it. `read_committed` readers stop before it for ever, and the group
+//! does not tell its offsets.
+//!
+//! What ends it is the end of the next transaction of the same transactional id in the same partitions. So an empty one that
+//! touches all of them and is aborted frees them. Nothing is lost by that where the group's offset does not show the epoch:
+//! it runs again, as after any abort, or has run already elsewhere. Where the group shows it and topic `state` does not, half of it
+//! would be lost, and it is left for a person to decide.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use leadline_schemas::{Partition, Topic};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::committer::Committer;
+use super::config::KafkaConfig;
+use super::frames::Frames;
+use super::link::Link;
+use super::membership::Ticket;
+use super::reader::{Next, Reader, unavailable};
+use super::transaction::{Failure, Transactions};
+use crate::contract::log::ReadError;
+
+/// How long nothing may move before a transaction is taken for one that hangs, when a producer is new: its first own one
+/// would end it, as it itself ends.
+const STILL_AT_FIRST: Duration = Duration::from_millis(200);
+/// How often is looked later: for partitions that went to others before this process committed again.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How long after an attempt that freed nothing another is made.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Partitions of a committer in which a transaction was open when it was last looked, and where it began.
+#[derive(Default)]
+pub(super) struct Held {
+    seen: BTreeMap<Partition, u64>,
+    looked: Option<Instant>,
+    tried: BTreeMap<Partition, Instant>,
+}
+
+impl Held {
+    /// Whether it is time for another look: others' transactions have ended by then.
+    fn is_time(&mut self, now: Instant) -> bool {
+        let looked = *self.looked.get_or_insert(now);
+        let is_time = now.saturating_duration_since(looked) >= LOOK_EVERY;
+        if is_time {
+            self.looked = Some(now);
+        }
+        is_time
+    }
+
+    /// Those in which the same transaction is open as at the last look, and which were not tried lately.
+    fn note(&mut self, open: BTreeMap<Partition, u64>, now: Instant) -> BTreeMap<Partition, u64> {
+        self.tried.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
+        let before = std::mem::replace(&mut self.seen, open);
+        let same = self.seen.iter().filter(|(partition, begin)| before.get(partition) == Some(begin));
+        let fresh = same.filter(|(partition, _)| !self.tried.contains_key(partition));
+        let due: BTreeMap<Partition, u64> = fresh.map(|(partition, begin)| (*partition, *begin)).collect();
+        self.tried.extend(due.keys().map(|partition| (*partition, now)));
+        due
+    }
+}
+
+impl Committer {
+    /// A producer with this committer's id, under which nothing is open any more.
+    pub(super) fn open(&self) -> Result<Transactions, Failure> {
+        let own: Vec<Partition> = self.partitions().collect();
+        let look = || self.frames.open_in(&own);
+        // Meanwhile: what is open under the id by then is open at that look too.
+        let (producer, seen) = std::thread::scope(|threads| {
+            let looking = std::thread::Builder::new().spawn_scoped(threads, look);
+            let producer = Transactions::open(&self.config, self.worker, self.link.clone());
+            let seen = looking.map_err(|error| error.to_string()).and_then(|looking| {
+                let looked = looking.join().map_err(|_| "a look at what is open has panicked".to_owned())?;
+                looked.map_err(|error| error.to_string())
+            });
+            (producer, seen)
+        });
+        let (producer, seen) = (producer?, seen.map_err(Failure::Aborted)?);
+        if seen.is_empty() {
+            return Ok(producer);
+        }
+        std::thread::sleep(STILL_AT_FIRST); // Those of others go on.
+        let mut held = Held { seen, ..Held::default() };
+        let open = look().map_err(|error| Failure::Aborted(error.to_string()))?;
+        self.end_hanging(&producer, &held.note(open, Instant::now()))?;
+        Ok(producer)
+    }
+
+    /// Looks, now and then, whether a transaction of this producer holds partitions back that are others' by now.
+    pub(super) fn look_for_hanging(&self, held: &mut Held, producer: &Transactions) {
+        let now = Instant::now();
+        if !held.is_time(now) {
+            return;
+        }
+        let own: Vec<Partition> = self.partitions().collect();
+        let looked = self.frames.open_in(&own).map_err(|error| Failure::Aborted(error.to_string()));
+        // Brokers that are away are told of by the log's health.
+        if let Err(failure) = looked.and_then(|open| self.end_hanging(producer, &held.note(open, now))) {
+            tracing::debug!(?failure, "what hangs could not be ended yet");
+        }
+    }
+
+    /// Ends what hangs in partitions under this committer's id; fails if that has to be done once more.
+    fn end_hanging(&self, producer: &Transactions, held: &BTreeMap<Partition, u64>) -> Result<(), Failure> {
+        let mut hidden = Vec::new();
+        for (partition, begin) in held {
+            let is_hidden = self.frames.is_hidden(*partition, *begin);
+            if is_hidden.map_err(|error| Failure::Aborted(error.to_string()))? {
+                hidden.push(*partition);
+            } else {
+                tracing::warn!(
+                    partition = partition.0,
+                    "a transaction may hang of which a part is seen: look for it with kafka-transactions.sh find-hanging"
+                );
+            }
+        }
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        let outside = || Failure::Aborted("this process is in no generation of its group".to_owned());
+        let ticket = self.membership.ticket().ok_or_else(outside)?;
+        producer.end_hanging(&self.config, &ticket, &hidden)?;
+        tracing::warn!(
+            partitions = ?hidden,
+            "a transaction held partitions back; if its coordinator forgot it and it was this process's, it is aborted now"
+        );
+        Ok(())
+    }
+}
+
+impl Frames {
+    /// Partitions in which a transaction is open, and where it begins.
+    fn open_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
+        let stable = self.ends(&self.history.asked, partitions)?;
+        let all = self.ends(&self.impatient()?, partitions)?;
+        let is_open = |(partition, end): &(Partition, u64)| all.get(partition).is_some_and(|all| end < all);
+        Ok(stable.into_iter().filter(is_open).collect())
+    }
+
+    /// The ends of topic `state`, as that consumer sees them.
+    fn ends(
+        &self,
+        asked: &BaseConsumer<Link>,
+        partitions: &[Partition],
+    ) -> Result<BTreeMap<Partition, u64>, ReadError> {
+        let topic = self.history.config.topic(Topic::State);
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition_offset(&topic, i32::from(partition.0), Offset::End)
+                .map_err(|error| unavailable(&error))?;
+        }
+        let ends =
+            asked.offsets_for_times(list, self.history.patience()).map_err(|error| unavailable(&error))?;
+        let mut found = BTreeMap::new();
+        for element in ends.elements() {
+            element.error().map_err(|error| unavailable(&error))?;
+            let partition = Partition(u16::try_from(element.partition()).unwrap_or(u16::MAX));
+            let end = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok()).unwrap_or(0);
+            found.insert(partition, end);
+        }
+        Ok(found)
+    }
+
+    /// Whether the group's offset shows nothing of the epoch whose frame begins there and is open: it is behind the
+    /// group's, or somebody has committed another of its number since.
+    fn is_hidden(&self, partition: Partition, begin: u64) -> Result<bool, ReadError> {
+        let group = self.group_number(&self.impatient()?, partition)?.unwrap_or(0);
+        let (topic, number) = self.place(partition);
+        let mut reader = Reader::of_all(&self.history.config, self.link.clone())?;
+        reader.seek(&topic, number, begin)?;
+        let deadline = Instant::now() + self.history.patience();
+        let mut open = None;
+        while let Next::Record(fetched) = reader.next(deadline)? {
+            match (open, fetched.part) {
+                (None, Some(part)) if part.number.0 <= group => open = Some(part.number),
+                // It comes behind, or is an attempt to end another.
+                (None, _) => return Ok(true),
+                (Some(open), Some(part)) if part.number == open && part.is_first() => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Transactions {
+    /// An empty transaction in all places that an epoch of these partitions may touch, aborted: with it ends what hangs
+    /// there under the same transactional id.
+    fn end_hanging(
+        &self,
+        config: &KafkaConfig,
+        ticket: &Ticket,
+        partitions: &[Partition],
+    ) -> Result<(), Failure> {
+        let deadline = self.begin()?;
+        let touched = self.touch(config, ticket, partitions, deadline);
+        let failure = self.abort(touched.err().unwrap_or(KafkaError::Canceled));
+        if self.is_given_up() { Err(failure) } else { Ok(()) }
+    }
+
+    fn touch(
+        &self,
+        config: &KafkaConfig,
+        ticket: &Ticket,
+        partitions: &[Partition],
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        for topic in Topic::ALL.into_iter().filter(|topic| topic.is_output() || *topic == Topic::State) {
+            for partition in partitions {
+                let number = i32::from(partition.0);
+                self.send(&config.topic(topic), number, b"hanging", None, None, deadline)?;
+            }
+        }
+        self.drain(deadline);
+        let places = partitions.iter().flat_map(|partition| {
+            [Topic::Inbound, Topic::Replies].map(|topic| (config.topic(topic), partition.0))
+        });
+        let mut offsets = TopicPartitionList::new();
+        for (topic, partition) in places {
+            offsets.add_partition_offset(&topic, i32::from(partition), Offset::Offset(0))?;
+        }
+        self.send_offsets(offsets, ticket, deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_held_back_when_the_same_transaction_is_open_at_two_looks() {
+        let (mut held, start) = (Held::default(), Instant::now());
+        let later = |seconds: u64| start + Duration::from_secs(seconds);
+        let (one, two) = (Partition(1), Partition(2));
+        assert!(held.note(BTreeMap::from([(one, 7), (two, 9)]), start).is_empty());
+        assert_eq!(
+            held.note(BTreeMap::from([(one, 7), (two, 12)]), later(10)),
+            BTreeMap::from([(one, 7)]),
+            "in the other one they go on"
+        );
+        assert_eq!(
+            held.note(BTreeMap::from([(one, 7), (two, 12)]), later(20)),
+            BTreeMap::from([(two, 12)]),
+            "of one it was not this process's"
+        );
+        assert_eq!(
+            held.note(BTreeMap::from([(one, 7)]), later(70)),
+            BTreeMap::from([(one, 7)]),
+            "or its end was lost"
+        );
+    }
+
+    #[test]
+    fn a_look_comes_when_transactions_have_had_their_time() {
+        let (mut held, start) = (Held::default(), Instant::now());
+        assert!(!held.is_time(start), "the producer is new: it was looked when it was opened");
+        assert!(!held.is_time(start + LOOK_EVERY / 2));
+        assert!(held.is_time(start + LOOK_EVERY));
+        assert!(!held.is_time(start + LOOK_EVERY + LOOK_EVERY / 2));
+    }
+}
