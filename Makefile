@@ -37,7 +37,7 @@ setup-tests: ## As setup, and what the servers that tests start need
 
 test: setup-tests lint ## Everything that CI runs
 	@$(CARGO) build --locked --bin leadline --features kafka
-	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked --features leadline/kafka,leadline-connectors/kafka
+	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked --features leadline/kafka,leadline-connectors/kafka,leadline-connectors/gcs
 	@$(MAKE) --no-print-directory fuzz-ci
 
 sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
 # OpenSSL and zlib (librdkafka) and the Rust toolchain. With `tests`, also what the servers that tests start need: a Java
-# runtime and Maven, for Kafka.
+# runtime and Maven, for Kafka; Go, for a server of Google Cloud Storage's interface.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +16,7 @@ command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ "${1:-}" = tests ]; then
     command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
     command -v mvn >/dev/null || missing+=(maven)
+    command -v go >/dev/null || command -v unzip >/dev/null || missing+=(unzip)
 fi
 if [ ${#missing[@]} -gt 0 ]; then
     if ! command -v apt-get >/dev/null; then
@@ -25,6 +26,25 @@ if [ ${#missing[@]} -gt 0 ]; then
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+if [ "${1:-}" = tests ] && ! command -v go >/dev/null; then
+    # Debian's Go is too old for the server that tests build; Go's module proxy has the Go project's own toolchains.
+    case "$(uname -m)" in
+        x86_64) machine=amd64 ;;
+        aarch64) machine=arm64 ;;
+        *) echo "leadline's tests need Go 1.26: install it" >&2; exit 1 ;;
+    esac
+    name="golang.org/toolchain@v0.0.1-go1.26.0.linux-$machine"
+    folder=$(mktemp -d)
+    curl --proto '=https' --tlsv1.2 -sSf -o "$folder/go.zip" "https://proxy.golang.org/${name/@//@v/}.zip"
+    unzip -q "$folder/go.zip" -d "$folder"
+    mkdir -p /usr/local/go
+    cp -a "$folder/$name/." /usr/local/go/
+    chmod -R a+rX /usr/local/go
+    chmod +x /usr/local/go/bin/* "/usr/local/go/pkg/tool/linux_$machine/"*
+    ln -sf /usr/local/go/bin/go /usr/local/bin/go
+    rm -rf "$folder"
 fi
 
 export PATH="$HOME/.cargo/bin:$PATH"

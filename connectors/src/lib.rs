@@ -5,7 +5,11 @@
 //! own behind features, so that the embedded binary builds without them.
 
 pub mod api_http;
+pub mod audio;
 pub mod blob_folder;
+#[cfg(feature = "gcs")]
+pub mod blob_google;
+pub mod blob_retention;
 pub mod callrail;
 pub mod clock_system;
 pub mod contract;
@@ -23,8 +27,10 @@ pub mod log_memory;
 pub mod log_registry;
 pub mod log_spool;
 pub mod provider_http;
+pub mod provider_recording;
 pub mod secrets_file;
 pub mod sink_http;
+pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;

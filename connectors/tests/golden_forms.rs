@@ -12,12 +12,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::log::AppendError;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
 use leadline_connectors::contract::source::Intake;
@@ -50,7 +49,7 @@ impl Intake for Memory {
     }
 }
 
-/// What forms need neither of.
+/// What forms need none of.
 struct Nothing;
 
 impl Secrets for Nothing {
@@ -59,24 +58,6 @@ impl Secrets for Nothing {
     }
     fn open(&self, _: &str, _: &Sealed) -> Result<Vec<u8>, SecretError> {
         Ok(Vec::new())
-    }
-}
-
-impl Blob for Nothing {
-    fn create(&self, _: &str, _: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
-        Box::pin(std::future::ready(Ok(Created::New)))
-    }
-    fn replace(&self, _: &str, _: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-    fn read(&self, _: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-    fn list(&self, _: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-    fn remove(&self, _: &str) -> BoxFuture<'_, Result<(), BlobError>> {
-        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -113,7 +94,7 @@ async fn sent(content_type: &str, body: Vec<u8>) -> Value {
     let router = routes(HttpSourceParts {
         intake: memory.clone(),
         secrets: Arc::new(Nothing),
-        blob: Arc::new(Nothing),
+        blob: Arc::new(MemoryBlob::default()),
         clock: Arc::new(SystemClock),
         records: None,
         requests_max: 4,

@@ -14,10 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
-use bytes::Bytes;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::log::AppendError;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
 use leadline_connectors::contract::source::Intake;
@@ -82,30 +81,6 @@ impl Secrets for Plain {
     }
 }
 
-#[derive(Default)]
-struct Blobs(Mutex<BTreeMap<String, Bytes>>);
-
-impl Blob for Blobs {
-    fn create(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
-        self.0.lock().unwrap().insert(name.to_owned(), content);
-        Box::pin(async { Ok(Created::New) })
-    }
-    fn replace(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
-        self.0.lock().unwrap().insert(name.to_owned(), content);
-        Box::pin(async { Ok(()) })
-    }
-    fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
-        let found = self.0.lock().unwrap().get(name).cloned();
-        Box::pin(async { Ok(found) })
-    }
-    fn list(&self, _: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
-        Box::pin(async { Ok(Vec::new()) })
-    }
-    fn remove(&self, _: &str) -> BoxFuture<'_, Result<(), BlobError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 fn tenant(id: &str, company: &str, key: &str) -> Tenant {
     Tenant {
         tenant: TenantId::new(id).unwrap(),
@@ -137,7 +112,7 @@ fn tenant(id: &str, company: &str, key: &str) -> Tenant {
 struct Server {
     address: SocketAddr,
     memory: Arc<Memory>,
-    blobs: Arc<Blobs>,
+    blobs: Arc<MemoryBlob>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -148,7 +123,7 @@ impl Server {
             .with(tenant("summit", "155920786", KEY), 1)
             .with(tenant("other", "COM2", "another key"), 2);
         *memory.settings.lock().unwrap() = Arc::new(settings);
-        let blobs = Arc::new(Blobs::default());
+        let blobs = Arc::new(MemoryBlob::default());
         let router = routes(HttpSourceParts {
             intake: memory.clone(),
             secrets: Arc::new(Plain),
@@ -311,7 +286,7 @@ fn large_bodies_go_to_the_blob_store_and_too_large_ones_hear_so() {
     let body = format!(r#"{{"id":1,"company_id":155920786,"note":"{}"}}"#, "x".repeat(5 << 20));
     assert_eq!(server.hook(HOOK, body.as_bytes()), 200);
     let event = server.memory.events.lock().unwrap()[0].clone();
-    let stored = server.blobs.0.lock().unwrap()[event.body_ref.as_ref().unwrap()].clone();
+    let stored = server.blobs.with(|blobs| blobs[event.body_ref.as_ref().unwrap()].content.clone());
     assert!(event.body.is_empty() && stored == body.as_bytes());
 
     let (status, _) = server.ask("POST", HOOK, &[], &vec![b'x'; (32 << 20) + 1]);

@@ -1,10 +1,11 @@
-//! recording: brings a call's audio into our blob store, where the tenant wants it and nothing else tells the words.
+//! recording: brings a call's audio into our blob store, where the tenant wants it or somebody has asked for this call.
 
 use leadline_schemas::JobId;
 use leadline_schemas::contact::Contact;
 use leadline_schemas::event::Event;
+use leadline_schemas::inbound::Origin;
+use leadline_schemas::recording::{FetchRecordingJob, FetchedRecording};
 use leadline_schemas::reply::{Answered, JobFailed};
-use serde::{Deserialize, Serialize};
 
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::ContactOut;
@@ -17,22 +18,6 @@ const TABLES: &[TableSpec] = &[WAITING.spec];
 /// Asks for recordings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FetchRecording;
-
-/// What a `fetch_recording` job asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchRecordingJob {
-    /// The call.
-    pub call_id: String,
-    /// Where CallRail says the recording is.
-    pub url: String,
-}
-
-/// What a `fetch_recording` job answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchedRecording {
-    /// Its name in the blob store.
-    pub blob: String,
-}
 
 impl Operator for FetchRecording {
     const ID: OperatorId = OperatorId { number: 3, name: "recording" };
@@ -48,7 +33,9 @@ impl Operator for FetchRecording {
             cx.emit(ContactOut::Contact(Box::new(contact)));
             return Ok(());
         };
-        let wanted = cx.tenant().is_some_and(|tenant| tenant.policy.fetch_recordings);
+        // Who sends a recording to be processed wants this one, whatever is done with the others.
+        let wanted = contact.origin == Origin::Process
+            || cx.tenant().is_some_and(|tenant| tenant.policy.fetch_recordings);
         let skip = if !is_over(call) || !was_heard(call) {
             Some("there is no conversation to hear")
         } else if !wanted {
@@ -60,7 +47,8 @@ impl Operator for FetchRecording {
         };
         match (skip, &call.recording_url) {
             (None, Some(url)) => {
-                let job = FetchRecordingJob { call_id: call.call_id.0.clone(), url: url.clone() };
+                let at = call.started_at.unwrap_or(contact.event_time);
+                let job = FetchRecordingJob { call_id: call.call_id.0.clone(), url: url.clone(), at };
                 let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
                 wait(cx, &WAITING, contact, "fetch_recording", "callrail", payload);
             }
@@ -80,7 +68,11 @@ impl Operator for FetchRecording {
     ) -> OperatorResult {
         let mut contact = resume(cx, &WAITING, job_id)?;
         match answer.map(|answered| serde_json::from_slice::<FetchedRecording>(&answered.body)) {
-            Ok(Ok(fetched)) => contact.recording.blob = Some(fetched.blob),
+            Ok(Ok(fetched)) => {
+                contact.recording.blob = Some(fetched.blob);
+                contact.recording.audio = fetched.audio;
+                contact.recording.skip = fetched.unheard;
+            }
             Ok(Err(error)) => contact.recording.skip = Some(format!("the answer cannot be read: {error}")),
             Err(failed) => contact.recording.skip = Some(failed.why),
         }

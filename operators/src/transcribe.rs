@@ -12,6 +12,8 @@ use crate::stage::{WAIT_TTL_MS, ai_gate, is_over, resume, wait, was_heard};
 
 /// Shorter calls have nothing worth the money in them.
 const DURATION_S_MIN: i64 = 5;
+/// Nor has a recording with less than this of what may be speech: a sigh, a click, the end of an announcement.
+const SPEECH_MS_MIN: i64 = 2_000;
 
 /// Contacts whose transcript is being made.
 pub const WAITING: Table<Contact> = Table::new(1, "waiting", Some(WAIT_TTL_MS));
@@ -115,6 +117,12 @@ fn decide(cx: &Context<'_, ContactOut>, contact: &mut Contact) -> Decision {
             "the payload has no transcript and the tenant has no transcription".to_owned(),
         );
     };
+    if let Some(audio) = contact.recording.audio.as_ref().filter(|audio| audio.speech_ms() < SPEECH_MS_MIN) {
+        let (silence_s, music_s) = (audio.silence_ms / 1_000, audio.music_ms / 1_000);
+        return Decision::Skip(format!(
+            "nobody speaks in the recording: {silence_s} s of silence and {music_s} s of music or tones"
+        ));
+    }
     match &contact.recording.blob {
         Some(blob) => {
             let job = TranscribeJob { call_id: call.call_id.0.clone(), blob: blob.clone() };

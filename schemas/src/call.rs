@@ -112,4 +112,4 @@ pub struct CallRecord {
     pub content: i64,
 }
 
-avro_record!(CallRecord, "call", ["v1", "v2"]);
+avro_record!(CallRecord, "call", ["v1", "v2", "v3"]);

@@ -44,7 +44,7 @@ pub struct Contact {
     pub origin: Origin,
 }
 
-avro_record!(Contact, "contact", ["v1", "v2"]);
+avro_record!(Contact, "contact", ["v1", "v2", "v3"]);
 
 /// What is known of a call's recording.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,8 +52,38 @@ avro_record!(Contact, "contact", ["v1", "v2"]);
 pub struct Recording {
     /// Where it lies in our blob store.
     pub blob: Option<String>,
-    /// Why it was not fetched.
+    /// Why it was not fetched, or what is wrong with it.
     pub skip: Option<String>,
+    /// What is known of its sound, where it could be read.
+    pub audio: Option<Audio>,
+}
+
+/// What listening to a recording has told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audio {
+    /// The codec's short name: `mp3`, `pcm_s16le`, ...
+    pub codec: String,
+    /// Samples a second of one channel.
+    pub sample_rate_hz: i32,
+    /// Channels.
+    pub channels: i32,
+    /// Its length in milliseconds.
+    pub duration_ms: i64,
+    /// How much of it nobody makes a sound in.
+    pub silence_ms: i64,
+    /// How much of it is music or tones and no speech.
+    pub music_ms: i64,
+    /// Where what may be speech begins.
+    pub speech_from_ms: i64,
+    /// Where what may be speech ends; where it begins if there is none.
+    pub speech_to_ms: i64,
+}
+
+impl Audio {
+    /// How much of it may be speech: what is neither silence nor music.
+    pub fn speech_ms(&self) -> i64 {
+        (self.duration_ms - self.silence_ms - self.music_ms).max(0)
+    }
 }
 
 /// What was said and who wrote it down.

@@ -29,6 +29,7 @@ pub mod lead;
 pub mod partitioning;
 pub mod phone;
 pub mod pull;
+pub mod recording;
 pub mod reply;
 pub mod request;
 pub mod sabotage;

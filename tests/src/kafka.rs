@@ -356,13 +356,13 @@ pub(crate) fn target_folder() -> PathBuf {
 fn libraries() -> Option<PathBuf> {
     let target = target_folder();
     let (folder, libraries) = (target.join("kafka"), target.join("kafka").join(VERSION));
-    if !has("java", "-version") {
+    if !has("java", "-version", "install a JDK 17 and Maven") {
         return None;
     }
     if libraries.exists() {
         return Some(libraries);
     }
-    if !has("mvn", "-version") {
+    if !has("mvn", "-version", "install a JDK 17 and Maven") {
         return None;
     }
     std::fs::create_dir_all(&folder).unwrap();
@@ -381,10 +381,10 @@ fn libraries() -> Option<PathBuf> {
     Some(libraries)
 }
 
-pub(crate) fn has(tool: &str, version: &str) -> bool {
+pub(crate) fn has(tool: &str, version: &str, what_to_do: &str) -> bool {
     let found = Command::new(tool).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        let why = format!("the tests on real servers need {tool}: install a JDK 17 and Maven");
+        let why = format!("the tests on real servers need {tool}: {what_to_do}");
         assert!(std::env::var_os("CI").is_none(), "{why}");
         let _ = writeln!(std::io::stderr(), "\nSKIPPED: {why}\n");
     }

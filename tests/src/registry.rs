@@ -90,13 +90,13 @@ impl Drop for SchemaRegistry {
 fn program() -> Option<PathBuf> {
     let folder = target_folder().join("registry");
     let program = folder.join(VERSION);
-    if !has("java", "-version") {
+    if !has("java", "-version", "install a JDK 17 and Maven") {
         return None;
     }
     if program.exists() {
         return Some(program);
     }
-    if !has("mvn", "-version") {
+    if !has("mvn", "-version", "install a JDK 17 and Maven") {
         return None;
     }
     std::fs::create_dir_all(&folder).unwrap();

@@ -17,4 +17,5 @@ mod isolation;
 mod kills;
 mod pulls;
 mod rebuild;
+mod recordings;
 mod stops;

@@ -236,6 +236,7 @@ fn shown(tenant: &Tenant) -> Value {
         "time_zone": tenant.profile.time_zone,
         "score_provider": tenant.policy.score_provider,
         "no_ai_processing": tenant.policy.no_ai_processing,
+        "fetch_recordings": tenant.policy.fetch_recordings,
         "recording_disclosure_attested": tenant.policy.recording_disclosure_attested,
         "missed_call_timer_s": tenant.policy.missed_call_timer_s,
         "lead_window_days": tenant.policy.lead_window_days,

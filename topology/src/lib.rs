@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod appends;
+pub mod blobs;
 pub mod callrail;
 pub mod config;
 pub mod control;

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use leadline_connectors::blob_folder::FolderBlob;
+use leadline_connectors::blob_folder::{LINK_PURPOSE, LinkSigner};
 use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::clock_system::SystemClock;
+use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
@@ -14,6 +15,7 @@ use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
+use crate::blobs;
 use crate::config::{Config, LogKind};
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
@@ -32,7 +34,9 @@ pub struct Parts {
     /// The state store.
     pub state: Arc<GuardedState>,
     /// The blob store.
-    pub blob: Arc<FolderBlob>,
+    pub blob: Arc<dyn Blob>,
+    /// Signs and knows the links to blobs that this process answers itself; none where the store does.
+    pub links: Option<LinkSigner>,
     /// Seals and opens keys.
     pub secrets: Arc<FileSecrets>,
     /// The clock.
@@ -65,8 +69,10 @@ impl Parts {
         let first = logs.of(layout.as_ref().map_or(1, |layout| layout.shape.generation))?;
         let log = Arc::clone(&first.log);
         let state = open_state(config, &*clock)?;
-        let blob = Arc::new(FolderBlob::open(config.blob_folder())?);
         let secrets = Arc::new(FileSecrets::open(&config.secret_key_file())?);
+        let links =
+            LinkSigner::new(&secrets.derived(LINK_PURPOSE), config.public_url.as_deref().unwrap_or(""));
+        let (blob, links) = blobs::open_with_links(config, &clock, links)?;
         let shape = layout.map_or_else(|| logs.first_shape(), |layout| layout.shape);
         let copy = config.settings_copy();
         let remote = Remote { is_remote: logs.are_shared(), may_be_away: first.may_be_away };
@@ -83,6 +89,7 @@ impl Parts {
             logs: Arc::new(logs),
             state,
             blob,
+            links,
             secrets,
             clock,
             settings,

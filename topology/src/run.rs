@@ -12,6 +12,7 @@ use leadline_schemas::partitioning::Layout;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::blobs::{keep_retention, watch_folder};
 use crate::callrail;
 use crate::config::{Config, LogKind};
 use crate::control;
@@ -102,10 +103,12 @@ impl Process<'_> {
     fn run(&self, opening: &mut Option<Opening>) -> anyhow::Result<()> {
         let (mut live, reader) = self.open()?;
         follow_settings(&live.parts, live.follower.workplace());
+        keep_retention(self.runtime, &live.parts, self.config);
         let control = control::serve(self.runtime, self.config.control_socket(), &live.parts)?;
         handover::serve(self.runtime, self.config, &live.giver, live.stop.told())?;
         let opening = opening.take().context("it was started already")?;
         let Served { address, task: serving, ready } = self.serve(&live, reader, opening)?;
+        watch_folder(self.runtime, &live.parts, self.config, &live.phases)?;
         watch_log(self.runtime, &live.parts, fatal(&live.stop));
         let interval = Duration::from_secs(self.config.callrail_watch_interval_s);
         callrail::watch(self.runtime, &live.parts, live.follower.workplace(), interval);

@@ -7,10 +7,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use leadline_connectors::api_http::{self, ApiParts, Health, Probes};
+use leadline_connectors::api_http::{self, ApiParts, Health, LinkedBlobs, Probes};
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::RecordReader;
 use leadline_connectors::http_server::Problem;
+use leadline_connectors::source_audio::{NotificationParts, notification_routes};
 use leadline_connectors::source_http::{self, HttpSourceParts, Stopping};
 use metrics_exporter_prometheus::PrometheusHandle;
 
@@ -66,10 +67,22 @@ pub(crate) fn router(parts: &Parts, config: &Config, shown: Shown) -> Router {
             doubts: Arc::clone(&parts.doubts),
         };
         router = router.merge(source_http::routes_until(sources, stopping));
+        if let (Some(key), Some(bucket)) = (&config.google_notification_key, &config.audio_storage_bucket) {
+            router = router.merge(notification_routes(NotificationParts {
+                intake: Arc::clone(&intake),
+                clock: Arc::clone(&parts.clock),
+                key: key.clone(),
+                bucket: bucket.clone(),
+            }));
+        }
     }
     if let (true, Some(records)) = (config.role.answers(), reader) {
-        router =
-            router.merge(api_http::routes(ApiParts { records, intake, clock: Arc::clone(&parts.clock) }));
+        let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
+        router = router.merge(api_http::routes(ApiParts { records, intake, blob, clock }));
+        if let Some(links) = parts.links.clone() {
+            let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
+            router = router.merge(api_http::link_routes(LinkedBlobs { blob, links, clock }));
+        }
     }
     if stands_by {
         router = router.layer(from_fn_with_state(phases, only_when_it_works));

@@ -12,6 +12,7 @@ use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_http::HttpProvider;
+use leadline_connectors::provider_recording::{CallRailRecordings, RecordingProvider};
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use leadline_schemas::layout::LayoutRecord;
@@ -96,7 +97,7 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let secrets: Arc<dyn Secrets> = parts.secrets.clone();
     let settings = Arc::clone(&parts.settings);
     let now = Arc::new(move || settings.current());
-    let get_call = GetCall::new(parts.callrail.clone(), Arc::clone(&secrets), now);
+    let get_call = GetCall::new(parts.callrail.clone(), Arc::clone(&secrets), now.clone());
     let get_call: Arc<dyn Provider> = Arc::new(get_call);
     providers.entry("get_call".to_owned()).or_default().insert(get_call.name().to_owned(), get_call);
     let intake: Arc<dyn Intake> = parts.settings.clone();
@@ -104,6 +105,10 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let pages = PullPages::new(parts.callrail.clone(), Arc::clone(&secrets), Arc::clone(&intake), clock);
     let pages: Arc<dyn Provider> = Arc::new(pages);
     providers.entry("pull".to_owned()).or_default().insert(pages.name().to_owned(), pages);
+    let recordings = CallRailRecordings::new(parts.callrail.clone(), Arc::clone(&secrets), now);
+    let fetch = RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob));
+    let fetch: Arc<dyn Provider> = Arc::new(fetch);
+    providers.entry("fetch_recording".to_owned()).or_default().insert(fetch.name().to_owned(), fetch);
     let write_back =
         WriteBackSink::new(parts.callrail.clone(), Arc::clone(&secrets), intake, Arc::clone(&parts.clock));
     let sinks: [Arc<dyn Sink>; 2] =

@@ -16,6 +16,8 @@ use crate::http_server::{Problem, json as answer};
 /// Rows of a page when nothing is said, and at most.
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
+/// How long a link to a recording lasts: long enough to listen, too short to be passed around.
+const LINK_MS: i64 = 15 * 60_000;
 /// What the `status` of each kind of record can be.
 const REQUEST_STATUSES: [&str; 4] = ["processing", "done", "duplicate", "failed"];
 const LEAD_STATUSES: [&str; 1] = ["open"];
@@ -133,7 +135,31 @@ pub(super) async fn call(
     let tenant = api.tenant(&tenant, &headers)?.tenant.clone();
     let asked = id.clone();
     let found = api.query(move |records| records.call(&tenant, &asked)).await?;
-    single("call", &id, found.as_ref(), call_json)
+    let link = match found.as_ref().and_then(|call| call.recording.blob.as_deref()) {
+        Some(blob) => recording_link(&api, blob).await,
+        None => None,
+    };
+    single("call", &id, found.as_ref(), |call| {
+        let mut shown = call_json(call);
+        if let (Some(recording), Some(link)) = (shown.get_mut("recording"), &link)
+            && let Some(fields) = recording.as_object_mut()
+        {
+            fields.insert("link".to_owned(), link.clone());
+        }
+        shown
+    })
+}
+
+/// The address of a recording, and when it ends; a call is shown without where none can be made.
+async fn recording_link(api: &Api, blob: &str) -> Option<Value> {
+    let until = Millis(api.parts.clock.wall().0.saturating_add(LINK_MS));
+    match api.parts.blob.link(blob, until).await {
+        Ok(url) => Some(json!({ "url": url, "expires_at": until.to_string() })),
+        Err(error) => {
+            tracing::warn!(%error, blob, "a recording could not be linked to");
+            None
+        }
+    }
 }
 
 pub(super) async fn leads(

@@ -1,5 +1,6 @@
 //! The read API, health and metrics, and a page for people.
 
+mod blobs;
 mod lists;
 mod shape;
 mod windows;
@@ -21,8 +22,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+pub use blobs::{LinkedBlobs, link_routes};
 pub use shape::{call_json, lead_json, request_json};
 
+use crate::contract::blob::Blob;
 use crate::contract::clock::Clock;
 use crate::contract::source::Intake;
 use crate::contract::store::{RecordReader, StoreError};
@@ -38,6 +41,8 @@ pub struct ApiParts {
     pub records: Arc<dyn RecordReader>,
     /// Settings, and the way in for commands.
     pub intake: Arc<dyn Intake>,
+    /// Where recordings lie.
+    pub blob: Arc<dyn Blob>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::FolderBlob;
+use futures_util::StreamExt;
+use leadline_schemas::Millis;
+
+use super::{FolderBlob, LinkSigner};
 use crate::conformance::blob::suite;
-use crate::contract::blob::{Blob, BlobError, Created};
+use crate::contract::blob::{About, Blob, BlobError, Created};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_passes_the_suite() {
@@ -44,7 +47,7 @@ async fn replacing_and_removing_leave_no_witness_behind() {
     for content in ["1", "2", "2", "3"] {
         blob.replace("m", Bytes::from_static(content.as_bytes())).await.unwrap();
         let of_m = |entry: fs::DirEntry| entry.file_name().to_str().unwrap().starts_with("m~");
-        let witnesses = fs::read_dir(root.path()).unwrap().flatten().filter(|_| true).map(of_m);
+        let witnesses = fs::read_dir(root.path()).unwrap().flatten().map(of_m);
         assert_eq!(witnesses.filter(|found| *found).count(), 1);
     }
     blob.remove("m").await.unwrap();
@@ -61,6 +64,50 @@ async fn what_a_crash_left_half_written_is_swept_at_the_next_start() {
     let blob = FolderBlob::open(root.path()).unwrap();
     assert!(!root.path().join("~new/1-0").exists());
     assert!(blob.list("").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_start_leaves_what_another_process_is_writing() {
+    let root = tempfile::tempdir().unwrap();
+    let writer = FolderBlob::open(root.path()).unwrap();
+    let (send, receive) = tokio::sync::mpsc::channel(1);
+    let content = futures_util::stream::unfold(receive, |mut receive| async move {
+        receive.recv().await.map(|piece| (Ok(piece), receive))
+    });
+    let creating =
+        tokio::spawn(async move { writer.create_from("a", About::default(), Box::pin(content)).await });
+    // More than is gathered, so that some of it is in the file once there is room for the next.
+    for _ in 0..4 {
+        send.send(Bytes::from(vec![7; 200_000])).await.unwrap();
+    }
+    let beside = FolderBlob::open(root.path()).unwrap();
+    drop(send);
+    assert_eq!(creating.await.unwrap().unwrap().0, Created::New);
+    assert_eq!(beside.read("a").await.unwrap().unwrap().len(), 800_000);
+}
+
+#[tokio::test]
+async fn harm_to_an_object_shows_in_its_stream() {
+    let root = tempfile::tempdir().unwrap();
+    let blob = FolderBlob::open(root.path()).unwrap();
+    blob.create("a", Bytes::from(vec![1; 600_000])).await.unwrap();
+    let mut harmed = vec![1; 600_000];
+    harmed[599_999] = 2;
+    fs::write(root.path().join("a"), &harmed).unwrap();
+    let pieces: Vec<_> = blob.open("a", None).await.unwrap().unwrap().stream.collect().await;
+    assert!(matches!(pieces.last(), Some(Err(BlobError::Damaged { .. }))), "{} pieces", pieces.len());
+    fs::write(root.path().join("a"), &harmed[1..]).unwrap();
+    assert!(matches!(blob.open("a", None).await, Err(BlobError::Damaged { .. })));
+    assert!(matches!(blob.stat("a").await, Err(BlobError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn links_need_a_signer() {
+    let root = tempfile::tempdir().unwrap();
+    let blob = FolderBlob::open(root.path()).unwrap();
+    assert!(matches!(blob.link("a", Millis(0)).await, Err(BlobError::Unavailable(_))));
+    let signing = blob.with_links(LinkSigner::new(&[[1; 32]], ""));
+    assert!(signing.link("a", Millis(9_000)).await.unwrap().starts_with("/v1/blobs/a?expires=9&signature="));
 }
 
 #[tokio::test]

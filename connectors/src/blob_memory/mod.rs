@@ -4,15 +4,49 @@
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use leadline_schemas::Millis;
 
-use crate::blob_folder::checked;
 use crate::contract::BoxFuture;
-use crate::contract::blob::{Blob, BlobError, Created};
+use crate::contract::blob::{About, Blob, BlobError, BlobStream, Content, Created, Stat, checked_name, cut};
 
-type Objects = BTreeMap<String, Bytes>;
+/// In how large pieces objects are read.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// An object.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    /// Its bytes as they are now.
+    pub content: Bytes,
+    /// CRC32C of what was stored.
+    pub crc32c: u32,
+    /// What was said of it.
+    pub about: About,
+}
+
+impl Object {
+    /// One of these bytes.
+    pub fn new(content: Bytes, about: About) -> Self {
+        Self { crc32c: crc32c::crc32c(&content), content, about }
+    }
+
+    fn stat(&self) -> Stat {
+        Stat { bytes: self.content.len() as u64, crc32c: self.crc32c, about: self.about.clone() }
+    }
+
+    fn check(&self, name: &str) -> Result<(), BlobError> {
+        match crc32c::crc32c(&self.content) == self.crc32c {
+            true => Ok(()),
+            false => Err(BlobError::Damaged { name: name.to_owned(), why: "its CRC32C differs".to_owned() }),
+        }
+    }
+}
+
+type Objects = BTreeMap<String, Object>;
 
 #[derive(Default)]
 struct Shared {
@@ -45,86 +79,175 @@ impl MemoryBlob {
 
     /// Puts an object there, whatever the store refuses: as if its source had waited until it could.
     pub fn hold(&self, name: &str, content: Bytes) {
-        self.lock().objects.insert(name.to_owned(), content);
+        self.with(|objects| objects.insert(name.to_owned(), Object::new(content, About::default())));
     }
 
-    /// Puts a wrong byte into an object, behind everybody's back. False if there is no such object, or nothing in it.
+    /// Puts a wrong byte into an object, behind everybody's back: its CRC32C is that of what is there now, for whoever
+    /// reads has checks of its own. False if there is no such object, or nothing in it.
     pub fn damage(&self, name: &str) -> bool {
-        let mut shared = self.lock();
-        let Some(content) = shared.objects.get_mut(name) else { return false };
-        let mut bytes = content.to_vec();
-        let middle = bytes.len() / 2;
-        let Some(byte) = bytes.get_mut(middle) else { return false };
-        *byte = !*byte;
-        *content = Bytes::from(bytes);
-        true
+        self.with(|objects| {
+            let Some(object) = objects.get_mut(name) else { return false };
+            let mut bytes = object.content.to_vec();
+            let middle = bytes.len() / 2;
+            let Some(byte) = bytes.get_mut(middle) else { return false };
+            *byte = !*byte;
+            *object = Object::new(Bytes::from(bytes), object.about.clone());
+            true
+        })
     }
 
     /// All objects, by name.
     pub fn objects(&self) -> BTreeMap<String, Bytes> {
-        self.lock().objects.clone()
+        self.with(|objects| {
+            objects.iter().map(|(name, object)| (name.clone(), object.content.clone())).collect()
+        })
+    }
+
+    /// Looks at the objects, or changes them, whatever the store refuses.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Objects) -> T) -> T {
+        work(&mut self.lock().objects)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Objects) -> T,
-    ) -> BoxFuture<'static, Result<T, BlobError>> {
+    /// Whether this operation is one that is refused.
+    fn admit(&self) -> Result<(), BlobError> {
         let mut shared = self.lock();
-        let answer = match shared.refused {
+        match shared.refused {
             Some((0, count)) => {
                 shared.refused = (count > 1).then(|| (0, count - 1));
-                Err(BlobError::Unavailable("refused, as in a simulation".to_owned()))
+                return Err(BlobError::Unavailable("refused, as in a simulation".to_owned()));
             }
-            Some((after, count)) => {
-                shared.refused = Some((after - 1, count));
-                Ok(work(&mut shared.objects))
-            }
-            None => Ok(work(&mut shared.objects)),
+            Some((after, count)) => shared.refused = Some((after - 1, count)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn answer<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Objects, &str) -> Result<T, BlobError>,
+    ) -> BoxFuture<'static, Result<T, BlobError>> {
+        let answer = match checked_name(name) {
+            Some(name) => self.admit().and_then(|()| self.with(|objects| work(objects, name))),
+            None => Err(BlobError::Name(name.to_owned())),
         };
         Box::pin(std::future::ready(answer))
     }
 
-    /// As `work`, on an object.
-    fn work_on<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&mut Objects) -> T,
-    ) -> BoxFuture<'static, Result<T, BlobError>> {
-        match checked(name) {
-            Some(_) => self.work(work),
-            None => Box::pin(std::future::ready(Err(BlobError::Name(name.to_owned())))),
-        }
+    fn place(&self, name: &str, object: Object) -> (Created, Stat) {
+        self.with(|objects| match objects.get(name) {
+            Some(there) => (Created::Exists, there.stat()),
+            None => {
+                let stat = object.stat();
+                objects.insert(name.to_owned(), object);
+                (Created::New, stat)
+            }
+        })
     }
 }
 
 impl Blob for MemoryBlob {
     fn create(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
-        self.work_on(name, |objects| match objects.contains_key(name) {
-            true => Created::Exists,
-            false => {
-                objects.insert(name.to_owned(), content);
-                Created::New
+        let answer = match checked_name(name) {
+            Some(name) => self.admit().map(|()| self.place(name, Object::new(content, About::default())).0),
+            None => Err(BlobError::Name(name.to_owned())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn create_from(
+        &self,
+        name: &str,
+        about: About,
+        mut content: BlobStream,
+    ) -> BoxFuture<'_, Result<(Created, Stat), BlobError>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            if let Some(stat) = self.stat(&name).await? {
+                return Ok((Created::Exists, stat));
             }
+            let mut bytes = BytesMut::new();
+            while let Some(piece) = content.next().await {
+                bytes.extend_from_slice(&piece?);
+            }
+            Ok(self.place(&name, Object::new(bytes.freeze(), about)))
         })
     }
 
     fn replace(&self, name: &str, content: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
-        self.work_on(name, |objects| _ = objects.insert(name.to_owned(), content))
+        self.answer(name, |objects, name| {
+            objects.insert(name.to_owned(), Object::new(content, About::default()));
+            Ok(())
+        })
     }
 
     fn read(&self, name: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
-        self.work_on(name, |objects| objects.get(name).cloned())
+        self.answer(name, |objects, name| {
+            let Some(object) = objects.get(name) else { return Ok(None) };
+            object.check(name)?;
+            Ok(Some(object.content.clone()))
+        })
+    }
+
+    fn open(
+        &self,
+        name: &str,
+        range: Option<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Option<Content>, BlobError>> {
+        self.answer(name, |objects, name| {
+            let Some(object) = objects.get(name) else { return Ok(None) };
+            let stat = object.stat();
+            let range = cut(range, stat.bytes);
+            let position = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+            let mut left = object.content.slice(position(range.start)..position(range.end));
+            let end = if left.len() == object.content.len() { object.check(name) } else { Ok(()) };
+            let pieces = std::iter::from_fn(move || {
+                (!left.is_empty()).then(|| Ok(left.split_to(left.len().min(PIECE_BYTES))))
+            });
+            let stream = stream::iter(pieces.chain(end.err().map(Err)));
+            Ok(Some(Content { stat, range, stream: Box::pin(stream) }))
+        })
+    }
+
+    fn stat(&self, name: &str) -> BoxFuture<'_, Result<Option<Stat>, BlobError>> {
+        self.answer(name, |objects, name| Ok(objects.get(name).map(Object::stat)))
+    }
+
+    fn link(&self, name: &str, until: Millis) -> BoxFuture<'_, Result<String, BlobError>> {
+        self.answer(name, |_, name| Ok(format!("memory:{name}?until={}", until.0)))
     }
 
     fn list(&self, prefix: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
-        self.work(|objects| objects.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
+        self.list_page(prefix, None, usize::MAX)
+    }
+
+    fn list_page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let names = self.admit().map(|()| {
+            self.with(|objects| {
+                let behind = objects.range::<str, _>((from, Bound::Unbounded)).map(|(name, _)| name);
+                behind.take_while(|name| name.starts_with(prefix)).take(count_max).cloned().collect()
+            })
+        });
+        Box::pin(std::future::ready(names))
     }
 
     fn remove(&self, name: &str) -> BoxFuture<'_, Result<(), BlobError>> {
-        self.work_on(name, |objects| _ = objects.remove(name))
+        self.answer(name, |objects, name| {
+            objects.remove(name);
+            Ok(())
+        })
     }
 }

@@ -15,6 +15,12 @@ pub trait Provider: Send + Sync + 'static {
     /// Its name: what `JobRequest::target` says.
     fn name(&self) -> &str;
 
+    /// How long one attempt may take, where that is longer than a call usually does: for answers that are large.
+    /// Only a provider whose attempts may overlap after a hand-over says so.
+    fn attempt_timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// One attempt.
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>>;
 }

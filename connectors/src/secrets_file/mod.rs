@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use leadline_schemas::settings::Sealed;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::contract::secrets::{SecretError, Secrets};
@@ -32,6 +33,7 @@ pub struct FileSecrets {
 struct NamedKey {
     id: String,
     key: LessSafeKey,
+    derive: hmac::Key,
 }
 
 impl FileSecrets {
@@ -55,9 +57,22 @@ impl FileSecrets {
         for bytes in keys {
             let unbound = UnboundKey::new(&AES_256_GCM, bytes)
                 .map_err(|_| key_file::unusable(path, "it holds no AES-256 key"))?;
-            named.push(NamedKey { id: key_file::key_id(bytes), key: LessSafeKey::new(unbound) });
+            let derive = hmac::Key::new(hmac::HMAC_SHA256, bytes);
+            named.push(NamedKey { id: key_file::key_id(bytes), key: LessSafeKey::new(unbound), derive });
         }
         Ok(Self { keys: named, random: SystemRandom::new() })
+    }
+
+    /// Keys for a purpose other than sealing, one of each key of the file in its order: HMAC-SHA256 of the purpose.
+    /// They tell nothing of the file's keys or of those of another purpose.
+    pub fn derived(&self, purpose: &str) -> Vec<[u8; 32]> {
+        let of = |named: &NamedKey| {
+            let tag = hmac::sign(&named.derive, format!("leadline {VERSION} {purpose}").as_bytes());
+            let mut key = [0; 32];
+            key.iter_mut().zip(tag.as_ref()).for_each(|(byte, from)| *byte = *from);
+            key
+        };
+        self.keys.iter().map(of).collect()
     }
 }
 

@@ -74,3 +74,14 @@ fn a_rotated_key_seals_and_the_old_one_still_opens() {
     let why = old.open("t/c", &after).unwrap_err();
     assert!(why.to_string().contains("not in the key file"), "{why}");
 }
+
+#[test]
+fn keys_for_other_purposes_are_the_same_at_each_start_and_follow_a_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let first = FileSecrets::open(&path).unwrap().derived("links");
+    assert_eq!(FileSecrets::open(&path).unwrap().derived("links"), first);
+    assert_ne!(FileSecrets::open(&path).unwrap().derived("other"), first);
+    let rotated = FileSecrets::rotate(&path).unwrap().derived("links");
+    assert_eq!((rotated.len(), rotated[0]), (2, first[0]));
+}

@@ -122,7 +122,7 @@ impl BodyReader {
     }
 
     /// Reads on and forgets, so that the client has sent all of it before it is answered.
-    async fn discard(&self, mut body: Body, announced: Option<u64>) {
+    pub(super) async fn discard(&self, mut body: Body, announced: Option<u64>) {
         if announced.is_some_and(|bytes| bytes > DISCARD_BYTES_MAX) {
             return;
         }
@@ -209,7 +209,7 @@ impl Whole {
 }
 
 /// The length that the client has announced; hyper has checked that it is one number.
-fn announced(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

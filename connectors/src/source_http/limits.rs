@@ -20,6 +20,14 @@ pub const BAD_SIGNATURES_PER_S: f64 = 200.0;
 pub const RATE_KEYS_MAX: usize = 10_000;
 /// Longest idempotency key or id of a direct event.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Largest recording in a request: as of one that is fetched.
+pub const UPLOAD_BYTES_MAX: u64 = crate::provider_recording::RECORDING_BYTES_MAX;
+/// What a multipart form may have around its recording.
+pub const UPLOAD_FRAME_BYTES_MAX: u64 = 1 << 20;
+/// The JSON of a call beside its recording.
+pub const UPLOAD_CALL_BYTES_MAX: usize = 256 << 10;
+/// Recordings that are taken at once; each holds half a MiB.
+pub const UPLOADS_MAX: usize = 16;
 /// Bodies of up to this size need no share of `LARGE_BODIES_BYTES_MAX`; the number of connections bounds them.
 pub const SMALL_BODY_BYTES_MAX: usize = 64 << 10;
 /// Memory for bodies over `SMALL_BODY_BYTES_MAX`, all together: eight of the largest.

@@ -14,6 +14,7 @@ mod process;
 mod random;
 mod rate;
 mod signature;
+mod upload;
 mod webhook;
 
 use std::sync::Arc;
@@ -67,6 +68,7 @@ pub(crate) struct HttpSource {
     stopping: Stopping,
     keys: KeyRings,
     slots: Semaphore,
+    uploads: Semaphore,
     rates: Rates,
     bodies: body::BodyReader,
     random: SystemRandom,
@@ -88,6 +90,7 @@ pub fn routes_until(parts: HttpSourceParts, stopping: Stopping) -> Router {
         stopping,
         keys: KeyRings::new(Arc::clone(&parts.secrets)),
         slots: Semaphore::new(parts.requests_max.clamp(1, Semaphore::MAX_PERMITS)),
+        uploads: Semaphore::new(limits::UPLOADS_MAX),
         rates: Rates::default(),
         bodies: body::BodyReader::new(limits::BODY_TIMEOUT),
         random: SystemRandom::new(),
@@ -180,6 +183,6 @@ pub(crate) fn authorised(
 }
 
 /// Compares digests without telling by time where they differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }

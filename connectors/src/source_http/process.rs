@@ -19,6 +19,7 @@ use super::HttpSource;
 use super::accept::Judged;
 use super::events::event_id;
 use super::limits::BODY_BYTES_MAX;
+use super::upload::{self, uploaded};
 use crate::api_http::{call_json, request_json};
 use crate::contract::store::RecordReader;
 use crate::http_server::{Problem, json};
@@ -36,9 +37,18 @@ pub(super) async fn process(
     let (head, content) = request.into_parts();
     let tenant = source.tenant_of_token(&tenant, &head.headers).await?;
     source.limit("process", &tenant)?;
-    let read = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
-    let content = read.bytes.clone();
     let id = event_id(&source, &tenant.tenant, &head.headers)?;
+    let (read, content) = match uploaded(&head.headers) {
+        Some(how) => {
+            let how = (how, &head.headers);
+            (None, upload::store(&source, &tenant, id, how, content).await?)
+        }
+        None => {
+            let read = source.bodies.read(&head.headers, content, BODY_BYTES_MAX).await?;
+            let content = read.bytes.clone();
+            (Some(read), content)
+        }
+    };
     let asked = direct::process(&content, &id.to_string())
         .map_err(|error| Problem::bad_request(format!("the request cannot be processed: {error}")))?;
     let (caller, origin, kind, content) = match &asked {

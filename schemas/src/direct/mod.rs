@@ -35,7 +35,7 @@
 //!
 //! # Processing
 //! `{"call_id": "CAL019fb93fce197a38a2788269bcf71b70"}` scores a known call again; `{"transcript": ..., "caller"?: ...}`
-//! with the fields of a call scores that call.
+//! or `{"recording_url": ..., "caller"?: ...}` with the fields of a call scores that call.
 
 mod object;
 
@@ -95,22 +95,26 @@ pub fn decode(body: &[u8], event_id: &str) -> Result<Event, DirectError> {
 /// What a `process` body asks for. `event_id` stands in for the id of a new call.
 pub fn process(body: &[u8], event_id: &str) -> Result<Process, DirectError> {
     let mut body = Object::parse(body)?;
-    match (body.id("call_id")?, body.has("transcript")) {
+    let has_words = body.has("transcript");
+    match (body.id("call_id")?, has_words || body.has("recording_url")) {
         (Some(call_id), false) => {
             body.finish()?;
             Ok(Process::Known(CallId(call_id)))
         }
         (None, true) => {
             let call = call(body, event_id)?;
-            if call.transcript.is_empty() {
+            if has_words && call.transcript.is_empty() {
                 return Err(DirectError::new("transcript", "says nothing"));
             }
             Ok(Process::New(Event::CallEvent(call)))
         }
-        (Some(_), true) => {
-            Err(DirectError::new("call_id", "and `transcript` exclude each other; send one of them"))
+        (Some(_), true) => Err(DirectError::new(
+            "call_id",
+            "and what was said or recorded exclude each other; send one of them",
+        )),
+        (None, false) => {
+            Err(DirectError::new("call_id", "is missing; send it, or a `transcript`, or a `recording_url`"))
         }
-        (None, false) => Err(DirectError::new("call_id", "is missing; send it, or a `transcript`")),
     }
 }
 

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::blob::{Blob, BlobError, Created};
 use leadline_connectors::contract::log::AppendError;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
 use leadline_connectors::contract::source::Intake;
@@ -80,27 +80,6 @@ impl Secrets for Plain {
     }
 }
 
-/// Takes bodies and forgets them.
-struct NoBlobs;
-
-impl Blob for NoBlobs {
-    fn create(&self, _: &str, _: Bytes) -> BoxFuture<'_, Result<Created, BlobError>> {
-        Box::pin(std::future::ready(Ok(Created::New)))
-    }
-    fn replace(&self, _: &str, _: Bytes) -> BoxFuture<'_, Result<(), BlobError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-    fn read(&self, _: &str) -> BoxFuture<'_, Result<Option<Bytes>, BlobError>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-    fn list(&self, _: &str) -> BoxFuture<'_, Result<Vec<String>, BlobError>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
-    }
-    fn remove(&self, _: &str) -> BoxFuture<'_, Result<(), BlobError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
-
 fn tenant(id: &str, company: &str) -> Tenant {
     let digest = ring::digest::digest(&ring::digest::SHA256, TOKEN.as_bytes());
     Tenant {
@@ -140,7 +119,7 @@ impl Http {
         let router = routes(HttpSourceParts {
             intake: memory.clone(),
             secrets: Arc::new(Plain),
-            blob: Arc::new(NoBlobs),
+            blob: Arc::new(MemoryBlob::default()),
             clock: Arc::new(SystemClock),
             records: Some(Arc::new(records())),
             requests_max: 4,

@@ -62,6 +62,8 @@ pub struct TenantSpec {
     pub score_provider: Option<String>,
     /// No word leaves for an AI service.
     pub no_ai_processing: Option<bool>,
+    /// Recordings are fetched, heard and kept.
+    pub fetch_recordings: Option<bool>,
     /// For how many days a caller's next contact joins the same lead.
     pub lead_window_days: Option<i32>,
     /// Forms and direct events taken a second.
@@ -179,6 +181,7 @@ fn policy(spec: &TenantSpec, policy: &mut Policy) -> Result<(), AdminError> {
     policy.lead_window_days =
         bounded("the lead window", spec.lead_window_days, policy.lead_window_days, 730)?;
     policy.rate_per_s = bounded("the rate", spec.rate_per_s, policy.rate_per_s, 100_000)?;
+    policy.fetch_recordings = spec.fetch_recordings.unwrap_or(policy.fetch_recordings);
     policy.no_ai_processing = spec.no_ai_processing.unwrap_or(policy.no_ai_processing);
     policy.recording_disclosure_attested =
         spec.recording_disclosure_attested.unwrap_or(policy.recording_disclosure_attested);

@@ -11,6 +11,7 @@ mod score;
 mod send;
 mod shape;
 mod state;
+mod storage;
 mod tenant;
 mod tenant_connect;
 #[cfg(feature = "kafka")]
@@ -95,6 +96,11 @@ enum Command {
         after_help = "Example:\n  leadline topics plan --brokers 127.0.0.1:9092\n  leadline topics apply --brokers 127.0.0.1:9092"
     )]
     Topics(topics::TopicsArgs),
+    /// Make the bucket of recordings what it should be.
+    #[command(
+        after_help = "Example:\n  leadline storage plan --bucket my-audio\n  leadline storage apply --bucket my-audio"
+    )]
+    Storage(storage::StorageArgs),
     /// Rebuild the state store.
     #[command(after_help = "Example:\n  leadline state rebuild --data ./data")]
     State(state::StateArgs),
@@ -203,6 +209,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Layout(args) => layout::run(&args, &output),
         #[cfg(feature = "kafka")]
         Command::Topics(args) => topics::run(&args, &output),
+        Command::Storage(args) => storage::run(&args, &output),
         Command::State(args) => state::run(&args, &output),
     };
     match result {

@@ -100,6 +100,9 @@ struct AddArgs {
     /// No word leaves for an AI service.
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
     no_ai_processing: Option<bool>,
+    /// Recordings are fetched, heard and kept.
+    #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
+    fetch_recordings: Option<bool>,
     /// Seconds from a ring to asking whether the call was missed.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     missed_call_timer_s: Option<i32>,
@@ -173,6 +176,7 @@ pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
                 score_provider: args.score_provider.clone(),
                 missed_call_timer_s: args.missed_call_timer_s,
                 no_ai_processing: args.no_ai_processing,
+                fetch_recordings: args.fetch_recordings,
                 lead_window_days: args.lead_window_days,
                 rate_per_s: args.rate_per_s,
                 recording_disclosure_attested: args.recording_disclosure_attested,

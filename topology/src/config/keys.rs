@@ -113,6 +113,10 @@ pub const KEYS: &[Key] = &[
         config.blob_folder = Some(name(text)?.into());
         Ok(())
     }),
+    Key::new("blobs.watched_folder", None, |config, text| {
+        config.audio_folder = Some(name(text)?.into());
+        Ok(())
+    }),
     Key::new("secrets.key_file", None, |config, text| {
         config.secret_key_file = Some(name(text)?.into());
         Ok(())
@@ -176,6 +180,10 @@ pub const KEYS: &[Key] = &[
         config.process_timeout_s = number(text, 1, 86_400)?;
         Ok(())
     }),
+    Key::new("http.public_url", None, |config, text| {
+        config.public_url = Some(address(text)?);
+        Ok(())
+    }),
     Key::new("schema_registry.url", None, |config, text| {
         config.schema_registry.url = Some(address(text)?);
         Ok(())
@@ -236,11 +244,29 @@ pub const KEYS: &[Key] = &[
         config.audio_storage_bucket = Some(name(text)?);
         Ok(())
     }),
+    Key::new("google.notification_key", Some("AUDIO_NOTIFICATION_KEY"), |config, text| {
+        let is_key =
+            text.len() >= NOTIFICATION_KEY_CHARS_MIN && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !is_key {
+            return Err(format!(
+                "is no key: use at least {NOTIFICATION_KEY_CHARS_MIN} letters and digits that nobody can guess"
+            ));
+        }
+        config.google_notification_key = Some(text.to_owned());
+        Ok(())
+    }),
+    Key::new("google.storage_endpoint", Some("STORAGE_EMULATOR_HOST"), |config, text| {
+        config.google_storage_endpoint = Some(address(text)?);
+        Ok(())
+    }),
     Key::new("google.callrail_secret_name", Some("CALLRAIL_WEBHOOK_SECRET_NAME"), |config, text| {
         config.callrail_webhook_secret_name = Some(name(text)?);
         Ok(())
     }),
 ];
+
+/// 124 bits of letters and digits: it stands in an address, and is all that protects it.
+const NOTIFICATION_KEY_CHARS_MIN: usize = 24;
 
 /// Five segments of the smallest size that is worth a file.
 const SPOOL_BYTES_LEAST: u64 = 5 << 20;

@@ -136,8 +136,12 @@ pub struct Config {
     pub schema_registry: SchemaRegistry,
     /// What keeps the records.
     pub records_store: RecordsStore,
+    /// The API's address as others see it: in front of links. None: links are paths.
+    pub public_url: Option<String>,
     /// Where blobs lie, if not in the data folder.
     pub blob_folder: Option<PathBuf>,
+    /// The folder whose files become events.
+    pub audio_folder: Option<PathBuf>,
     /// The key that secrets are sealed with, if not in the data folder.
     pub secret_key_file: Option<PathBuf>,
     /// Size of a log segment.
@@ -156,8 +160,12 @@ pub struct Config {
     pub spanner_instance: Option<String>,
     /// `SPANNER_DATABASE`.
     pub spanner_database: Option<String>,
-    /// `AUDIO_STORAGE_BUCKET`.
+    /// `AUDIO_STORAGE_BUCKET`: where blobs lie instead of in a folder.
     pub audio_storage_bucket: Option<String>,
+    /// What the path of the bucket's notifications ends with.
+    pub google_notification_key: Option<String>,
+    /// `STORAGE_EMULATOR_HOST`: a server for tests in place of Google Cloud Storage.
+    pub google_storage_endpoint: Option<String>,
     /// `CALLRAIL_WEBHOOK_SECRET_NAME`.
     pub callrail_webhook_secret_name: Option<String>,
     /// CallRail's API, and how much an account of it is asked.
@@ -199,7 +207,9 @@ impl Default for Config {
             },
             schema_registry: SchemaRegistry::default(),
             records_store: RecordsStore::Sqlite,
+            public_url: None,
             blob_folder: None,
+            audio_folder: None,
             secret_key_file: None,
             segment_bytes: 64 << 20,
             log_bytes_max: 64 << 30,
@@ -210,6 +220,8 @@ impl Default for Config {
             spanner_instance: None,
             spanner_database: None,
             audio_storage_bucket: None,
+            google_notification_key: None,
+            google_storage_endpoint: None,
             callrail_webhook_secret_name: None,
             callrail: CallRailConfig::default(),
             callrail_watch_interval_s: 3_600,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use bytes::Bytes;
-use leadline_connectors::blob_folder::FolderBlob;
 use leadline_connectors::clock_system::SystemClock;
-use leadline_connectors::contract::clock::Clock as _;
+use leadline_connectors::contract::blob::Blob;
+use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Append, Log as _};
 use leadline_connectors::log_kafka::topics::{self, Line};
 use leadline_connectors::log_kafka::{KafkaConfig, KafkaLog};
@@ -19,6 +20,7 @@ use leadline_schemas::{Partition, Topic};
 
 use super::follow::SOURCES_MAX;
 use super::plan::{Asked, Lines, Plan, first, plan};
+use crate::blobs;
 use crate::config::Config;
 use crate::engine::newest_size;
 use crate::logs::{all_settings, kafka_config};
@@ -33,7 +35,7 @@ pub struct Cluster {
     kafka: KafkaConfig,
     replication: u16,
     config: Config,
-    blob: FolderBlob,
+    blob: Arc<dyn Blob>,
     blobs: PathBuf,
     settings: Settings,
     present: LayoutRecord,
@@ -50,7 +52,8 @@ impl Cluster {
             None => first(KafkaLog::open(kafka.clone())?.partitions()),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let blob = FolderBlob::open(config.blob_folder())?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let blob = blobs::open(config, &clock)?;
         let (replication, blobs) = (config.kafka.replication, config.blob_folder());
         Ok(Self { kafka, replication, config: config.clone(), blob, blobs, settings, present, runtime })
     }
@@ -68,7 +71,7 @@ impl Cluster {
         lines.extend(made.iter().filter(|line| !matches!(line, Line::Same { .. })).map(ToString::to_string));
         let (mut rows, mut bytes, mut without) = (0, 0, Vec::new());
         for number in 0..change.from.partitions {
-            let size = newest_size(&self.blob, change.from.generation, Partition(number));
+            let size = newest_size(&*self.blob, change.from.generation, Partition(number));
             match self.runtime.block_on(size)? {
                 Some((more_rows, more_bytes)) => (rows, bytes) = (rows + more_rows, bytes + more_bytes),
                 None => without.push(number),
@@ -136,7 +139,7 @@ impl Cluster {
     /// A layout that came from another can be left only when its rows lie in snapshots of its own.
     fn refuse_too_early(&self, present: &Shape) -> anyhow::Result<()> {
         for number in (0..present.partitions).filter(|_| present.generation > 1) {
-            let size = newest_size(&self.blob, present.generation, Partition(number));
+            let size = newest_size(&*self.blob, present.generation, Partition(number));
             if self.runtime.block_on(size)?.is_none() {
                 return Err(anyhow!(
                     "partition {number} of layout {} has no snapshot in {} yet: wait for state.snapshot_interval_s, \

@@ -10,9 +10,9 @@ use leadline_operators::dedupe::ContactOut;
 use leadline_operators::recording::{self, FetchRecording};
 use leadline_operators::transcribe::{self, Transcribe};
 use leadline_schemas::JobId;
-use leadline_schemas::contact::Contact;
+use leadline_schemas::contact::{Audio, Contact};
 use leadline_schemas::event::{Direction, Event, Speaker, Turn};
-use leadline_schemas::inbound::EventKind;
+use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::{Policy, Tenant};
@@ -243,11 +243,13 @@ impl Stage for Recording {
 
     fn answers() -> Vec<Answer> {
         let fetched = answered(r#"{"blob":"r/2"}"#);
-        vec![fetched, answered("{}"), answered(vec![0xFF]), failed(FailureKind::Exhausted)]
+        let unheard = answered(r#"{"blob":"r/2","unheard":"it is no audio"}"#);
+        vec![fetched, unheard, answered("{}"), answered(vec![0xFF]), failed(FailureKind::Exhausted)]
     }
 
     fn asks(contact: &Contact, tenant: Option<&Tenant>) -> bool {
-        let wants = tenant.is_some_and(|tenant| tenant.policy.fetch_recordings);
+        let wants =
+            contact.origin == Origin::Process || tenant.is_some_and(|tenant| tenant.policy.fetch_recordings);
         wants && heard_call(contact).is_some_and(|call| call.recording_url.is_some())
     }
 
@@ -259,7 +261,8 @@ impl Stage for Recording {
     fn heard(_: &Contact, after: &Contact, answer: &Answer, _: Option<&Tenant>) {
         let good = answer.as_ref().is_ok_and(|answered| answered.body.starts_with(b"{\"blob"));
         assert_eq!(after.recording.blob.as_deref() == Some("r/2"), good);
-        assert_eq!(after.recording.skip.is_some(), !good, "{:?}", after.recording);
+        let heard = good && answer.as_ref().is_ok_and(|answered| !answered.body.ends_with(b"audio\"}"));
+        assert_eq!(after.recording.skip.is_some(), !heard, "{:?}", after.recording);
     }
 }
 
@@ -328,6 +331,32 @@ proptest! {
     #[test]
     fn a_score_comes_from_the_provider_or_from_the_rules_that_stand_in(setup in any_setup(), steps in any_steps()) {
         check::<Scoring>(&setup, &steps);
+    }
+}
+
+/// Money is spent where somebody may be speaking.
+#[test]
+fn a_recording_of_silence_and_music_is_not_transcribed() {
+    let setup =
+        Setup { fetch_recordings: true, transcribe: true, provider: true, no_ai: false, attested: true };
+    for (silence_ms, music_ms, asks) in
+        [(0, 0, true), (20_000, 38_500, false), (58_000, 0, true), (60_000, 0, false)]
+    {
+        let mut driver = Driver::<Transcribe>::new(tenant_of(&setup), NOON);
+        let mut contact = call_contact(1, call_event("CAL1"));
+        contact.recording.blob = Some("r/1".to_owned());
+        contact.recording.audio = Some(Audio {
+            codec: "mp3".to_owned(),
+            sample_rate_hz: 8_000,
+            channels: 1,
+            duration_ms: 60_000,
+            silence_ms,
+            music_ms,
+            speech_from_ms: 0,
+            speech_to_ms: 60_000,
+        });
+        let done = driver.record(contact.event_id, contact).unwrap();
+        assert_eq!(done.jobs.len(), usize::from(asks), "{silence_ms} ms of silence, {music_ms} ms of music");
     }
 }
 

@@ -103,10 +103,10 @@ impl Attempt {
                 job.request.target, job.request.kind
             ))
         })?;
-        let call = provider.call(job.clone(), JOB_ATTEMPT_TIMEOUT);
-        match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, call).await {
+        let limit = provider.attempt_timeout().unwrap_or(JOB_ATTEMPT_TIMEOUT);
+        match tokio::time::timeout(limit, provider.call(job.clone(), limit)).await {
             Ok(result) => result.map_err(Failure::Call),
-            Err(_) => Err(timed_out()),
+            Err(_) => Err(timed_out(limit)),
         }
     }
 
@@ -156,7 +156,7 @@ impl Attempt {
             Err(_) if sink.guarantee() == Guarantee::AtLeastOnce => Err(Failure::Call(CallError::Unclear {
                 why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}"),
             })),
-            Err(_) => Err(timed_out()),
+            Err(_) => Err(timed_out(JOB_ATTEMPT_TIMEOUT)),
         }
     }
 
@@ -225,8 +225,8 @@ enum Failure {
     Gone,
 }
 
-fn timed_out() -> Failure {
-    Failure::Call(CallError::Retry { after: None, why: format!("no answer within {JOB_ATTEMPT_TIMEOUT:?}") })
+fn timed_out(limit: Duration) -> Failure {
+    Failure::Call(CallError::Retry { after: None, why: format!("no answer within {limit:?}") })
 }
 
 fn failed(kind: FailureKind, why: String, attempts: i32) -> ReplyOutcome {

@@ -1,5 +1,7 @@
 //! What every [`Blob`] promises.
 
+mod streams;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ pub async fn suite(blob: Arc<dyn Blob>, another: Arc<dyn Blob>) {
     removing_is_final_and_idempotent(&*blob).await;
     names_that_are_none_are_refused(&*blob).await;
     contents_of_any_size_come_back(&*blob, &*another).await;
+    streams::run(&blob, &another).await;
 }
 
 async fn an_object_is_created_once_and_stays_as_it_is(blob: &dyn Blob) {
