@@ -14,6 +14,7 @@ mod latency;
 mod load;
 mod payload;
 mod process;
+mod recordings;
 mod restart;
 mod stats;
 mod stream;
@@ -41,6 +42,11 @@ const BENCHES: &[Bench] = &[
     },
     Bench { name: "latency", about: "webhook to record and to delivery, at a fixed rate", run: latency::run },
     Bench { name: "idle", about: "CPU, memory and start of an instance with nothing to do", run: idle::run },
+    Bench {
+        name: "recordings",
+        about: "recordings fetched into the blob store, beside a bare copy to files",
+        run: recordings::run,
+    },
     Bench { name: "restart", about: "start to first commit with a million known ids", run: restart::run },
 ];
 
@@ -53,8 +59,9 @@ fn main() -> Result<()> {
     let rest: Vec<String> = args.collect();
     match wanted.as_deref() {
         None => BENCHES.iter().try_for_each(|bench| run(bench, &rest)),
-        // Not for people: the baseline of `ingest` is this binary once more.
+        // Not for people: the baseline of `ingest`, and the server of `recordings`, are this binary once more.
         Some(bare::COMMAND) => bare::serve(),
+        Some(recordings::COMMAND) => recordings::serve(&rest),
         Some("--help" | "-h") => {
             for bench in BENCHES {
                 println!("{:<10} {}", bench.name, bench.about);
