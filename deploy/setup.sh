@@ -28,6 +28,9 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
+if [ "${1:-}" = tests ] && ! command -v go >/dev/null && [ -x /usr/local/go/bin/go ]; then
+    ln -sf /usr/local/go/bin/go /usr/local/bin/go # Its usual place, and not in the path.
+fi
 if [ "${1:-}" = tests ] && ! command -v go >/dev/null; then
     # Debian's Go is too old for the server that tests build; Go's module proxy has the Go project's own toolchains.
     case "$(uname -m)" in
@@ -37,7 +40,8 @@ if [ "${1:-}" = tests ] && ! command -v go >/dev/null; then
     esac
     name="golang.org/toolchain@v0.0.1-go1.26.0.linux-$machine"
     folder=$(mktemp -d)
-    curl --proto '=https' --tlsv1.2 -sSf -o "$folder/go.zip" "https://proxy.golang.org/${name/@//@v/}.zip"
+    proxy=${GOPROXY:-https://proxy.golang.org}
+    curl -sSf -o "$folder/go.zip" "${proxy%%,*}/${name/@//@v/}.zip"
     unzip -q "$folder/go.zip" -d "$folder"
     mkdir -p /usr/local/go
     cp -a "$folder/$name/." /usr/local/go/
