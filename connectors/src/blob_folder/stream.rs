@@ -11,8 +11,9 @@ use super::place::{Folder, Opened};
 use super::{FolderBlob, Trouble, blocking};
 use crate::contract::blob::{About, BlobError, BlobStream, Created, Stat};
 
-/// What is gathered before a write, and read at once: a hop to a blocking thread costs some 20 µs.
-const PIECE_BYTES: usize = 256 << 10;
+/// What is gathered before a write, and read at once: a hop to a blocking thread costs some 20 µs. Allocators keep larger
+/// pieces that one thread makes and another frees for quite a while.
+const PIECE_BYTES: usize = 64 << 10;
 
 impl FolderBlob {
     pub(super) async fn write_stream(
@@ -65,6 +66,8 @@ struct Reading {
     name: String,
     opened: Opened,
     left: u64,
+    /// The room of pieces that nobody holds any more is used again.
+    room: BytesMut,
     /// Of what was read; none where only a part is.
     crc32c: Option<u32>,
 }
@@ -73,7 +76,7 @@ struct Reading {
 pub(super) fn read_stream(name: String, opened: Opened) -> BlobStream {
     let left = opened.range.end - opened.range.start;
     let crc32c = (left == opened.stat.bytes).then_some(0);
-    let reading = Reading { name, opened, left, crc32c };
+    let reading = Reading { name, opened, left, room: BytesMut::new(), crc32c };
     Box::pin(stream::try_unfold(reading, |reading| async move {
         let name = reading.name.clone();
         blocking(&name, move || next(reading)).await
@@ -81,7 +84,7 @@ pub(super) fn read_stream(name: String, opened: Opened) -> BlobStream {
 }
 
 fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
-    let Reading { opened, left, crc32c, .. } = &mut reading;
+    let Reading { opened, left, room, crc32c, .. } = &mut reading;
     if *left == 0 {
         return match crc32c {
             Some(crc32c) if *crc32c != opened.stat.crc32c => Err(Trouble::Damaged(format!(
@@ -91,15 +94,16 @@ fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
             _ => Ok(None),
         };
     }
-    let mut piece = BytesMut::zeroed(usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
-    let read = opened.file.read(&mut piece)?;
+    room.resize(usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES), 0);
+    let read = opened.file.read(room)?;
     if read == 0 {
         return Err(Trouble::Damaged(format!("it ends {left} bytes early")));
     }
-    piece.truncate(read);
+    let piece = room.split_to(read).freeze();
+    room.clear();
     *left -= read as u64;
     if let Some(crc32c) = crc32c {
         *crc32c = crc32c::crc32c_append(*crc32c, &piece);
     }
-    Ok(Some((piece.freeze(), reading)))
+    Ok(Some((piece, reading)))
 }
