@@ -53,7 +53,7 @@ test-integration: setup-tests ## Only the whole-system tests, on the real binary
 test-kafka: setup-tests ## Only the tests on real Kafka brokers; KAFKA_SECONDS=600 for the long form
 	@$(CARGO) build --locked --bin leadline --features kafka
 	@$(CARGO) test --locked -p leadline-connectors --features kafka --test kafka
-	@LEADLINE_KAFKA_NETWORK=1 $(CARGO) test --locked -p leadline-tests --test kafka
+	@$(CARGO) test --locked -p leadline-tests --test kafka
 
 fuzz: setup ## Fuzz every target, ten minutes in all: libFuzzer where a nightly toolchain has cargo-fuzz
 	@SECONDS_EACH=200 CARGO=$(CARGO) tests/fuzz/run.sh

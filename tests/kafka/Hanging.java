@@ -19,18 +19,18 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
 import org.apache.kafka.common.requests.*;
 
 /**
- * Leaves a transaction behind that its coordinator does not know: a frame, an output and the group's offset, under the
- * transactional id of somebody who is there. Brokers leave such ones behind when they forget markers.
+ * Leaves a transaction behind that its coordinator does not know: a frame, an output and the group's offset, or the offset
+ * alone, under the transactional id of somebody who is there. Brokers leave such ones behind when they forget markers.
  */
 public class Hanging {
     public static void main(String[] args) throws Exception {
-        String brokers = args[0], id = args[1], group = args[2], prefix = args[3], commit = args[4];
+        String brokers = args[0], id = args[1], group = args[2], prefix = args[3], commit = args[4], what = args[5];
         try (Admin admin = Admin.create(Map.<String, Object>of("bootstrap.servers", brokers))) {
             // Or the broker would ask the coordinator, as it does since 3.6.
             verify(admin, "false");
             TransactionDescription known = admin.describeTransactions(List.of(id)).all().get().get(id);
             Header[] part = {new RecordHeader("commit", commit.getBytes()), new RecordHeader("part", "1/1".getBytes())};
-            Map<String, SimpleRecord> records = Map.of(
+            Map<String, SimpleRecord> records = what.equals("offsets") ? Map.of() : Map.of(
                 "state", new SimpleRecord(System.currentTimeMillis(), "0".getBytes(), "hanging".getBytes(), part),
                 "calls", new SimpleRecord(System.currentTimeMillis(), "call".getBytes(), "hanging".getBytes()));
             for (var record : records.entrySet()) {

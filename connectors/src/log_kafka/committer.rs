@@ -129,7 +129,7 @@ impl Committer {
                 had_one = true;
             }
             let frame_bytes = batch.iter().map(|waiting| waiting.commit.frame.len()).sum();
-            self.commit(batch, &mut producer);
+            self.commit(batch, &mut producer, &mut held);
             lock(&self.queue).ended(frame_bytes);
             self.moved.notify_all();
         }
@@ -160,7 +160,7 @@ impl Committer {
     }
 
     /// Judges each commit, and runs those that follow in one transaction.
-    fn commit(&self, batch: Vec<Waiting>, producer: &mut Option<Transactions>) {
+    fn commit(&self, batch: Vec<Waiting>, producer: &mut Option<Transactions>, held: &mut Held) {
         // First: whoever opens the id of partitions that are another's by now would fence it.
         let batch = kept(batch, |commit| self.membership.refusal(commit.partition).map(CommitAnswer::Fenced));
         if batch.is_empty() {
@@ -179,7 +179,7 @@ impl Committer {
             batch.into_iter().map(|waiting| (waiting.commit, waiting.done)).unzip();
         let answers = match opened.and_then(|()| self.transact(&commits, producer)) {
             Ok(()) => commits.iter().map(|commit| self.committed(commit)).collect(),
-            Err(failure) => self.failed(&commits, producer, failure),
+            Err(failure) => self.failed(&commits, producer, held, failure),
         };
         for ((commit, done), answer) in commits.into_iter().zip(dones).zip(answers) {
             if answer != CommitAnswer::Committed {
@@ -254,6 +254,7 @@ impl Committer {
         &self,
         commits: &[Commit],
         producer: &mut Option<Transactions>,
+        held: &mut Held,
         failure: Failure,
     ) -> Vec<CommitAnswer> {
         tracing::debug!(worker = self.worker, ?failure, "a transaction failed");
@@ -273,7 +274,7 @@ impl Committer {
                 self.membership.fence(self.partitions());
                 all(CommitAnswer::Fenced(why))
             }
-            Failure::Unknown(why) => self.find_out(commits, producer, &why),
+            Failure::Unknown(why) => self.find_out(commits, producer, held, &why),
         }
     }
 
@@ -294,6 +295,7 @@ impl Committer {
         &self,
         commits: &[Commit],
         producer: &mut Option<Transactions>,
+        held: &mut Held,
         why: &str,
     ) -> Vec<CommitAnswer> {
         tracing::warn!(worker = self.worker, why, "the outcome of a transaction is unknown; asking");
@@ -310,6 +312,10 @@ impl Committer {
             let outcome = producer.is_some().then(|| self.outcome(commits)).flatten();
             if let Some(answers) = outcome {
                 return answers;
+            }
+            // It may be this very transaction that hangs.
+            if let Some(ready) = producer {
+                self.look_for_hanging(held, ready);
             }
             let queue = lock(&self.queue);
             if queue.closed {

@@ -21,6 +21,8 @@ use crate::contract::log::{Chunk, ReadError, Record};
 
 /// Below how many offsets a search reads on instead of halving.
 const LINEAR_OFFSETS: u64 = 128;
+/// How far before the end the last frame is looked for first: its last part, and the end of its transaction.
+const LAST_OFFSETS: u64 = 2;
 /// How many places are remembered for each partition.
 const HINTS_MAX: usize = 256;
 
@@ -70,10 +72,11 @@ impl Frames {
         });
     }
 
-    /// The newest commit of a partition: what the group's offset says, as soon as no transaction can change it.
+    /// The newest commit of a partition: what the group's offset says, as soon as no transaction can change it. A frame
+    /// that is seen counts though the group has lost its offset (see `hanging`).
     pub(super) fn end(&self, partition: Partition) -> Result<u64, ReadError> {
-        let number = match self.group_number(&self.history.asked, partition)? {
-            Some(number) => number,
+        let number = match self.group_number(&self.history.asked, partition, self.history.patience())? {
+            Some(number) => number.max(self.seen_behind(partition, number)?),
             None => self.last(partition)?,
         };
         self.with_known(partition, |known| known.end = known.end.max(number));
@@ -86,11 +89,12 @@ impl Frames {
         &self,
         asked: &BaseConsumer<Link>,
         partition: Partition,
+        patience: Duration,
     ) -> Result<Option<u64>, ReadError> {
         let topic = self.history.config.topic(Topic::Inbound);
         let mut list = TopicPartitionList::new();
         list.add_partition(&topic, i32::from(partition.0));
-        let asked = asked.committed_offsets(list, self.history.patience());
+        let asked = asked.committed_offsets(list, patience);
         let answered = asked.map_err(|error| unavailable(&error))?;
         let element = answered.find_partition(&topic, i32::from(partition.0));
         let element = element.ok_or_else(|| ReadError::Unavailable("the group did not answer".to_owned()))?;
@@ -100,6 +104,17 @@ impl Frames {
             rdkafka::Offset::Offset(_) => element.metadata().parse().ok(),
             _ => None,
         })
+    }
+
+    /// The last frame that readers see; `number` if it is known that nothing lies behind that.
+    fn seen_behind(&self, partition: Partition, number: u64) -> Result<u64, ReadError> {
+        let (first, stable) = self.history.watermarks(Topic::State, partition)?;
+        let behind = self.with_known(partition, |known| known.hints.get(&(number + 1)).copied());
+        // The end of its transaction, and nothing else.
+        if behind.is_some_and(|behind| stable <= behind.saturating_add(1)) {
+            return Ok(number);
+        }
+        self.last_below(partition, first, stable)
     }
 
     /// The last frame of a partition whose group has no offset any more: first no transaction may be open.
@@ -122,7 +137,7 @@ impl Frames {
         let (topic, number) = self.place(partition);
         let deadline = Instant::now() + self.history.patience();
         self.history.with_reader(&topic, number, None, |reader| {
-            let mut back = LINEAR_OFFSETS;
+            let mut back = LAST_OFFSETS;
             loop {
                 let from = end.saturating_sub(back).max(first);
                 if let Some(last) = last_from(reader, &topic, number, from, end, deadline)? {

@@ -10,6 +10,10 @@
 //! touches all of them and is aborted frees them. Nothing is lost by that where the group's offset does not show the epoch:
 //! it runs again, as after any abort, or has run already elsewhere. Where the group shows it and topic `state` does not, half of it
 //! would be lost, and it is left for a person to decide.
+//!
+//! A transaction may also hang in the group's offsets alone: then nothing is open in topic `state`, and the group tells no offset.
+//! It ends in the same way. It is always aborted, for nobody who is killed before he has committed could take that back; a frame that
+//! is seen counts as committed without its offset ([`Frames::end`]), and the next commit brings the offset along.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -31,37 +35,49 @@ use crate::contract::log::ReadError;
 /// How long nothing may move before a transaction is taken for one that hangs, when a producer is new: its first own one
 /// would end it, as it itself ends.
 const STILL_AT_FIRST: Duration = Duration::from_millis(200);
-/// How often is looked later: for partitions that went to others before this process committed again.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often is looked later, in time-outs of a transaction: for partitions that went to others before this process
+/// committed again.
+const LOOK_EVERY: u32 = 2;
+/// How long a group may take to tell an offset: longer than a transaction that goes on lasts.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long after an attempt that freed nothing another is made.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Partitions of a committer in which a transaction was open when it was last looked, and where it began.
+/// What a committer has seen of its partitions when it last looked.
 #[derive(Default)]
 pub(super) struct Held {
-    seen: BTreeMap<Partition, u64>,
     looked: Option<Instant>,
-    tried: BTreeMap<Partition, Instant>,
+    open: Looks,
+    untold: Looks,
 }
 
 impl Held {
     /// Whether it is time for another look: others' transactions have ended by then.
-    fn is_time(&mut self, now: Instant) -> bool {
+    fn is_time(&mut self, now: Instant, every: Duration) -> bool {
         let looked = *self.looked.get_or_insert(now);
-        let is_time = now.saturating_duration_since(looked) >= LOOK_EVERY;
+        let is_time = now.saturating_duration_since(looked) >= every;
         if is_time {
             self.looked = Some(now);
         }
         is_time
     }
+}
 
-    /// Those in which the same transaction is open as at the last look, and which were not tried lately.
-    fn note(&mut self, open: BTreeMap<Partition, u64>, now: Instant) -> BTreeMap<Partition, u64> {
+/// Partitions that were held back when it was last looked, and where.
+#[derive(Default)]
+struct Looks {
+    seen: BTreeMap<Partition, u64>,
+    tried: BTreeMap<Partition, Instant>,
+}
+
+impl Looks {
+    /// Those that are held back at the same place as at the last look, and which were not tried lately.
+    fn note(&mut self, held: BTreeMap<Partition, u64>, now: Instant) -> BTreeMap<Partition, u64> {
         self.tried.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
-        let before = std::mem::replace(&mut self.seen, open);
-        let same = self.seen.iter().filter(|(partition, begin)| before.get(partition) == Some(begin));
+        let before = std::mem::replace(&mut self.seen, held);
+        let same = self.seen.iter().filter(|(partition, place)| before.get(partition) == Some(place));
         let fresh = same.filter(|(partition, _)| !self.tried.contains_key(partition));
-        let due: BTreeMap<Partition, u64> = fresh.map(|(partition, begin)| (*partition, *begin)).collect();
+        let due: BTreeMap<Partition, u64> = fresh.map(|(partition, place)| (*partition, *place)).collect();
         self.tried.extend(due.keys().map(|partition| (*partition, now)));
         due
     }
@@ -87,7 +103,7 @@ impl Committer {
             return Ok(producer);
         }
         std::thread::sleep(STILL_AT_FIRST); // Those of others go on.
-        let mut held = Held { seen, ..Held::default() };
+        let mut held = Looks { seen, ..Looks::default() };
         let open = look().map_err(|error| Failure::Aborted(error.to_string()))?;
         self.end_hanging(&producer, &held.note(open, Instant::now()))?;
         Ok(producer)
@@ -96,15 +112,40 @@ impl Committer {
     /// Looks, now and then, whether a transaction of this producer holds partitions back that are others' by now.
     pub(super) fn look_for_hanging(&self, held: &mut Held, producer: &Transactions) {
         let now = Instant::now();
-        if !held.is_time(now) {
+        if !held.is_time(now, Duration::from_millis(self.config.transaction_timeout_ms) * LOOK_EVERY) {
             return;
         }
-        let own: Vec<Partition> = self.partitions().collect();
-        let looked = self.frames.open_in(&own).map_err(|error| Failure::Aborted(error.to_string()));
         // Brokers that are away are told of by the log's health.
-        if let Err(failure) = looked.and_then(|open| self.end_hanging(producer, &held.note(open, now))) {
+        if let Err(failure) = self.look(held, producer, now) {
             tracing::debug!(?failure, "what hangs could not be ended yet");
         }
+    }
+
+    fn look(&self, held: &mut Held, producer: &Transactions, now: Instant) -> Result<(), Failure> {
+        let own: Vec<Partition> = self.partitions().collect();
+        let failed = |error: ReadError| Failure::Aborted(error.to_string());
+        let open = self.frames.open_in(&own).map_err(failed)?;
+        let closed: Vec<Partition> =
+            own.into_iter().filter(|partition| !open.contains_key(partition)).collect();
+        self.end_hanging(producer, &held.open.note(open, now))?;
+        let untold = self.frames.untold_in(&closed).map_err(failed)?;
+        // First: an attempt that cannot be made is not noted as one.
+        let ticket = self.ticket()?;
+        let due: Vec<Partition> = held.untold.note(untold, now).into_keys().collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        producer.end_hanging(&self.config, &ticket, &due, &[])?;
+        tracing::warn!(
+            partitions = ?due,
+            "a transaction held the group's offsets back; if its coordinator forgot it and it was this process's, it is ended now"
+        );
+        Ok(())
+    }
+
+    fn ticket(&self) -> Result<Ticket, Failure> {
+        let outside = || Failure::Aborted("this process is in no generation of its group".to_owned());
+        self.membership.ticket().ok_or_else(outside)
     }
 
     /// Ends what hangs in partitions under this committer's id; fails if that has to be done once more.
@@ -124,9 +165,9 @@ impl Committer {
         if hidden.is_empty() {
             return Ok(());
         }
-        let outside = || Failure::Aborted("this process is in no generation of its group".to_owned());
-        let ticket = self.membership.ticket().ok_or_else(outside)?;
-        producer.end_hanging(&self.config, &ticket, &hidden)?;
+        let written: Vec<Topic> =
+            Topic::ALL.into_iter().filter(|topic| topic.is_output() || *topic == Topic::State).collect();
+        producer.end_hanging(&self.config, &self.ticket()?, &hidden, &written)?;
         tracing::warn!(
             partitions = ?hidden,
             "a transaction held partitions back; if its coordinator forgot it and it was this process's, it is aborted now"
@@ -142,6 +183,20 @@ impl Frames {
         let all = self.ends(&self.impatient()?, partitions)?;
         let is_open = |(partition, end): &(Partition, u64)| all.get(partition).is_some_and(|all| end < all);
         Ok(stable.into_iter().filter(is_open).collect())
+    }
+
+    /// Partitions whose offset the group does not tell, for a transaction is open in the offsets; and where their frames end.
+    fn untold_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
+        let (ends, all) = (self.ends(&self.history.asked, partitions)?, self.impatient()?);
+        let mut untold = BTreeMap::new();
+        for (partition, end) in ends {
+            if self.group_number(&self.history.asked, partition, TOLD_WITHIN).is_err() {
+                // Whoever waits for nothing is answered, or the group is away.
+                self.group_number(&all, partition, TOLD_WITHIN)?;
+                untold.insert(partition, end);
+            }
+        }
+        Ok(untold)
     }
 
     /// The ends of topic `state`, as that consumer sees them.
@@ -171,7 +226,7 @@ impl Frames {
     /// Whether the group's offset shows nothing of the epoch whose frame begins there and is open: it is behind the
     /// group's, or somebody has committed another of its number since.
     fn is_hidden(&self, partition: Partition, begin: u64) -> Result<bool, ReadError> {
-        let group = self.group_number(&self.impatient()?, partition)?.unwrap_or(0);
+        let group = self.group_number(&self.impatient()?, partition, self.history.patience())?.unwrap_or(0);
         let (topic, number) = self.place(partition);
         let mut reader = Reader::of_all(&self.history.config, self.link.clone())?;
         reader.seek(&topic, number, begin)?;
@@ -191,16 +246,17 @@ impl Frames {
 }
 
 impl Transactions {
-    /// An empty transaction in all places that an epoch of these partitions may touch, aborted: with it ends what hangs
-    /// there under the same transactional id.
+    /// An empty transaction in these topics and the group's offsets, aborted: with it ends what hangs there under the same
+    /// transactional id.
     fn end_hanging(
         &self,
         config: &KafkaConfig,
         ticket: &Ticket,
         partitions: &[Partition],
+        topics: &[Topic],
     ) -> Result<(), Failure> {
         let deadline = self.begin()?;
-        let touched = self.touch(config, ticket, partitions, deadline);
+        let touched = self.touch(config, ticket, partitions, topics, deadline);
         let failure = self.abort(touched.err().unwrap_or(KafkaError::Canceled));
         if self.is_given_up() { Err(failure) } else { Ok(()) }
     }
@@ -210,12 +266,13 @@ impl Transactions {
         config: &KafkaConfig,
         ticket: &Ticket,
         partitions: &[Partition],
+        topics: &[Topic],
         deadline: Instant,
     ) -> Result<(), KafkaError> {
-        for topic in Topic::ALL.into_iter().filter(|topic| topic.is_output() || *topic == Topic::State) {
+        for topic in topics {
             for partition in partitions {
                 let number = i32::from(partition.0);
-                self.send(&config.topic(topic), number, b"hanging", None, None, deadline)?;
+                self.send(&config.topic(*topic), number, b"hanging", None, None, deadline)?;
             }
         }
         self.drain(deadline);
@@ -236,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_held_back_when_the_same_transaction_is_open_at_two_looks() {
-        let (mut held, start) = (Held::default(), Instant::now());
+        let (mut held, start) = (Looks::default(), Instant::now());
         let later = |seconds: u64| start + Duration::from_secs(seconds);
         let (one, two) = (Partition(1), Partition(2));
         assert!(held.note(BTreeMap::from([(one, 7), (two, 9)]), start).is_empty());
@@ -260,9 +317,10 @@ mod tests {
     #[test]
     fn a_look_comes_when_transactions_have_had_their_time() {
         let (mut held, start) = (Held::default(), Instant::now());
-        assert!(!held.is_time(start), "the producer is new: it was looked when it was opened");
-        assert!(!held.is_time(start + LOOK_EVERY / 2));
-        assert!(held.is_time(start + LOOK_EVERY));
-        assert!(!held.is_time(start + LOOK_EVERY + LOOK_EVERY / 2));
+        let every = Duration::from_secs(20);
+        assert!(!held.is_time(start, every), "the producer is new: it was looked when it was opened");
+        assert!(!held.is_time(start + every / 2, every));
+        assert!(held.is_time(start + every, every));
+        assert!(!held.is_time(start + every + every / 2, every));
     }
 }
