@@ -64,7 +64,12 @@ fn callrail(mood: Mood) -> ProviderUnderTest {
 }
 
 fn receiver(kind: &'static str, mood: Mood) -> SinkUnderTest {
-    SinkUnderTest { sink: Arc::new(Receiver { outside: outside(mood), kind }), secret: None, good: "" }
+    SinkUnderTest {
+        sink: Arc::new(Receiver { outside: outside(mood), kind }),
+        secret: None,
+        payload: sink::PAYLOAD,
+        good: "",
+    }
 }
 
 /// The log as the only member of a group sees it.

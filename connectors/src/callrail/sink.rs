@@ -121,6 +121,7 @@ impl WriteBackSink {
     }
 
     async fn write(&self, request: SinkRequest, deadline: Duration) -> Result<SinkAnswer, CallError> {
+        let until = tokio::time::Instant::now() + deadline;
         let reject = |why: String| CallError::Reject { why };
         let lead: Lead = serde_json::from_str(&request.payload)
             .map_err(|error| reject(format!("the delivery cannot be read: {error}")))?;
@@ -138,7 +139,7 @@ impl WriteBackSink {
             .ok_or_else(|| {
                 reject("the tenant has no account at CallRail any more: connect it, or switch the integration off".to_owned())
             })?
-            .within(deadline / 3);
+            .within(deadline);
         let remote_id = Some(call_id.to_owned());
         let told = self.client.call(&access, call_id).await?;
         let call = match decode(Some(EventKind::PostCall), &told.body) {
@@ -150,11 +151,13 @@ impl WriteBackSink {
             return Ok(SinkAnswer { remote_id });
         }
         self.announce(&request, settings.version, call_id, &body).await?;
+        let access = access.within(until.saturating_duration_since(tokio::time::Instant::now()));
         match self.client.update_call(&access, call_id, &body).await {
             // Somebody has marked the caller meanwhile: that is what was wanted.
             Err(CallRailError::Refused { status: 400, .. }) if body.remove("lead_status").is_some() => {
                 if !body.is_empty() {
-                    self.client.update_call(&access, call_id, &body).await?;
+                    let left = until.saturating_duration_since(tokio::time::Instant::now());
+                    self.client.update_call(&access.within(left), call_id, &body).await?;
                 }
             }
             answer => answer?,

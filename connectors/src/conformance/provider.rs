@@ -57,7 +57,8 @@ const DEADLINE: Duration = Duration::from_millis(300);
 const PATIENT: Duration = Duration::from_secs(20);
 
 impl ProviderUnderTest {
-    fn job(&self, number: u64) -> PendingJob {
+    /// A job of this number.
+    pub fn job(&self, number: u64) -> PendingJob {
         PendingJob {
             job_id: JobId::of(&[b"conformance", &number.to_be_bytes()]),
             tenant: TenantId::new("summit").unwrap(),

@@ -18,6 +18,8 @@ pub struct SinkUnderTest {
     pub sink: Arc<dyn Sink>,
     /// The integration's secret, as records have it.
     pub secret: Option<Sealed>,
+    /// What is delivered: it must arrive byte for byte where the sink does not say it in words of its own.
+    pub payload: &'static str,
     /// What the other side answers to a delivery, with `#` for its id.
     pub good: &'static str,
 }
@@ -62,8 +64,8 @@ fn is_as_declared(guarantee: Guarantee, answer: &Result<SinkAnswer, CallError>) 
 
 const DEADLINE: Duration = Duration::from_millis(300);
 const PATIENT: Duration = Duration::from_secs(20);
-/// What is delivered: it must arrive byte for byte.
-const PAYLOAD: &str = "{\"lead\":\"Zo\u{eb} \u{1f3e0}\",\"score\":71}";
+/// What sinks deliver that take anything.
+pub const PAYLOAD: &str = "{\"lead\":\"Zo\u{eb} \u{1f3e0}\",\"score\":71}";
 
 impl SinkUnderTest {
     /// A delivery to this address.
@@ -83,7 +85,7 @@ impl SinkUnderTest {
             key: DeliveryKey { tenant, integration: "crm".to_owned(), subject: format!("lead-{number}") },
             idempotency_key: format!("job-{number}"),
             integration,
-            payload: PAYLOAD.to_owned(),
+            payload: self.payload.to_owned(),
             remote_id: None,
         }
     }
@@ -114,7 +116,7 @@ async fn a_delivery_arrives_whole_and_its_id_comes_back(test: &SinkUnderTest) {
         let seen = other.seen();
         assert_eq!(seen.len(), 1, "one attempt is one request");
         let body = String::from_utf8_lossy(&seen[0].body).into_owned();
-        assert!(body.contains(PAYLOAD), "{body}");
+        assert!(body.contains(test.payload), "{body}");
         assert!(
             !seen[0].head.lines().skip(1).any(|line| line.contains(SECRET)),
             "the secret travels in clear"

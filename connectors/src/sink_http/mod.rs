@@ -106,7 +106,7 @@ mod tests {
     use super::{HttpSink, integration_secret_context};
     use crate::clock_system::SystemClock;
     use crate::conformance::other_side::{Behaviour, OtherSide, SECRET};
-    use crate::conformance::sink::{SinkUnderTest, suite};
+    use crate::conformance::sink::{PAYLOAD, SinkUnderTest, suite};
     use crate::contract::secrets::{SecretError, Secrets};
     use crate::http_client::Client;
 
@@ -127,7 +127,7 @@ mod tests {
     fn sink(secret: Option<&str>) -> SinkUnderTest {
         let sink = HttpSink::new(Client::new().unwrap(), Arc::new(OneSecret), Arc::new(SystemClock));
         let secret = secret.map(|text| Sealed(text.to_owned()));
-        SinkUnderTest { sink: Arc::new(sink), secret, good: r##"{"id":#}"## }
+        SinkUnderTest { sink: Arc::new(sink), secret, payload: PAYLOAD, good: r##"{"id":#}"## }
     }
 
     #[tokio::test]

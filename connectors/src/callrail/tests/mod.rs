@@ -2,6 +2,7 @@
 
 mod onboarding;
 mod recordings;
+mod suites;
 mod write_back;
 
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{
-    CallRail as Account, Integration, Policy, Profile, Sealed, Settings, Tenant,
+    CallRail as Account, Company, Integration, Policy, Profile, Sealed, Settings, Tenant,
 };
 use leadline_schemas::{Offset, TenantId};
 
@@ -18,13 +18,13 @@ use crate::contract::secrets::{SecretError, Secrets};
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use crate::contract::source::Intake;
 
-const CALL: &str = "CAL00000000000000000000000000000000";
+pub(super) const CALL: &str = "CAL00000000000000000000000000000000";
 
 /// What was announced, and what CallRail had been asked by then.
-struct Announced {
+pub(super) struct Announced {
     settings: Arc<Settings>,
     double: CallRail,
-    events: Mutex<Vec<(Inbound, usize)>>,
+    pub(super) events: Mutex<Vec<(Inbound, usize)>>,
     full: bool,
 }
 
@@ -43,7 +43,7 @@ impl Intake for Announced {
     }
 }
 
-struct Plain;
+pub(super) struct Plain;
 
 impl Secrets for Plain {
     fn seal(&self, _: &str, plain: &[u8]) -> Result<Sealed, SecretError> {
@@ -59,13 +59,19 @@ fn puts(double: &CallRail) -> usize {
     double.asked().iter().filter(|asked| asked.method == "PUT").count()
 }
 
-fn tenant() -> Tenant {
+pub(super) fn tenant() -> Tenant {
     Tenant {
         tenant: TenantId::new("summit").unwrap(),
         name: "Summit".to_owned(),
         removed: false,
         api_token_sha256: String::new(),
-        companies: Vec::new(),
+        companies: vec![Company {
+            ids: vec![COMPANY.to_owned()],
+            signing_key: Sealed::default(),
+            previous_signing_key: None,
+            name: None,
+            integration_id: None,
+        }],
         source_key: None,
         forms: Vec::new(),
         integrations: Vec::new(),
@@ -82,10 +88,14 @@ fn tenant() -> Tenant {
     }
 }
 
-fn sink(scene: &Scene, full: bool) -> (WriteBackSink, Arc<Announced>) {
+/// An intake that knows the tenant, and takes what is announced unless it is full.
+pub(super) fn announced(scene: &Scene, full: bool) -> Arc<Announced> {
     let settings = Arc::new(Settings::default().with(tenant(), 1));
-    let events = Mutex::default();
-    let announced = Arc::new(Announced { settings, double: scene.double.clone(), events, full });
+    Arc::new(Announced { settings, double: scene.double.clone(), events: Mutex::default(), full })
+}
+
+fn sink(scene: &Scene, full: bool) -> (WriteBackSink, Arc<Announced>) {
+    let announced = announced(scene, full);
     let sink =
         WriteBackSink::new(scene.client.clone(), Arc::new(Plain), announced.clone(), scene.clock.clone());
     (sink, announced)
@@ -113,7 +123,7 @@ async fn deliver(sink: &WriteBackSink, payload: serde_json::Value) -> Result<Sin
     sink.deliver(request, Duration::from_secs(20)).await
 }
 
-fn hot() -> serde_json::Value {
+pub(super) fn hot() -> serde_json::Value {
     json!({"type": "lead", "contact_ids": ["CAL9", CALL, "FRM1"], "band": "hot", "score": 92, "status": "open"})
 }
 
