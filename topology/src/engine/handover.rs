@@ -154,13 +154,9 @@ impl Ownership {
         &self,
         partition: Partition,
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
-        let mut known = lock(&self.progress.warm).remove(&partition);
-        let mut store = self.state.open(partition)?;
-        if self.generation > 1 && store.applied()?.0 == 0 {
-            (store, known) = self.first_rows(partition, store)?;
-        }
-        let position = match catch_up(&*self.log, partition, &store, known) {
-            // A broker may forget a transaction that it had confirmed: what the log has counts, and is read anew.
+        match self.rows_behind_store(partition) {
+            // A broker may forget a transaction that it had confirmed: what the log has counts, and is read anew. Where
+            // that is ahead as well, a snapshot is, and nothing is left to begin from.
             Err(RestoreError::Ahead { store: at, log_end, .. }) if self.shared => {
                 let (at, end) = (at.0, log_end.0);
                 tracing::warn!(
@@ -169,10 +165,23 @@ impl Ownership {
                     log_end = end,
                     "commits are not in the log any more"
                 );
-                drop(store);
                 self.state.clear(partition)?;
-                return self.rows_of_newest(partition);
+                self.rows_behind_store(partition)
             }
+            found => found,
+        }
+    }
+
+    fn rows_behind_store(
+        &self,
+        partition: Partition,
+    ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
+        let mut known = lock(&self.progress.warm).remove(&partition);
+        let mut store = self.state.open(partition)?;
+        if self.generation > 1 && store.applied()?.0 == 0 {
+            (store, known) = self.first_rows(partition, store)?;
+        }
+        let position = match catch_up(&*self.log, partition, &store, known) {
             Err(RestoreError::Gap { store: at, log_from, .. }) => {
                 tracing::warn!(
                     partition = partition.0,
