@@ -9,7 +9,6 @@ use crate::blob_memory::MemoryBlob;
 use crate::conformance::other_side::Mood;
 use crate::conformance::provider::{self, ProviderUnderTest};
 use crate::conformance::sink::{self, SinkUnderTest};
-use crate::contract::provider::Provider;
 use crate::contract::source::Intake as _;
 use crate::provider_recording::{CallRailRecordings, RecordingProvider};
 use leadline_schemas::recording::FetchRecordingJob;
