@@ -22,7 +22,7 @@ use leadline_connectors::provider_recording::{CallRailRecordings, RecordingProvi
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_schemas::recording::FetchRecordingJob;
 use leadline_schemas::reply::{JobRequest, PendingJob};
-use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
+use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{Bucket, JobId, KeyGroup, Millis, TenantId};
 use tokio::io::AsyncWriteExt;
 
@@ -163,20 +163,11 @@ fn fetch(address: SocketAddr, folder: &Path) -> Result<One> {
 }
 
 fn tenant() -> Result<Tenant> {
-    Ok(Tenant {
-        tenant: TenantId::new("summit").map_err(|error| anyhow!("{error}"))?,
-        name: "Summit Kitchens".to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
-        callrail: None,
-    })
+    Ok(Tenant::new(
+        TenantId::new("summit").map_err(|error| anyhow!("{error}"))?,
+        "Summit Kitchens",
+        Millis(0),
+    ))
 }
 
 fn job(tenant: TenantId, number: u64, url: String) -> Result<PendingJob> {

@@ -25,7 +25,7 @@ use leadline_schemas::event::Event;
 use leadline_schemas::forms;
 use leadline_schemas::golden::{Golden, beside, event_json, inputs};
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::settings::{Form, Policy, Profile, Sealed, Settings, Tenant};
+use leadline_schemas::settings::{Form, Policy, Sealed, Settings, Tenant};
 use leadline_schemas::{Millis, Offset, TenantId};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -68,23 +68,14 @@ fn field_map() -> BTreeMap<String, String> {
 
 fn tenant() -> Tenant {
     Tenant {
-        tenant: TenantId::new("summit").unwrap(),
-        name: "Summit Kitchens".to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
         forms: vec![Form {
             form_key: "form".to_owned(),
             origins: vec![],
             honeypot: None,
             field_map: field_map(),
         }],
-        integrations: Vec::new(),
-        profile: Profile::default(),
         policy: Policy { rate_per_s: 100_000, ..Policy::default() },
-        created_at: Millis(0),
-        callrail: None,
+        ..Tenant::new(TenantId::new("summit").unwrap(), "Summit Kitchens", Millis(0))
     }
 }
 

@@ -23,7 +23,7 @@ use leadline_connectors::contract::source::Intake;
 use leadline_connectors::http_server::{ServerLimits, serve};
 use leadline_connectors::source_http::{HttpSourceParts, routes};
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::settings::{Company, Form, Policy, Profile, Sealed, Settings, Tenant};
+use leadline_schemas::settings::{Company, Form, Policy, Sealed, Settings, Tenant};
 use leadline_schemas::{Millis, Offset, TenantId};
 use proptest::prelude::*;
 
@@ -83,17 +83,7 @@ impl Secrets for Plain {
 
 fn tenant(id: &str, company: &str, key: &str) -> Tenant {
     Tenant {
-        tenant: TenantId::new(id).unwrap(),
-        name: id.to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: vec![Company {
-            ids: vec![company.to_owned()],
-            signing_key: Sealed(key.to_owned()),
-            previous_signing_key: None,
-            name: None,
-            integration_id: None,
-        }],
+        companies: vec![Company::new(vec![company.to_owned()], Sealed(key.to_owned()))],
         source_key: Some(format!("source-{id}")),
         forms: vec![Form {
             form_key: format!("form-{id}"),
@@ -101,11 +91,8 @@ fn tenant(id: &str, company: &str, key: &str) -> Tenant {
             honeypot: Some("website".to_owned()),
             field_map: BTreeMap::new(),
         }],
-        integrations: Vec::new(),
-        profile: Profile::default(),
         policy: Policy { rate_per_s: 100_000, ..Policy::default() },
-        created_at: Millis(0),
-        callrail: None,
+        ..Tenant::new(TenantId::new(id).unwrap(), id, Millis(0))
     }
 }
 

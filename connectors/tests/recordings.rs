@@ -23,7 +23,7 @@ use leadline_connectors::contract::secrets::{SecretError, Secrets};
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::source_http::{HttpSourceParts, routes};
 use leadline_schemas::inbound::{Inbound, Origin};
-use leadline_schemas::settings::{Policy, Profile, Sealed, Settings, Tenant};
+use leadline_schemas::settings::{Policy, Sealed, Settings, Tenant};
 use leadline_schemas::{Millis, Offset, TenantId};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -60,18 +60,9 @@ impl Secrets for NoSecrets {
 fn tenant() -> Tenant {
     let digest = ring::digest::digest(&ring::digest::SHA256, TOKEN.as_bytes());
     Tenant {
-        tenant: TenantId::new("summit").unwrap(),
-        name: "Summit Kitchens".to_owned(),
-        removed: false,
         api_token_sha256: digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
-        profile: Profile::default(),
         policy: Policy { rate_per_s: 100_000, ..Policy::default() },
-        created_at: Millis(0),
-        callrail: None,
+        ..Tenant::new(TenantId::new("summit").unwrap(), "Summit Kitchens", Millis(0))
     }
 }
 

@@ -7,10 +7,10 @@ use leadline_schemas::contact::Contact;
 use leadline_schemas::delivery::missed_call;
 use leadline_schemas::event::{CallEvent, Direction, Event};
 use leadline_schemas::inbound::EventKind;
+use leadline_schemas::missed::{GetCallJob, GotCall};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
 use leadline_schemas::state::Ringing;
 use leadline_schemas::{JobId, Millis};
-use serde::{Deserialize, Serialize};
 
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind};
 use crate::deliveries::DeliveryRequest;
@@ -50,27 +50,6 @@ impl Publish for AlertOut {
     fn publish(&self) -> Option<Result<leadline_schemas::frame::Output, leadline_schemas::avro::AvroError>> {
         None
     }
-}
-
-/// What a `get_call` job asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GetCallJob {
-    /// The call.
-    pub call_id: String,
-    /// Its company.
-    pub company_id: Option<String>,
-}
-
-/// What a `get_call` job answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GotCall {
-    /// Whether somebody answered.
-    pub answered: Option<bool>,
-    /// Whether a voicemail was left.
-    #[serde(default)]
-    pub voicemail: bool,
-    /// `in_progress` while it goes on.
-    pub call_type: Option<String>,
 }
 
 impl Operator for Alert {
@@ -215,9 +194,7 @@ fn alert(cx: &mut Context<'_, AlertOut>, ringing: Ringing, doubt: &str) -> Opera
         "note": doubt,
     })
     .to_string();
-    for integration in
-        tenant.integrations.iter().filter(|integration| integration.alerts && !integration.disabled)
-    {
+    for integration in tenant.alerted() {
         cx.emit(AlertOut::Delivery(DeliveryRequest {
             integration: integration.id.clone(),
             subject: missed_call(&ringing.call_id),

@@ -175,15 +175,9 @@ fn notice(
     let payload =
         serde_json::json!({ "type": "notice", "subject": subject, "trouble": is_trouble, "text": text })
             .to_string();
-    let told: Vec<String> = tenant
-        .integrations
-        .iter()
-        .filter(|integration| integration.alerts && !integration.disabled)
-        .map(|integration| integration.id.clone())
-        .collect();
-    for integration in told {
+    for integration in tenant.alerted() {
         let request = DeliveryRequest {
-            integration,
+            integration: integration.id.clone(),
             subject: subject.to_owned(),
             lead_id: None,
             kind: "notice".to_owned(),

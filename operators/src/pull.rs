@@ -103,7 +103,7 @@ fn new_pull(name: String, account_id: String, from: Millis) -> Pull {
         from,
         to: from,
         page: None,
-        status: PullStatus::Running,
+        status: PullStatus::Waiting,
         done_until: from,
         open_since: None,
         listed: 0,
@@ -126,7 +126,7 @@ fn start_round(cx: &mut Context<'_, Request>, account_id: String, round: i64) ->
     if pull.round >= round {
         return Ok(());
     }
-    if pull.status == PullStatus::Running && pull.round > 0 {
+    if pull.status == PullStatus::Running {
         // A page is out; whatever comes of it, the next round begins where the last whole one has ended.
         return Ok(());
     }

@@ -6,7 +6,7 @@ use crate::delivery::DeliveryStatus;
 use crate::inbound::EventKind;
 use crate::partitioning::{KEY_GROUPS, Key, Layout, bucket, key_group, slot};
 use crate::request::RequestStatus;
-use crate::settings::{Company, Form, Policy, Profile, Sealed, Settings, Tenant};
+use crate::settings::{Company, Form, Sealed, Settings, Tenant};
 use crate::{EventId, JobId, LeadId, Millis, TenantId};
 
 fn tenant_id(name: &str) -> TenantId {
@@ -92,17 +92,10 @@ fn names_are_those_of_the_records() {
 
 fn tenant(name: &str, company: &str) -> Tenant {
     Tenant {
-        tenant: tenant_id(name),
-        name: name.to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: vec![Company {
-            ids: vec![company.to_owned(), format!("{company}-older")],
-            signing_key: Sealed::default(),
-            previous_signing_key: None,
-            name: None,
-            integration_id: None,
-        }],
+        companies: vec![Company::new(
+            vec![company.to_owned(), format!("{company}-older")],
+            Sealed::default(),
+        )],
         source_key: Some(format!("source-{name}")),
         forms: vec![Form {
             form_key: format!("form-{name}"),
@@ -110,11 +103,7 @@ fn tenant(name: &str, company: &str) -> Tenant {
             honeypot: None,
             field_map: std::collections::BTreeMap::new(),
         }],
-        integrations: vec![],
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
-        callrail: None,
+        ..Tenant::new(tenant_id(name), name, Millis(0))
     }
 }
 

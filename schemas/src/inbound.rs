@@ -179,31 +179,44 @@ impl Inbound {
         datum.is_at_end().then_some(inbound)
     }
 
-    /// A command about what lies under a key; the error is that of writing JSON.
-    pub fn command(
+    /// A JSON body that was accepted now, for the first time.
+    pub fn new(
         event_id: EventId,
         key: Key,
         caller: &str,
-        command: &Command,
+        (origin, kind): (Origin, EventKind),
         (received_at, settings_version): (Millis, u64),
-    ) -> Result<Self, serde_json::Error> {
-        Ok(Self {
+        body: Bytes,
+    ) -> Self {
+        Self {
             event_id,
             tenant: key.tenant,
             key_group: key.key_group,
             bucket: key.bucket,
             caller: caller.to_owned(),
-            origin: Origin::Command,
-            kind: EventKind::Command,
+            origin,
+            kind,
             received_at,
             settings_version,
             attempt: 0,
             key_id: None,
             trace: None,
             content_type: "application/json".to_owned(),
-            body: Bytes::from(serde_json::to_vec(command)?),
+            body,
             body_ref: None,
-        })
+        }
+    }
+
+    /// A command about what lies under a key; the error is that of writing JSON.
+    pub fn command(
+        event_id: EventId,
+        key: Key,
+        caller: &str,
+        command: &Command,
+        at: (Millis, u64),
+    ) -> Result<Self, serde_json::Error> {
+        let body = Bytes::from(serde_json::to_vec(command)?);
+        Ok(Self::new(event_id, key, caller, (Origin::Command, EventKind::Command), at, body))
     }
 
     /// The key that its state is filed under.

@@ -26,6 +26,7 @@ pub mod inbound;
 mod json_size;
 pub mod layout;
 pub mod lead;
+pub mod missed;
 pub mod partitioning;
 pub mod phone;
 pub mod pull;

@@ -299,7 +299,32 @@ impl Settings {
     }
 }
 
+impl Company {
+    /// A company that leadline has installed nothing at yet.
+    pub fn new(ids: Vec<String>, signing_key: Sealed) -> Self {
+        Self { ids, signing_key, previous_signing_key: None, name: None, integration_id: None }
+    }
+}
+
 impl Tenant {
+    /// One with nothing configured.
+    pub fn new(tenant: TenantId, name: impl Into<String>, created_at: Millis) -> Self {
+        Self {
+            tenant,
+            name: name.into(),
+            removed: false,
+            api_token_sha256: String::new(),
+            companies: Vec::new(),
+            source_key: None,
+            forms: Vec::new(),
+            integrations: Vec::new(),
+            profile: Profile::default(),
+            policy: Policy::default(),
+            created_at,
+            callrail: None,
+        }
+    }
+
     /// The company with this id.
     pub fn company(&self, company_id: &str) -> Option<&Company> {
         self.companies.iter().find(|company| company.ids.iter().any(|id| id == company_id))
@@ -308,6 +333,11 @@ impl Tenant {
     /// The form with this key.
     pub fn form(&self, form_key: &str) -> Option<&Form> {
         self.forms.iter().find(|form| form.form_key == form_key)
+    }
+
+    /// The integrations that are told of missed calls and of trouble.
+    pub fn alerted(&self) -> impl Iterator<Item = &Integration> {
+        self.integrations.iter().filter(|integration| integration.alerts && !integration.disabled)
     }
 
     /// The integration with this id.

@@ -109,23 +109,8 @@ struct Door {
 impl Door {
     fn take(&self, key: Key, caller: &str, origin: Origin, kind: EventKind, body: Bytes) {
         let received_at = self.clock.wall();
-        let inbound = Inbound {
-            event_id: EventId::of(&[&body, format!("{origin:?}{kind:?}{received_at}").as_bytes()]),
-            tenant: key.tenant,
-            key_group: key.key_group,
-            bucket: key.bucket,
-            caller: caller.to_owned(),
-            origin,
-            kind,
-            received_at,
-            settings_version: 1,
-            attempt: 0,
-            key_id: None,
-            trace: None,
-            content_type: "application/json".to_owned(),
-            body,
-            body_ref: None,
-        };
+        let event_id = EventId::of(&[&body, format!("{origin:?}{kind:?}{received_at}").as_bytes()]);
+        let inbound = Inbound::new(event_id, key, caller, (origin, kind), (received_at, 1), body);
         let layout = Layout { generation: 1, partitions: PARTITIONS };
         let value = Bytes::from(avro::encode(&inbound).unwrap());
         self.log.push(Topic::Inbound, layout.partition(inbound.key_group), value);

@@ -9,10 +9,10 @@ use leadline::engine::RunningJob;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
-use leadline_operators::alert::{GetCallJob, GotCall};
 use leadline_operators::rules;
 use leadline_schemas::Millis;
 use leadline_schemas::delivery::DeliveryKey;
+use leadline_schemas::missed::{GetCallJob, GotCall};
 use leadline_schemas::reply::PendingJob;
 
 use crate::chance::{Chance, derived};

@@ -42,12 +42,6 @@ pub fn tenant(name: &str) -> Tenant {
     };
     let provider = if matches!(name, "beta" | "delta") { "sim" } else { "rules" };
     Tenant {
-        tenant: TenantId::new(name).unwrap(),
-        name: name.to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
         forms: vec![Form {
             form_key: format!("{name}-form"),
             origins: Vec::new(),
@@ -68,7 +62,6 @@ pub fn tenant(name: &str) -> Tenant {
             score_provider: provider.to_owned(),
             ..Policy::default()
         },
-        created_at: Millis(BEGIN.0),
-        callrail: None,
+        ..Tenant::new(TenantId::new(name).unwrap(), name, Millis(BEGIN.0))
     }
 }

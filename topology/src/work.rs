@@ -89,26 +89,24 @@ pub(crate) fn engine_starter(
 
 fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let client = Client::new()?;
-    let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
-    if let Some(url) = &config.ai_model_endpoint {
-        let provider: Arc<dyn Provider> = Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()));
-        providers.entry("score".to_owned()).or_default().insert(HTTP_PROVIDER.to_owned(), provider);
-    }
     let secrets: Arc<dyn Secrets> = parts.secrets.clone();
+    let intake: Arc<dyn Intake> = parts.settings.clone();
     let settings = Arc::clone(&parts.settings);
     let now = Arc::new(move || settings.current());
-    let get_call = GetCall::new(parts.callrail.clone(), Arc::clone(&secrets), now.clone());
-    let get_call: Arc<dyn Provider> = Arc::new(get_call);
-    providers.entry("get_call".to_owned()).or_default().insert(get_call.name().to_owned(), get_call);
-    let intake: Arc<dyn Intake> = parts.settings.clone();
-    let clock = Arc::clone(&parts.clock);
-    let pages = PullPages::new(parts.callrail.clone(), Arc::clone(&secrets), Arc::clone(&intake), clock);
-    let pages: Arc<dyn Provider> = Arc::new(pages);
-    providers.entry("pull".to_owned()).or_default().insert(pages.name().to_owned(), pages);
-    let recordings = CallRailRecordings::new(parts.callrail.clone(), Arc::clone(&secrets), now);
-    let fetch = RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob));
-    let fetch: Arc<dyn Provider> = Arc::new(fetch);
-    providers.entry("fetch_recording".to_owned()).or_default().insert(fetch.name().to_owned(), fetch);
+    let (callrail, clock) = (|| parts.callrail.clone(), Arc::clone(&parts.clock));
+    let recordings = CallRailRecordings::new(callrail(), Arc::clone(&secrets), now.clone());
+    let mut by_kind: Vec<(&str, Arc<dyn Provider>)> = vec![
+        ("get_call", Arc::new(GetCall::new(callrail(), Arc::clone(&secrets), now))),
+        ("pull", Arc::new(PullPages::new(callrail(), Arc::clone(&secrets), Arc::clone(&intake), clock))),
+        ("fetch_recording", Arc::new(RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob)))),
+    ];
+    if let Some(url) = &config.ai_model_endpoint {
+        by_kind.push(("score", Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()))));
+    }
+    let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
+    for (kind, provider) in by_kind {
+        providers.entry(kind.to_owned()).or_default().insert(provider.name().to_owned(), provider);
+    }
     let write_back =
         WriteBackSink::new(parts.callrail.clone(), Arc::clone(&secrets), intake, Arc::clone(&parts.clock));
     let sinks: [Arc<dyn Sink>; 2] =

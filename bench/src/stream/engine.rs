@@ -21,7 +21,7 @@ use leadline_operators::publish::Publish;
 use leadline_operators::window::Window;
 use leadline_schemas::event::Event;
 use leadline_schemas::inbound::Inbound;
-use leadline_schemas::settings::{Company, Policy, Profile, Sealed, Settings, Tenant};
+use leadline_schemas::settings::{Company, Sealed, Settings, Tenant};
 use leadline_schemas::{Millis, Offset, Partition, TenantId, Topic};
 
 use super::child::{Variant, cpu_ns_of_thread};
@@ -228,24 +228,8 @@ fn settings() -> Result<Settings> {
     let mut settings = Settings::default();
     for tenant in 0..TENANTS {
         let tenant = Tenant {
-            tenant: TenantId::new(&tenant_name(tenant))?,
-            name: tenant_name(tenant),
-            removed: false,
-            api_token_sha256: String::new(),
-            companies: vec![Company {
-                ids: vec![company_id(tenant)],
-                signing_key: Sealed::default(),
-                previous_signing_key: None,
-                name: None,
-                integration_id: None,
-            }],
-            source_key: None,
-            forms: Vec::new(),
-            integrations: Vec::new(),
-            profile: Profile::default(),
-            policy: Policy::default(),
-            created_at: Millis(0),
-            callrail: None,
+            companies: vec![Company::new(vec![company_id(tenant)], Sealed::default())],
+            ..Tenant::new(TenantId::new(&tenant_name(tenant))?, tenant_name(tenant), Millis(0))
         };
         settings = settings.with(tenant, 1);
     }

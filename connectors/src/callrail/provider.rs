@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use leadline_schemas::missed::{GetCallJob, GotCall};
 use leadline_schemas::reply::PendingJob;
 use leadline_schemas::settings::Settings;
-use serde::Deserialize;
-use serde_json::json;
 
 use super::access::Access;
 use super::budget::Priority;
@@ -19,18 +18,11 @@ use crate::contract::secrets::Secrets;
 /// The settings as of now.
 pub type SettingsNow = Arc<dyn Fn() -> Arc<Settings> + Send + Sync>;
 
-/// Asks CallRail for one call. The answer is `{"answered", "voicemail", "call_type"}`, `call_type` being `in_progress`
-/// while people talk.
+/// Asks CallRail for one call: a [`GetCallJob`], answered by a [`GotCall`].
 pub struct GetCall {
     client: CallRailClient,
     secrets: Arc<dyn Secrets>,
     settings: SettingsNow,
-}
-
-/// What is asked; other members are not needed.
-#[derive(Deserialize)]
-struct Job {
-    call_id: String,
 }
 
 impl GetCall {
@@ -41,14 +33,12 @@ impl GetCall {
 
     async fn ask(&self, job: &PendingJob, deadline: Duration) -> Result<ProviderAnswer, CallError> {
         let reject = |why: String| CallError::Reject { why };
-        let asked: Job = serde_json::from_slice(&job.request.payload)
+        let asked: GetCallJob = serde_json::from_slice(&job.request.payload)
             .map_err(|error| reject(format!("the job cannot be read: {error}")))?;
         let settings = (self.settings)();
         let tenant =
             settings.tenant(&job.tenant).ok_or_else(|| reject("the tenant was removed".to_owned()))?;
-        let access =
-            Access::of(tenant, &*self.secrets, Priority::Live).map_err(|error| reject(error.to_string()))?;
-        let access = access.ok_or_else(|| {
+        let access = Access::of(tenant, &*self.secrets, Priority::Live)?.ok_or_else(|| {
             reject(
                 "the tenant has no account at CallRail: `leadline tenant connect-callrail` gives it one"
                     .to_owned(),
@@ -62,12 +52,13 @@ impl GetCall {
             answer => answer?,
         };
         let event = call.event().ok_or_else(|| reject("CallRail's answer tells of no call".to_owned()))?;
-        let body = json!({
-            "answered": event.answered,
-            "voicemail": event.voicemail.unwrap_or(false),
-            "call_type": event.call_type,
-        });
-        Ok(ProviderAnswer { body: Bytes::from(body.to_string()), cost_micros: 0 })
+        let got = GotCall {
+            answered: event.answered,
+            voicemail: event.voicemail.unwrap_or(false),
+            call_type: event.call_type,
+        };
+        let body = serde_json::to_vec(&got).map_err(|error| reject(error.to_string()))?;
+        Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
     }
 }
 

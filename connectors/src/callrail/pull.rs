@@ -91,18 +91,14 @@ impl PullPages {
         Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
     }
 
-    /// In the name of the tenant that the backfill is for, else of any of the account.
+    /// In the name of the tenant that the backfill is for, else of the first of the account.
     fn access(&self, job: &PullJob, settings: &Settings) -> Result<Access, CallError> {
         let priority = if job.backfill { Priority::Background } else { Priority::Live };
-        let mut tenants: Vec<&Arc<Tenant>> =
-            settings.tenants().filter(|tenant| is_of_account(tenant, &job.account_id)).collect();
-        tenants.retain(|tenant| job.tenant.as_ref().is_none_or(|wanted| tenant.tenant.as_str() == wanted));
-        tenants.sort_by(|a, b| a.tenant.cmp(&b.tenant));
-        let Some(tenant) = tenants.first() else {
-            return Err(reject(format!("nobody is connected with account {} any more", job.account_id)));
+        let wanted = settings.tenants().filter(|tenant| is_asked_for(tenant, job));
+        let access = match wanted.min_by(|a, b| a.tenant.cmp(&b.tenant)) {
+            Some(tenant) => Access::of(tenant, &*self.secrets, priority)?,
+            None => None,
         };
-        let access =
-            Access::of(tenant, &*self.secrets, priority).map_err(|error| reject(error.to_string()))?;
         access.ok_or_else(|| reject(format!("nobody is connected with account {} any more", job.account_id)))
     }
 
@@ -156,9 +152,7 @@ impl PullPages {
     fn event(&self, row: Listed, row_of: RowOf, job: &PullJob, settings: &Settings) -> Option<Inbound> {
         let company = row.company_id.as_deref();
         let tenant = company.and_then(|company| settings.by_company(company));
-        let tenant = tenant.filter(|tenant| is_of_account(tenant, &job.account_id));
-        let tenant = tenant
-            .filter(|tenant| job.tenant.as_ref().is_none_or(|wanted| tenant.tenant.as_str() == wanted))?;
+        let tenant = tenant.filter(|tenant| is_asked_for(tenant, job))?;
         let peeked = match peek(Some(row.kind), &row.body) {
             Ok(peeked) => peeked,
             Err(error) => {
@@ -168,29 +162,12 @@ impl PullPages {
             }
         };
         let key = Key::new(tenant.tenant.clone(), peeked.caller_or_subject(), tenant.policy.spread);
-        Some(Inbound {
-            // The same row listed again is the same event.
-            event_id: EventId::of(&[
-                b"pull",
-                key.tenant.as_str().as_bytes(),
-                row_of.content_type().as_bytes(),
-                &row.body,
-            ]),
-            tenant: key.tenant,
-            key_group: key.key_group,
-            bucket: key.bucket,
-            caller: peeked.caller_or_subject().to_owned(),
-            origin: Origin::CallrailPull,
-            kind: row.kind,
-            received_at: self.clock.wall(),
-            settings_version: settings.version,
-            attempt: 0,
-            key_id: None,
-            trace: None,
-            content_type: row_of.content_type().to_owned(),
-            body: row.body.clone(),
-            body_ref: None,
-        })
+        // The same row listed again is the same event.
+        let id = [b"pull", key.tenant.as_str().as_bytes(), row_of.content_type().as_bytes(), &row.body];
+        let event_id = EventId::of(&id);
+        let (what, at) = ((Origin::CallrailPull, row.kind), (self.clock.wall(), settings.version));
+        let event = Inbound::new(event_id, key, peeked.caller_or_subject(), what, at, row.body.clone());
+        Some(Inbound { content_type: row_of.content_type().to_owned(), ..event })
     }
 }
 
@@ -199,8 +176,11 @@ fn rows<T>(page: Page<T>, open_since: Option<Millis>, row: impl Fn(T) -> Option<
     Rows { rows, open_since, next: page.next.map(String::from), total: page.total }
 }
 
-fn is_of_account(tenant: &Tenant, account_id: &str) -> bool {
-    tenant.callrail.as_ref().is_some_and(|callrail| callrail.account_id == account_id)
+/// Whether a page may be for this tenant: of the account, and the one that a backfill is for.
+fn is_asked_for(tenant: &Tenant, job: &PullJob) -> bool {
+    let is_of_account =
+        tenant.callrail.as_ref().is_some_and(|callrail| callrail.account_id == job.account_id);
+    is_of_account && job.tenant.as_ref().is_none_or(|wanted| tenant.tenant.as_str() == wanted)
 }
 
 fn reject(why: String) -> CallError {

@@ -133,9 +133,7 @@ impl WriteBackSink {
         let tenant = settings
             .tenant(&request.key.tenant)
             .ok_or_else(|| reject("the tenant was removed".to_owned()))?;
-        let access = Access::of(tenant, &*self.secrets, Priority::Background)
-            .map_err(|error| reject(error.to_string()))?;
-        let access = access
+        let access = Access::of(tenant, &*self.secrets, Priority::Background)?
             .ok_or_else(|| {
                 reject("the tenant has no account at CallRail any more: connect it, or switch the integration off".to_owned())
             })?

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use leadline_schemas::reply::PendingJob;
 
 use super::BoxFuture;
+use super::secrets::SecretError;
 
 /// Answers jobs. Implementations bound their own time to `deadline` and never panic on an odd answer.
 pub trait Provider: Send + Sync + 'static {
@@ -57,4 +58,11 @@ pub enum CallError {
         /// What happened.
         why: String,
     },
+}
+
+/// What cannot be opened now cannot be opened by the next attempt.
+impl From<SecretError> for CallError {
+    fn from(error: SecretError) -> Self {
+        Self::Reject { why: error.to_string() }
+    }
 }

@@ -38,6 +38,9 @@ pub struct Batch {
     pub commits: Vec<(CommitNumber, std::sync::Arc<Vec<Output>>)>,
 }
 
+/// Lines of the audit log that are read at once.
+pub const AUDIT_LINES_MAX: usize = 1_000;
+
 /// Which part of a list is asked for. Lists are newest first and stable under inserts (keyset paging).
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -90,7 +93,8 @@ pub trait RecordReader: Send + Sync + 'static {
         from: Millis,
         to: Millis,
     ) -> Result<Vec<WindowMetrics>, StoreError>;
-    /// Lines of the audit log from [from, to), newest first, of one kind where one is given; at most 1,000.
+    /// Lines of the audit log from [from, to), newest first, of one kind where one is given; at most
+    /// [`AUDIT_LINES_MAX`].
     fn audit(
         &self,
         tenant: &TenantId,

@@ -10,52 +10,46 @@ use crate::clock_system::SystemClock;
 use crate::conformance::log::{LogUnderTest, suite};
 use crate::log_memory::MemoryLog;
 
-struct Direct(Option<MemoryLog>);
+/// A log of memory with something before it.
+struct Before {
+    behind: Option<MemoryLog>,
+    open: fn(MemoryLog) -> Arc<dyn Log>,
+}
 
-impl LogUnderTest for Direct {
+impl LogUnderTest for Before {
     fn start(&mut self) -> Arc<dyn Log> {
-        let behind = self.0.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
-        self.0 = Some(behind.clone());
-        let spool = Arc::new(MemoryLog::new(1));
-        Arc::new(SpooledLog::open(Arc::new(behind), spool, Arc::new(SystemClock)).unwrap())
+        let behind = self.behind.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
+        self.behind = Some(behind.clone());
+        (self.open)(behind)
     }
     fn upkeep(&mut self) {}
     fn fill(&mut self) -> bool {
-        self.0.as_ref().unwrap().set_full(true);
+        self.behind.as_ref().unwrap().set_full(true);
         true
     }
     fn free(&mut self) {
-        self.0.as_ref().unwrap().set_full(false);
+        self.behind.as_ref().unwrap().set_full(false);
     }
+}
+
+fn before(open: fn(MemoryLog) -> Arc<dyn Log>) {
+    suite(&|| Box::new(Before { behind: None, open }));
 }
 
 #[test]
 fn with_somebody_behind_it_is_the_log_behind() {
-    suite(&|| Box::new(Direct(None)));
+    before(|behind| {
+        let spool = Arc::new(MemoryLog::new(1));
+        Arc::new(SpooledLog::open(Arc::new(behind), spool, Arc::new(SystemClock)).unwrap())
+    });
 }
 
-/// A log that was away when it was opened, and came.
-struct Late(Option<MemoryLog>);
-
-impl LogUnderTest for Late {
-    fn start(&mut self) -> Arc<dyn Log> {
-        let behind = self.0.take().map_or_else(|| MemoryLog::new(2), |log| log.crash(0));
-        self.0 = Some(behind.clone());
+/// It was away when it was opened, and came.
+#[test]
+fn once_it_is_there_a_late_log_is_the_one_that_was_opened() {
+    before(|behind| {
         let late = LateLog::open(2, move || Ok(Arc::new(behind.clone()) as Arc<dyn Log>)).unwrap();
         until("it is there", Duration::from_secs(10), || late.health().unavailable.is_none());
         late
-    }
-    fn upkeep(&mut self) {}
-    fn fill(&mut self) -> bool {
-        self.0.as_ref().unwrap().set_full(true);
-        true
-    }
-    fn free(&mut self) {
-        self.0.as_ref().unwrap().set_full(false);
-    }
-}
-
-#[test]
-fn once_it_is_there_a_late_log_is_the_one_that_was_opened() {
-    suite(&|| Box::new(Late(None)));
+    });
 }

@@ -47,8 +47,7 @@ impl CallRailRecordings {
 
     /// In whose name CallRail is asked; a tenant without an account has its signed links alone.
     fn access(&self, tenant: &Tenant, deadline: Duration) -> Result<(Access, bool), CallError> {
-        let known =
-            Access::of(tenant, &*self.secrets, Priority::Live).map_err(|error| reject(error.to_string()))?;
+        let known = Access::of(tenant, &*self.secrets, Priority::Live)?;
         let is_connected = known.is_some();
         let mut access = known.unwrap_or_else(|| Access::new("", "", Priority::Live));
         // It bounds the whole of a recording, not one answer of the API.

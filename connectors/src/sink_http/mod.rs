@@ -47,10 +47,7 @@ impl HttpSink {
     fn signature(&self, request: &SinkRequest) -> Result<Option<String>, CallError> {
         let Some(sealed) = &request.integration.secret else { return Ok(None) };
         let context = integration_secret_context(&request.key.tenant, &request.integration.id);
-        let secret = self
-            .secrets
-            .open(&context, sealed)
-            .map_err(|error| CallError::Reject { why: error.to_string() })?;
+        let secret = self.secrets.open(&context, sealed)?;
         let at_s = self.clock.wall().0 / 1_000;
         let mut signed = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &secret));
         signed.update(format!("{at_s}.").as_bytes());

@@ -36,21 +36,6 @@ fn event(
         "recording_url": format!("{BLOB_SCHEME}{blob}"),
     });
     let key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
-    Inbound {
-        event_id: id,
-        tenant: key.tenant,
-        key_group: key.key_group,
-        bucket: key.bucket,
-        caller,
-        origin: Origin::Process,
-        kind: EventKind::PostCall,
-        received_at,
-        settings_version,
-        attempt: 0,
-        key_id: None,
-        trace: None,
-        content_type: "application/json".to_owned(),
-        body: Bytes::from(body.to_string()),
-        body_ref: None,
-    }
+    let (what, at) = ((Origin::Process, EventKind::PostCall), (received_at, settings_version));
+    Inbound::new(id, key, &caller, what, at, Bytes::from(body.to_string()))
 }

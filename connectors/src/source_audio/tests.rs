@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Request, StatusCode};
-use leadline_schemas::settings::{Policy, Profile, Settings};
+use leadline_schemas::settings::Settings;
 use leadline_schemas::{Offset, TenantId};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -20,20 +20,7 @@ use crate::contract::log::AppendError;
 use crate::contract::source::Intake;
 
 fn tenant() -> Tenant {
-    Tenant {
-        tenant: TenantId::new("summit").unwrap(),
-        name: "Summit Kitchens".to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
-        callrail: None,
-    }
+    Tenant::new(TenantId::new("summit").unwrap(), "Summit Kitchens", Millis(0))
 }
 
 #[derive(Default)]

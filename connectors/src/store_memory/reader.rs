@@ -11,13 +11,11 @@ use leadline_schemas::{LeadId, Millis, TenantId};
 
 use super::MemoryStore;
 use super::tables::{Line, Table};
-use crate::contract::store::{Listed, Page, RecordReader, StoreError};
+use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 use crate::store_sqlite::cursor::Place;
 
 /// Lines of a lead's history at most.
 const HISTORY_MAX: usize = 1_000;
-/// Lines of the audit log that are shown at once.
-const AUDIT_MAX: usize = 1_000;
 
 /// A page of a list, newest first. A filter that the list has no column for is left out, as SQLite does.
 fn list<R: Line + Clone>(
@@ -122,7 +120,7 @@ impl RecordReader for MemoryStore {
         let lines = store.current.audits.iter().rev().filter(|((owner, at, _), line)| {
             owner == tenant && (from..to).contains(at) && kind.is_none_or(|kind| line.kind == kind)
         });
-        Ok(lines.take(AUDIT_MAX).map(|(_, line)| Audit::clone(line)).collect())
+        Ok(lines.take(AUDIT_LINES_MAX).map(|(_, line)| Audit::clone(line)).collect())
     }
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {

@@ -20,12 +20,10 @@ use super::connection;
 use super::cursor::Place;
 use super::ddl::NO_TENANT;
 use super::error::{failed, unreadable};
-use crate::contract::store::{Listed, Page, RecordReader, StoreError};
+use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
 /// Lines of a lead's history at most.
 const HISTORY_MAX: i64 = 1_000;
-/// Lines of the audit log that are shown at once.
-const AUDIT_MAX: usize = 1_000;
 
 /// Reads beside the writer; each query takes a connection of the pool.
 pub struct SqliteReader {
@@ -251,7 +249,7 @@ impl RecordReader for SqliteReader {
                 if kind.is_none_or(|kind| line.kind == kind) {
                     found.push(line);
                 }
-                if found.len() == AUDIT_MAX {
+                if found.len() == AUDIT_LINES_MAX {
                     break;
                 }
             }

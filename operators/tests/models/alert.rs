@@ -1,8 +1,9 @@
 //! alert: a missed call is told of once, an answered one never, and nobody waits for a transcript.
 
-use leadline_operators::alert::{Alert, AlertOut, GetCallJob, GotCall, RINGING};
+use leadline_operators::alert::{Alert, AlertOut, RINGING};
 use leadline_schemas::event::Direction;
 use leadline_schemas::inbound::EventKind;
+use leadline_schemas::missed::{GetCallJob, GotCall};
 use leadline_schemas::reply::FailureKind;
 use leadline_schemas::{JobId, Millis};
 use proptest::prelude::*;

@@ -68,13 +68,7 @@ fn event_of(payload: &Payload) -> CallEvent {
 /// A company whose webhooks are of either generation.
 fn driver() -> Driver<Dedupe> {
     let mut tenant = tenant();
-    tenant.companies = vec![Company {
-        ids: vec!["155920786".to_owned(), "COM1".to_owned()],
-        signing_key: Sealed::default(),
-        previous_signing_key: None,
-        name: None,
-        integration_id: None,
-    }];
+    tenant.companies = vec![Company::new(vec!["155920786".to_owned(), "COM1".to_owned()], Sealed::default())];
     Driver::new(tenant, NOON)
 }
 

@@ -3,7 +3,7 @@
 use leadline_schemas::contact::{Contact, Recording};
 use leadline_schemas::event::{Attribution, CallEvent, Direction, Event, FormEvent, TextEvent};
 use leadline_schemas::inbound::{EventKind, Origin};
-use leadline_schemas::settings::{Integration, Policy, Profile, Tenant};
+use leadline_schemas::settings::{Integration, Tenant};
 use leadline_schemas::{CallId, EventId, Millis, TenantId};
 
 /// A Wednesday at noon, UTC.
@@ -15,20 +15,7 @@ pub(crate) fn tenant_id() -> TenantId {
 }
 
 pub(crate) fn tenant() -> Tenant {
-    Tenant {
-        tenant: tenant_id(),
-        name: "Summit Kitchens".to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: vec![],
-        source_key: None,
-        forms: vec![],
-        integrations: vec![],
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
-        callrail: None,
-    }
+    Tenant::new(tenant_id(), "Summit Kitchens", Millis(0))
 }
 
 pub(crate) fn integration(id: &str, band_min: &str) -> Integration {

@@ -28,7 +28,7 @@ use leadline_schemas::call::CallRecord;
 use leadline_schemas::frame::Output;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::reply::JobRequest;
-use leadline_schemas::settings::{Company, Form, Policy, Profile, Sealed, Settings, Tenant};
+use leadline_schemas::settings::{Company, Form, Policy, Sealed, Settings, Tenant};
 use leadline_schemas::{CommitNumber, JobId, Millis, Offset, Partition, TenantId, Topic};
 use tower::ServiceExt as _;
 
@@ -83,17 +83,11 @@ impl Secrets for Plain {
 fn tenant(id: &str, company: &str) -> Tenant {
     let digest = ring::digest::digest(&ring::digest::SHA256, TOKEN.as_bytes());
     Tenant {
-        tenant: TenantId::new(id).unwrap(),
-        name: id.to_owned(),
-        removed: false,
         api_token_sha256: digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect(),
-        companies: vec![Company {
-            ids: vec![company.to_owned(), "COM338e6107d0eb4712af2d4f2f8a18c900".to_owned()],
-            signing_key: Sealed(KEY.to_owned()),
-            previous_signing_key: None,
-            name: None,
-            integration_id: None,
-        }],
+        companies: vec![Company::new(
+            vec![company.to_owned(), "COM338e6107d0eb4712af2d4f2f8a18c900".to_owned()],
+            Sealed(KEY.to_owned()),
+        )],
         source_key: Some("source".to_owned()),
         forms: vec![Form {
             form_key: "form".to_owned(),
@@ -101,11 +95,8 @@ fn tenant(id: &str, company: &str) -> Tenant {
             honeypot: Some("website".to_owned()),
             field_map: [("name".to_owned(), "f7".to_owned())].into(),
         }],
-        integrations: Vec::new(),
-        profile: Profile::default(),
         policy: Policy { rate_per_s: i32::MAX, ..Policy::default() },
-        created_at: Millis(0),
-        callrail: None,
+        ..Tenant::new(TenantId::new(id).unwrap(), id, Millis(0))
     }
 }
 

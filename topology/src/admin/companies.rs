@@ -63,13 +63,7 @@ pub fn add_company(
 }
 
 fn push(tenant: &mut Tenant, ids: Vec<String>, key: &str, secrets: &dyn Secrets) -> Result<(), AdminError> {
-    let mut company = Company {
-        ids,
-        signing_key: Sealed::default(),
-        previous_signing_key: None,
-        name: None,
-        integration_id: None,
-    };
+    let mut company = Company::new(ids, Sealed::default());
     company.signing_key = seal_key(&tenant.tenant, &company, key, secrets)?;
     tenant.companies.push(company);
     Ok(())

@@ -210,23 +210,14 @@ fn within<N: PartialOrd + std::fmt::Display>(
 }
 
 fn fresh(id: TenantId, now: Millis) -> Tenant {
+    let name = id.to_string();
     Tenant {
-        name: id.to_string(),
-        tenant: id,
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
         profile: Profile {
             currency: "USD".to_owned(),
             time_zone: "America/New_York".to_owned(),
             ..Profile::default()
         },
-        policy: Policy::default(),
-        created_at: now,
-        callrail: None,
+        ..Tenant::new(id, name, now)
     }
 }
 

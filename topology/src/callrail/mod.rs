@@ -26,7 +26,7 @@ use crate::layout::follow::Workplace;
 pub(crate) fn is_mine(admin: &Admin, workplace: &Workplace, account: &str) -> bool {
     let Some(running) = workplace.now() else { return false };
     let partition = admin.settings.layout().partition(account_key(account).key_group);
-    (running.engine.holding())().commits.contains_key(&partition)
+    running.engine.owns(partition)
 }
 
 /// The addresses that a tenant's integrations have to have, by list: those of its own webhook address, so that texts and

@@ -82,6 +82,11 @@ impl Engine {
         self.handles.ownership.warm(partition)
     }
 
+    /// Whether a partition runs here. Cheap, and waits for nobody.
+    pub fn owns(&self, partition: Partition) -> bool {
+        self.handles.ownership.rows.of(partition).is_some()
+    }
+
     /// Says what is owned, its last applied commits, and what runs.
     pub fn holding(&self) -> impl Fn() -> Handed + Send + Sync + 'static {
         let ownership = Arc::clone(&self.handles.ownership);

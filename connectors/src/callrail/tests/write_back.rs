@@ -6,9 +6,7 @@ use leadline_schemas::command::Command;
 use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
-use leadline_schemas::settings::{
-    CallRail as Account, Company, Integration, Policy, Profile, Sealed, Settings, Tenant,
-};
+use leadline_schemas::settings::{CallRail as Account, Company, Integration, Sealed, Settings, Tenant};
 use leadline_schemas::{Offset, TenantId};
 
 use super::*;
@@ -61,23 +59,7 @@ fn puts(double: &CallRail) -> usize {
 
 pub(super) fn tenant() -> Tenant {
     Tenant {
-        tenant: TenantId::new("summit").unwrap(),
-        name: "Summit".to_owned(),
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: vec![Company {
-            ids: vec![COMPANY.to_owned()],
-            signing_key: Sealed::default(),
-            previous_signing_key: None,
-            name: None,
-            integration_id: None,
-        }],
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
+        companies: vec![Company::new(vec![COMPANY.to_owned()], Sealed::default())],
         callrail: Some(Account {
             account_id: ACCOUNT.to_owned(),
             api_key: Sealed(API_KEY.to_owned()),
@@ -85,6 +67,7 @@ pub(super) fn tenant() -> Tenant {
             write_back: true,
             connected_at: Millis(0),
         }),
+        ..Tenant::new(TenantId::new("summit").unwrap(), "Summit", Millis(0))
     }
 }
 

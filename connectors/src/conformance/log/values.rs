@@ -5,7 +5,7 @@ use leadline_schemas::avro;
 use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::partitioning::{KEY_GROUPS, Key};
 use leadline_schemas::reply::{Answered, Reply, ReplyOutcome};
-use leadline_schemas::settings::{Policy, Profile, Tenant};
+use leadline_schemas::settings::Tenant;
 use leadline_schemas::{EventId, JobId, KeyGroup, Millis, Partition, TenantId, Topic};
 
 /// Makes values out of contents, and finds the contents again. Frames and empty records are never asked for.
@@ -91,18 +91,5 @@ fn reply(body: Bytes) -> Reply {
 }
 
 fn tenant(name: String) -> Tenant {
-    Tenant {
-        tenant: key().tenant,
-        name,
-        removed: false,
-        api_token_sha256: String::new(),
-        companies: Vec::new(),
-        source_key: None,
-        forms: Vec::new(),
-        integrations: Vec::new(),
-        profile: Profile::default(),
-        policy: Policy::default(),
-        created_at: Millis(0),
-        callrail: None,
-    }
+    Tenant::new(key().tenant, name, Millis(0))
 }
