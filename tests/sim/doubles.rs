@@ -59,7 +59,7 @@ fn callrail(mood: Mood) -> ProviderUnderTest {
         provider: Arc::new(Callrail(outside)),
         kind: "get_call",
         payload: r#"{"call_id":"CAL1"}"#,
-        good: r#"{"answered":true,"voicemail":false,"call_type":"answered"}"#,
+        good: r#"{"answered":true,"call_type":"answered","voicemail":false}"#,
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
 use google_cloud_auth::signer::Signer;
 use google_cloud_storage::builder::storage::SignedUrlBuilder;
@@ -148,12 +148,18 @@ impl GoogleBlob {
         self.shared.json.object(checked(name)?).await
     }
 
+    /// The newest content in one request, so that no replacement falls between two.
     async fn read_whole(&self, name: &str) -> Result<Option<Bytes>, BlobError> {
-        let Some(content) = self.read_from(name, None).await? else { return Ok(None) };
-        let mut whole = BytesMut::with_capacity(usize::try_from(content.stat.bytes).unwrap_or(0));
-        let mut stream = content.stream;
-        while let Some(piece) = stream.next().await {
-            whole.extend_from_slice(&piece?);
+        let mut response = match self.storage().await?.read_object(self.bucket(), checked(name)?).send().await
+        {
+            Ok(response) => response,
+            Err(error) if error.http_status_code() == Some(404) => return Ok(None),
+            Err(error) => return Err(unavailable(name, &error)),
+        };
+        let bytes = usize::try_from(response.object().size).unwrap_or(0);
+        let mut whole = BytesMut::with_capacity(bytes);
+        while let Some(piece) = response.next().await {
+            whole.extend_from_slice(&piece.map_err(|error| broken(name, &error))?);
         }
         Ok(Some(whole.freeze()))
     }
