@@ -1,5 +1,7 @@
 //! Tenants and what they have configured: topic `settings`.
 
+mod integration;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::avro::{self, AvroError, avro_record};
 use crate::layout::{LayoutRecord, Shape};
 use crate::{Millis, TenantId};
+
+pub use self::integration::{Grant, Integration, RouteRule};
 
 /// A secret as it stands in records: sealed by the `Secrets` contract, base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +45,13 @@ pub struct Tenant {
     pub created_at: Millis,
     /// Its account at CallRail.
     pub callrail: Option<CallRail>,
+    /// Who is told of what: every rule that holds counts; without rules each integration by its own `band_min` and
+    /// `alerts`.
+    #[serde(default)]
+    pub routes: Vec<RouteRule>,
 }
 
-avro_record!(Tenant, "tenant", ["v1", "v2"]);
+avro_record!(Tenant, "tenant", ["v1", "v2", "v3"]);
 
 /// A tenant's account at CallRail, as onboarding found it. Several tenants may share one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,25 +96,6 @@ pub struct Form {
     pub field_map: BTreeMap<String, String>,
 }
 
-/// Where leads and alerts go.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Integration {
-    /// Its id, unique within the tenant.
-    pub id: String,
-    /// The sink that serves it: `http` in the core.
-    pub kind: String,
-    /// Where to send.
-    pub url: String,
-    /// The secret that requests are signed with.
-    pub secret: Option<Sealed>,
-    /// The lowest band it wants: `hot`, `warm`, `nurture`, `cold`.
-    pub band_min: String,
-    /// Whether it wants missed-call alerts.
-    pub alerts: bool,
-    /// Switched off: deliveries are skipped.
-    pub disabled: bool,
-}
-
 /// What a tenant sells, and where: the frame of every score.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -123,6 +112,21 @@ pub struct Profile {
     pub currency: String,
     /// IANA time zone.
     pub time_zone: String,
+    /// What callers speak (BCP 47); none = `en-US`.
+    pub language: Option<String>,
+    /// When somebody is there; empty = always.
+    pub hours: Vec<OpenHours>,
+}
+
+/// When somebody is there, on one day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenHours {
+    /// 1 = Monday to 7 = Sunday.
+    pub weekday: i32,
+    /// From this minute of the day.
+    pub opens_min: i32,
+    /// Before this minute of the day.
+    pub closes_min: i32,
 }
 
 /// How a tenant's contacts are handled.
@@ -147,6 +151,17 @@ pub struct Policy {
     pub transcribe_provider: Option<String>,
     /// Direct events, forms and bad signatures a second; over it 429.
     pub rate_per_s: i32,
+    /// Who scores when `score_provider` fails, in order; the rules come last by themselves.
+    pub score_fallbacks: Vec<String>,
+    /// Who transcribes when `transcribe_provider` fails, in order.
+    pub transcribe_fallbacks: Vec<String>,
+    /// Spent on a day, in millionths of the currency: from there on the last of a chain is asked first, for it is the
+    /// cheapest.
+    pub ai_budget_soft_micros: Option<i64>,
+    /// Spent on a day, in millionths of the currency: from there on only the rules score, and nothing is transcribed.
+    pub ai_budget_hard_micros: Option<i64>,
+    /// The scoring prompt; none = the newest.
+    pub prompt_version: Option<String>,
 }
 
 impl Default for Policy {
@@ -161,6 +176,11 @@ impl Default for Policy {
             fetch_recordings: false,
             transcribe_provider: None,
             rate_per_s: 100,
+            score_fallbacks: Vec::new(),
+            transcribe_fallbacks: Vec::new(),
+            ai_budget_soft_micros: None,
+            ai_budget_hard_micros: None,
+            prompt_version: None,
         }
     }
 }
@@ -322,6 +342,7 @@ impl Tenant {
             policy: Policy::default(),
             created_at,
             callrail: None,
+            routes: Vec::new(),
         }
     }
 

@@ -9,6 +9,7 @@ use leadline::engine::RunningJob;
 use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
+use leadline_connectors::contract::wire::WireRequest;
 use leadline_operators::rules;
 use leadline_schemas::Millis;
 use leadline_schemas::delivery::DeliveryKey;
@@ -265,5 +266,8 @@ impl Sink for Receiver {
             run(course, deadline, unclear, effect).await?;
             Ok(SinkAnswer { remote_id: Some(remote_id) })
         })
+    }
+    fn preview(&self, _: &SinkRequest) -> Result<Vec<WireRequest>, CallError> {
+        Ok(Vec::new())
     }
 }

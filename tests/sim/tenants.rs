@@ -31,15 +31,8 @@ pub fn responders(outside: &Outside) -> Responders {
 /// alpha: rules, two receivers. beta: a scoring provider. gamma: is switched off or removed. delta: provider and
 /// several slots.
 pub fn tenant(name: &str) -> Tenant {
-    let integration = |kind: &str| Integration {
-        id: format!("{kind}1"),
-        kind: kind.to_owned(),
-        url: String::new(),
-        secret: None,
-        band_min: "cold".to_owned(),
-        alerts: true,
-        disabled: false,
-    };
+    let integration =
+        |kind: &str| Integration { alerts: true, ..Integration::new(format!("{kind}1"), kind, "") };
     let provider = if matches!(name, "beta" | "delta") { "sim" } else { "rules" };
     Tenant {
         forms: vec![Form {

@@ -29,6 +29,7 @@ use crate::contract::provider::CallError;
 use crate::contract::secrets::Secrets;
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use crate::contract::source::Intake;
+use crate::contract::wire::WireRequest;
 
 /// What leadline's line of a note begins with.
 const MARK: &str = "[leadline]";
@@ -220,6 +221,25 @@ impl Sink for WriteBackSink {
         deadline: Duration,
     ) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
         Box::pin(async move { self.write(request, deadline).await })
+    }
+
+    fn preview(&self, request: &SinkRequest) -> Result<Vec<WireRequest>, CallError> {
+        let lead: Lead = serde_json::from_str(&request.payload)
+            .map_err(|error| CallError::Reject { why: format!("the delivery cannot be read: {error}") })?;
+        let Some(call_id) = lead.call_id().filter(|_| lead.kind == "lead") else { return Ok(Vec::new()) };
+        let settings = self.intake.settings();
+        let account = settings.tenant(&request.key.tenant).and_then(|tenant| tenant.callrail.as_ref());
+        let account = account.map_or("{account}", |callrail| &callrail.account_id);
+        let url = self.client.shared.guard.base().join(&format!("/v3/a/{account}/calls/{call_id}.json"));
+        let url = url.map_err(|error| CallError::Reject { why: format!("call {call_id:?}: {error}") })?;
+        // What is written is what differs from the call as it is then; shown is what differs from an untouched one.
+        let untouched = json!({ "id": call_id }).to_string();
+        let body = match decode(Some(EventKind::PostCall), untouched.as_bytes()) {
+            Ok((_, Event::CallEvent(call))) => Value::Object(lead.changes(&call)),
+            _ => return Ok(Vec::new()),
+        };
+        let write = WireRequest { method: Method::PUT, ..WireRequest::json(url.as_str(), &body) };
+        Ok(vec![WireRequest::new(Method::GET, url), write])
     }
 }
 

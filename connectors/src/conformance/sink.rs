@@ -11,6 +11,7 @@ use leadline_schemas::settings::{Integration, Sealed};
 use super::other_side::{Behaviour, Mood, OtherSide, SECRET, check_why, slack};
 use crate::contract::provider::CallError;
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
+use crate::contract::wire::Trace;
 
 /// A sink and what the other side answers.
 pub struct SinkUnderTest {
@@ -71,13 +72,9 @@ impl SinkUnderTest {
     /// A delivery to this address.
     pub fn request(&self, url: &str, number: u64) -> SinkRequest {
         let integration = Integration {
-            id: "crm".to_owned(),
-            kind: self.sink.kind().to_owned(),
-            url: url.to_owned(),
             secret: self.secret.clone(),
-            band_min: "cold".to_owned(),
             alerts: true,
-            disabled: false,
+            ..Integration::new("crm", self.sink.kind(), url)
         };
         let tenant = TenantId::new("summit").unwrap();
         SinkRequest {
@@ -87,6 +84,7 @@ impl SinkUnderTest {
             integration,
             payload: self.payload.to_owned(),
             remote_id: None,
+            trace: Trace::default(),
         }
     }
 

@@ -11,6 +11,8 @@ pub mod sink;
 pub mod source;
 pub mod state;
 pub mod store;
+pub mod tokens;
+pub mod wire;
 
 use std::future::Future;
 use std::pin::Pin;

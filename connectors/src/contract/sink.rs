@@ -11,6 +11,7 @@ use leadline_schemas::settings::Integration;
 
 use super::BoxFuture;
 use super::provider::CallError;
+use super::wire::{Trace, WireRequest};
 
 /// Delivers. An outcome is per delivery; a refused one never stops the next.
 pub trait Sink: Send + Sync + 'static {
@@ -26,6 +27,10 @@ pub trait Sink: Send + Sync + 'static {
         request: SinkRequest,
         deadline: Duration,
     ) -> BoxFuture<'_, Result<SinkAnswer, CallError>>;
+
+    /// The requests that a delivery would make, in order; nothing is sent. What only an answer would tell stands there as
+    /// `{its name}`.
+    fn preview(&self, request: &SinkRequest) -> Result<Vec<WireRequest>, CallError>;
 }
 
 /// What a repeated delivery does at the other side.
@@ -52,6 +57,8 @@ pub struct SinkRequest {
     pub payload: String,
     /// The other side's id from an earlier delivery of the same key.
     pub remote_id: Option<String>,
+    /// Takes down what is sent and heard, for the ledger.
+    pub trace: Trace,
 }
 
 /// A delivery that arrived.

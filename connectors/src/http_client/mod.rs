@@ -3,11 +3,11 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{StatusCode, header};
 
 use crate::contract::provider::CallError;
+use crate::contract::wire::{Trace, WireAnswer, WireRequest};
 
 /// Largest answer that is read; scores and ids are a few KiB.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -19,15 +19,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A pool of connections; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
-
-/// One POST.
-pub(crate) struct Call<'a> {
-    pub(crate) url: &'a str,
-    pub(crate) body: Bytes,
-    pub(crate) idempotency_key: &'a str,
-    pub(crate) headers: &'a [(&'a str, &'a str)],
-    pub(crate) deadline: Duration,
-}
 
 /// What all clients have in common.
 pub fn builder() -> reqwest::ClientBuilder {
@@ -99,30 +90,46 @@ impl Client {
         Ok((status, String::from_utf8_lossy(&text).into_owned()))
     }
 
-    /// Posts JSON; the answer's body on 2xx, or nothing in place of one that is too large to be read.
-    pub(crate) async fn post(&self, call: Call<'_>) -> Result<Option<Vec<u8>>, CallError> {
-        let mut request = self
-            .0
-            .post(call.url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("idempotency-key", call.idempotency_key)
-            .timeout(call.deadline)
-            .body(call.body);
-        for (name, value) in call.headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.map_err(|error| not_sent(&error))?;
-        let status = response.status();
-        if status.is_success() {
-            return bounded(response).await;
-        }
-        let after = retry_after(response.headers());
-        let why = format!("answered {status}: {}", quote(response).await);
-        let again = status.is_server_error()
-            || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY]
-                .contains(&status);
-        Err(if again { CallError::Retry { after, why } } else { CallError::Reject { why } })
+    /// Any request, taken down in the trace; whatever was answered is an answer.
+    pub async fn exchange(
+        &self,
+        request: &WireRequest,
+        deadline: Duration,
+        trace: &Trace,
+    ) -> Result<WireAnswer, CallError> {
+        let answered = self.answer(request, deadline).await;
+        trace.note(request, answered.as_ref().map_err(|error| error as _));
+        answered
     }
+
+    async fn answer(&self, request: &WireRequest, deadline: Duration) -> Result<WireAnswer, CallError> {
+        let mut sent = self.0.request(request.method.clone(), &request.url).timeout(deadline);
+        for (name, value) in &request.headers {
+            sent = sent.header(name, value);
+        }
+        let response = sent.body(request.body.clone()).send().await.map_err(|error| not_sent(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = bounded(response).await?;
+        let too_large = body.is_none();
+        Ok(WireAnswer { status, headers, body: body.unwrap_or_default().into(), too_large })
+    }
+}
+
+/// The answer if it is a good one; else what its status means: 5xx, 429, 408 and 425 may pass.
+pub fn judged(answer: WireAnswer) -> Result<WireAnswer, CallError> {
+    if (200..300).contains(&answer.status) {
+        return Ok(answer);
+    }
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let why = format!("answered {status}: {}", one_line(&answer.body));
+    let again = status.is_server_error()
+        || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY]
+            .contains(&status);
+    Err(if again {
+        CallError::Retry { after: retry_after(&answer.headers), why }
+    } else {
+        CallError::Reject { why }
+    })
 }
 
 /// What a request that brought no answer means.
@@ -180,7 +187,12 @@ pub(crate) async fn quote(response: reqwest::Response) -> String {
             break;
         }
     }
-    let text = String::from_utf8_lossy(&body);
+    one_line(&body)
+}
+
+/// The beginning of a text as one line.
+pub fn one_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
     let words = text.split(|letter: char| letter.is_whitespace() || letter.is_control());
     let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
     words.join(" ").chars().take(QUOTE_CHARS_MAX).collect()

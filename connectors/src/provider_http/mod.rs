@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::Method;
 use leadline_schemas::reply::PendingJob;
 
 use crate::contract::BoxFuture;
 use crate::contract::provider::{CallError, Provider, ProviderAnswer};
-use crate::http_client::{Call, Client};
+use crate::contract::wire::{Trace, WireRequest};
+use crate::http_client::{Client, judged};
 
 /// An endpoint that answers jobs.
 pub struct HttpProvider {
@@ -33,23 +34,22 @@ impl Provider for HttpProvider {
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         Box::pin(async move {
-            let key = job.job_id.to_string();
-            let call = Call {
-                url: &self.url,
-                body: job.request.payload,
-                idempotency_key: &key,
-                headers: &[],
-                deadline,
-            };
-            let body = self.client.post(call).await?.ok_or_else(|| CallError::Reject {
-                why: format!("{} answered more than can be read", self.name),
-            })?;
-            if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
+            let asked = WireRequest::new(Method::POST, &self.url)
+                .header("content-type", "application/json")
+                .header("idempotency-key", job.job_id.to_string())
+                .body(job.request.payload);
+            let answer = judged(self.client.exchange(&asked, deadline, &Trace::default()).await?)?;
+            if answer.too_large {
+                return Err(CallError::Reject {
+                    why: format!("{} answered more than can be read", self.name),
+                });
+            }
+            if serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_err() {
                 return Err(CallError::Reject {
                     why: format!("{} answered something that is not JSON", self.name),
                 });
             }
-            Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
+            Ok(ProviderAnswer { body: answer.body, cost_micros: 0 })
         })
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use ring::hmac;
 use serde::Deserialize;
 
@@ -16,7 +17,8 @@ use crate::contract::clock::Clock;
 use crate::contract::provider::CallError;
 use crate::contract::secrets::Secrets;
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
-use crate::http_client::{Call, Client};
+use crate::contract::wire::WireRequest;
+use crate::http_client::{Client, judged};
 
 /// The longest id of the other side that is kept: it is stored, and sent again, with each delivery.
 const REMOTE_ID_BYTES_MAX: usize = 256;
@@ -42,6 +44,17 @@ impl HttpSink {
     /// A sink that signs with the integrations' own secrets.
     pub fn new(client: Client, secrets: Arc<dyn Secrets>, clock: Arc<dyn Clock>) -> Self {
         Self { client, secrets, clock }
+    }
+
+    fn wire(&self, request: &SinkRequest) -> Result<WireRequest, CallError> {
+        let wire = WireRequest::new(Method::POST, &request.integration.url)
+            .header("content-type", "application/json")
+            .header("idempotency-key", &request.idempotency_key)
+            .body(Bytes::from(request.payload.clone()));
+        Ok(match self.signature(request)? {
+            Some(signature) => wire.header("leadline-signature", signature),
+            None => wire,
+        })
     }
 
     fn signature(&self, request: &SinkRequest) -> Result<Option<String>, CallError> {
@@ -72,23 +85,18 @@ impl Sink for HttpSink {
         deadline: Duration,
     ) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
         Box::pin(async move {
-            let signature = self.signature(&request)?;
-            let headers: Vec<(&str, &str)> =
-                signature.iter().map(|signature| ("leadline-signature", signature.as_str())).collect();
-            let call = Call {
-                url: &request.integration.url,
-                body: Bytes::from(request.payload),
-                idempotency_key: &request.idempotency_key,
-                headers: &headers,
-                deadline,
-            };
+            let wire = self.wire(&request)?;
             // What says 2xx has it, whatever else it says.
-            let body = self.client.post(call).await?.unwrap_or_default();
-            let id = serde_json::from_slice::<Answer>(&body).ok().and_then(|answer| answer.id);
+            let answer = judged(self.client.exchange(&wire, deadline, &request.trace).await?)?;
+            let id = serde_json::from_slice::<Answer>(&answer.body).ok().and_then(|answer| answer.id);
             let remote_id = id.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned));
             let remote_id = remote_id.filter(|id| id.len() <= REMOTE_ID_BYTES_MAX);
             Ok(SinkAnswer { remote_id })
         })
+    }
+
+    fn preview(&self, request: &SinkRequest) -> Result<Vec<WireRequest>, CallError> {
+        Ok(vec![self.wire(request)?])
     }
 }
 

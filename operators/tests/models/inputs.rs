@@ -19,15 +19,8 @@ pub(crate) fn tenant() -> Tenant {
 }
 
 pub(crate) fn integration(id: &str, band_min: &str) -> Integration {
-    Integration {
-        id: id.to_owned(),
-        kind: "http".to_owned(),
-        url: "https://crm.example/hook".to_owned(),
-        secret: None,
-        band_min: band_min.to_owned(),
-        alerts: true,
-        disabled: false,
-    }
+    let integration = Integration::new(id, "http", "https://crm.example/hook");
+    Integration { band_min: band_min.to_owned(), alerts: true, ..integration }
 }
 
 pub(crate) fn event_id(number: u64) -> EventId {

@@ -47,13 +47,6 @@ fn fresh(url: &str, number: usize) -> Result<Integration, AdminError> {
             "integration {url:?} is no address: use one such as https://crm.example.com/leads"
         )));
     }
-    Ok(Integration {
-        id: format!("http{number}"),
-        kind: "http".to_owned(),
-        url: url.to_owned(),
-        secret: None,
-        band_min: BAND_MIN_DEFAULT.to_owned(),
-        alerts: true,
-        disabled: false,
-    })
+    let integration = Integration::new(format!("http{number}"), "http", url);
+    Ok(Integration { band_min: BAND_MIN_DEFAULT.to_owned(), alerts: true, ..integration })
 }

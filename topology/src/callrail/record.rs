@@ -41,15 +41,7 @@ pub(super) fn write_back(tenant: &mut Tenant) {
     let wanted = tenant.callrail.as_ref().is_some_and(|callrail| callrail.write_back);
     match tenant.integrations.iter_mut().find(|integration| integration.kind == WRITE_BACK) {
         Some(integration) => integration.disabled = !wanted,
-        None if wanted => tenant.integrations.push(Integration {
-            id: WRITE_BACK.to_owned(),
-            kind: WRITE_BACK.to_owned(),
-            url: String::new(),
-            secret: None,
-            band_min: "cold".to_owned(),
-            alerts: false,
-            disabled: false,
-        }),
+        None if wanted => tenant.integrations.push(Integration::new(WRITE_BACK, WRITE_BACK, "")),
         None => {}
     }
 }

@@ -15,6 +15,7 @@ use crate::contract::log::AppendError;
 use crate::contract::secrets::{SecretError, Secrets};
 use crate::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use crate::contract::source::Intake;
+use crate::contract::wire::Trace;
 
 pub(super) const CALL: &str = "CAL00000000000000000000000000000000";
 
@@ -86,15 +87,7 @@ fn sink(scene: &Scene, full: bool) -> (WriteBackSink, Arc<Announced>) {
 
 async fn deliver(sink: &WriteBackSink, payload: serde_json::Value) -> Result<SinkAnswer, CallError> {
     let tenant = TenantId::new("summit").unwrap();
-    let integration = Integration {
-        id: "callrail".to_owned(),
-        kind: sink.kind().to_owned(),
-        url: String::new(),
-        secret: None,
-        band_min: "cold".to_owned(),
-        alerts: false,
-        disabled: false,
-    };
+    let integration = Integration::new("callrail", sink.kind(), "");
     let request = SinkRequest {
         home: Key::new(tenant.clone(), "+13035550142", 1),
         key: DeliveryKey { tenant, integration: "callrail".to_owned(), subject: "lead-1".to_owned() },
@@ -102,6 +95,7 @@ async fn deliver(sink: &WriteBackSink, payload: serde_json::Value) -> Result<Sin
         integration,
         payload: payload.to_string(),
         remote_id: None,
+        trace: Trace::default(),
     };
     sink.deliver(request, Duration::from_secs(20)).await
 }

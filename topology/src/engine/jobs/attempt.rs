@@ -8,6 +8,7 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Append, AppendError, Log};
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkRequest};
+use leadline_connectors::contract::wire::Trace;
 use leadline_operators::deliveries::DeliverJob;
 use leadline_schemas::avro;
 use leadline_schemas::partitioning::Key;
@@ -146,6 +147,7 @@ impl Attempt {
             integration,
             payload: work.payload,
             remote_id: work.remote_id,
+            trace: Trace::default(),
         };
         match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, sink.deliver(request, JOB_ATTEMPT_TIMEOUT)).await {
             Ok(Ok(answer)) => {
