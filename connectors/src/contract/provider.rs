@@ -22,8 +22,23 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
+    /// What it takes from all tenants together; none where it counts by itself, or per tenant. Then calls of one tenant
+    /// that fail say nothing of those of others.
+    fn limits(&self) -> Option<Limits> {
+        None
+    }
+
     /// One attempt.
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>>;
+}
+
+/// What a provider takes from all tenants together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at once of one process. The executor begins with fewer, and goes back where calls are refused or slow.
+    pub calls_max: usize,
+    /// Calls a minute of all processes together: each takes the part of them that it has of the partitions.
+    pub per_minute: Option<u32>,
 }
 
 /// An answer.

@@ -63,8 +63,12 @@ pub(crate) const TENANT_JOBS_IN_MEMORY_MAX: usize = 64;
 pub(crate) const TENANT_JOBS_RUNNING_MAX: usize = 8;
 /// Jobs of one kind and target that run at once over all tenants: a provider that hangs cannot take every slot.
 pub(crate) const TARGET_JOBS_RUNNING_MAX: usize = 64;
-/// Jobs that run at once in all; each holds a connection and a few KiB.
-pub(crate) const JOBS_RUNNING_MAX: usize = 256;
+/// Jobs that run at once in all; each holds a connection, or a stream of one, and some 20 KiB.
+pub(crate) const JOBS_RUNNING_MAX: usize = 1_024;
+/// Of them those at providers that all tenants share: a slow model leaves room for deliveries.
+pub(crate) const SHARED_JOBS_RUNNING_MAX: usize = 768;
+/// Jobs to be tried again at a target that is full or closed are looked at again after this.
+pub(crate) const RETRY_LOOK_MS: u64 = 250;
 /// Attempts of a job before it is given up.
 pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
 /// One attempt of a job.

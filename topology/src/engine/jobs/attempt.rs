@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::{Append, AppendError, Log};
-use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::provider::{CallError, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkRequest};
 use leadline_connectors::contract::wire::Trace;
 use leadline_operators::deliveries::DeliverJob;
@@ -98,22 +98,19 @@ impl Attempt {
         if job.request.kind == "deliver" {
             return self.deliver(job, attempt).await;
         }
-        let provider = self.provider(&job.request.kind, &job.request.target).ok_or_else(|| {
-            Failure::NotConfigured(format!(
-                "no provider {:?} answers {:?} jobs",
-                job.request.target, job.request.kind
-            ))
-        })?;
+        let responders = &self.responders;
+        let provider =
+            responders.provider(&job.request.kind, &job.request.target).cloned().ok_or_else(|| {
+                Failure::NotConfigured(format!(
+                    "no provider {:?} answers {:?} jobs",
+                    job.request.target, job.request.kind
+                ))
+            })?;
         let limit = provider.attempt_timeout().unwrap_or(JOB_ATTEMPT_TIMEOUT);
         match tokio::time::timeout(limit, provider.call(job.clone(), limit)).await {
             Ok(result) => result.map_err(Failure::Call),
             Err(_) => Err(timed_out(limit)),
         }
-    }
-
-    fn provider(&self, kind: &str, target: &str) -> Option<Arc<dyn Provider>> {
-        let of_kind = self.responders.providers.get(kind)?;
-        of_kind.get(target).or_else(|| of_kind.get("*")).cloned()
     }
 
     async fn deliver(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {

@@ -51,10 +51,11 @@ impl Handover {
         self.begun
     }
 
-    /// A call has ended.
-    pub(super) fn end(&mut self, number: u64) {
-        self.running.remove(&number);
+    /// A call has ended; answers when it began.
+    pub(super) fn end(&mut self, number: u64) -> Option<u64> {
+        let ended = self.running.remove(&number);
         self.tell_quiet();
+        ended.map(|running| running.since_boot_ms)
     }
 
     /// All that run, with the time that each may still take.

@@ -26,6 +26,11 @@ impl LaneKey {
         self.lane.starts_with("deliver:")
     }
 
+    /// The kind of its jobs and who answers them.
+    pub(super) fn kind_and_name(&self) -> Option<(&str, &str)> {
+        self.lane.split_once(':')
+    }
+
     /// What is called: a provider is shared by all tenants, an integration is the tenant's own.
     pub(super) fn target(&self) -> String {
         if self.is_delivery() { format!("{}/{}", self.tenant, self.lane) } else { self.lane.clone() }
@@ -47,24 +52,27 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// The next job that may start now.
-    pub(super) fn next(
+    /// Whether there is a job that could start now, where so many of the lane may run at once.
+    pub(super) fn has_next(
         &mut self,
         key: &LaneKey,
         store: &dyn PartitionState,
-        (now, boot_ms): (Millis, u64),
-    ) -> Option<PendingJob> {
+        running_max: usize,
+        now: Millis,
+    ) -> bool {
         // A lane that fails holds one slot, so that many dead targets together leave room for the others.
-        let running_max = if self.circuit.failures > 0 { 1 } else { TENANT_JOBS_RUNNING_MAX };
+        let running_max = if self.circuit.failures > 0 { 1 } else { running_max };
         if self.running >= running_max {
-            return None;
+            return false;
         }
         if self.queue.is_empty() && (self.more || self.delayed_until.is_some_and(|at| at <= now)) {
             self.refill(key, store, now);
         }
-        if self.queue.is_empty() || !self.circuit.lets_pass(boot_ms) {
-            return None;
-        }
+        !self.queue.is_empty()
+    }
+
+    /// The next job, which starts now.
+    pub(super) fn take(&mut self) -> Option<PendingJob> {
         let job = self.queue.pop_front()?;
         self.running += 1;
         Some(job)
@@ -151,12 +159,17 @@ impl Circuit {
     }
 
     pub(super) fn note(&mut self, reached: bool, boot_ms: u64) {
+        self.note_of(reached, CIRCUIT_FAILURES_MAX, boot_ms);
+    }
+
+    /// The same where it takes more failures in a row.
+    pub(super) fn note_of(&mut self, reached: bool, failures_max: u32, boot_ms: u64) {
         if reached {
             *self = Self::default();
             return;
         }
         self.failures += 1;
-        if self.failures >= CIRCUIT_FAILURES_MAX {
+        if self.failures >= failures_max {
             self.open_until_boot_ms = Some(boot_ms + CIRCUIT_OPEN_MS);
         }
     }

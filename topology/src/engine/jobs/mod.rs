@@ -8,7 +8,10 @@ mod draining;
 mod handover;
 mod lane;
 mod notice;
+mod responders;
 mod retry;
+mod target;
+mod targets;
 
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,8 +20,6 @@ use std::time::Duration;
 
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::provider::Provider;
-use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::contract::state::PartitionState;
 use leadline_schemas::Partition;
 use leadline_schemas::reply::PendingJob;
@@ -31,20 +32,13 @@ use self::lane::Lane;
 pub(super) use self::lane::{LaneKey, job_id_of};
 use self::notice::Ended;
 pub(super) use self::notice::Notice;
+pub use self::responders::Responders;
 use self::retry::Retry;
+use self::targets::Targets;
 use super::keys;
 use super::limits::*;
 use super::ownership::Ownership;
 use super::rows::Stay;
-
-/// Who answers jobs.
-#[derive(Clone, Default)]
-pub struct Responders {
-    /// By kind of job, then by name; a name of `*` answers for all names of its kind.
-    pub providers: HashMap<String, HashMap<String, Arc<dyn Provider>>>,
-    /// By kind of integration.
-    pub sinks: HashMap<String, Arc<dyn Sink>>,
-}
 
 /// What the executor needs of the process.
 pub(super) struct ExecutorParts {
@@ -86,8 +80,7 @@ pub(super) struct Executor {
     /// Lanes that may have something to start, in turn.
     rota: VecDeque<LaneKey>,
     retries: BinaryHeap<Retry>,
-    /// Running jobs per kind and target, over all tenants.
-    running_by_target: HashMap<String, usize>,
+    targets: Targets,
     running: usize,
     handover: Handover,
     stopping: bool,
@@ -104,7 +97,7 @@ impl Executor {
             lanes: HashMap::new(),
             rota: VecDeque::new(),
             retries: BinaryHeap::new(),
-            running_by_target: HashMap::new(),
+            targets: Targets::default(),
             running: 0,
             handover: Handover::default(),
             stopping: false,
@@ -250,16 +243,20 @@ impl Executor {
         let mut skipped = 0;
         while self.running < JOBS_RUNNING_MAX && skipped < self.rota.len() {
             let Some(key) = self.rota.pop_front() else { return };
-            let target_running = self.running_by_target.get(&key.target()).copied().unwrap_or(0);
             let now = (self.parts.clock.wall(), self.parts.clock.boot_ms());
             let lets_start =
                 self.guests.get(&key.partition).is_some_and(|guest| guest.lets_start(&key, now.1));
             let store = if lets_start { self.rows_of(key.partition) } else { None };
+            let share = self.share();
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            let next = match store {
-                Some(store) if target_running < TARGET_JOBS_RUNNING_MAX => lane.next(&key, &*store, now),
-                _ => None,
-            };
+            let next = store.and_then(|store| {
+                let targets = &mut self.targets;
+                let tenant_max = targets.of(&key, &self.parts.responders, now.1).tenant_max();
+                let may = lane.has_next(&key, &*store, tenant_max, now.0)
+                    && targets.let_start(&key, &self.parts.responders, share, now.1)
+                    && lane.circuit.lets_pass(now.1);
+                may.then(|| lane.take()).flatten()
+            });
             if let Some(job) = next {
                 self.rota.push_back(key.clone());
                 self.start_or_hold(key, Box::new(job), now.1);
@@ -279,12 +276,13 @@ impl Executor {
             *self.delivering.entry(key.partition).or_default() += 1;
         }
         self.running += 1;
-        *self.running_by_target.entry(key.target()).or_default() += 1;
+        let boot_ms = self.parts.clock.boot_ms();
+        self.targets.start(&key, &self.parts.responders, boot_ms);
         let number = self.handover.begin(Running {
             partition: key.partition,
             job_id: job.job_id,
             is_delivery: key.is_delivery(),
-            since_boot_ms: self.parts.clock.boot_ms(),
+            since_boot_ms: boot_ms,
         });
         let attempt_parts = Attempt {
             partition: key.partition,
@@ -306,14 +304,13 @@ impl Executor {
     fn ended(&mut self, ended: Ended) {
         let Ended { lane: key, job, attempt, stay, number, outcome } = ended;
         self.running = self.running.saturating_sub(1);
-        if let Some(running) = self.running_by_target.get_mut(&key.target()) {
-            *running = running.saturating_sub(1);
-        }
         let boot_ms = self.parts.clock.boot_ms();
         if key.is_delivery() {
             self.delivered(key.partition);
         }
-        self.handover.end(number);
+        let began = self.handover.end(number);
+        let took_ms = boot_ms.saturating_sub(began.unwrap_or(boot_ms));
+        let is_shared = self.targets.end(&key, &outcome, took_ms, boot_ms);
         let Some(guest) = self.guests.get(&key.partition).filter(|guest| guest.stay == stay) else { return };
         let lets_go = guest.draining_boot_ms.is_some() || (guest.is_leaving && key.is_delivery());
         if lets_go && matches!(outcome, Outcome::Retry { .. }) {
@@ -323,11 +320,15 @@ impl Executor {
         match outcome {
             Outcome::Replied { reached } => {
                 lane.running = lane.running.saturating_sub(1);
-                lane.circuit.note(reached, boot_ms);
+                if !is_shared {
+                    lane.circuit.note(reached, boot_ms);
+                }
             }
             Outcome::Abandoned => lane.running = lane.running.saturating_sub(1),
             Outcome::Retry { after } => {
-                lane.circuit.note(false, boot_ms);
+                if !is_shared {
+                    lane.circuit.note(false, boot_ms);
+                }
                 let pause = after
                     .map_or_else(|| lane::backoff(job.job_id, attempt), |after| after.min(JOB_BACKOFF_MAX));
                 self.retries.push(Retry {
@@ -358,9 +359,21 @@ impl Executor {
             && self.retries.peek().is_some_and(|retry| retry.at_boot_ms <= boot_ms)
         {
             let Some(retry) = self.retries.pop() else { return };
+            let (lane, share) = (&retry.lane, self.share());
+            // A lane that failed holds its slot; a target for all may have been closed meanwhile, or be full.
+            let is_shared = self.targets.of(lane, &self.parts.responders, boot_ms).is_shared();
+            if is_shared && !self.targets.let_start(lane, &self.parts.responders, share, boot_ms) {
+                self.retries.push(Retry { at_boot_ms: boot_ms + RETRY_LOOK_MS, ..retry });
+                continue;
+            }
             self.handover.free(retry.job.job_id);
             self.start(retry.lane, retry.job, retry.attempt);
         }
+    }
+
+    /// This process's part of all partitions: its part of what processes share.
+    fn share(&self) -> f64 {
+        self.guests.len() as f64 / f64::from(self.parts.log.partitions().max(1))
     }
 
     /// Until the next retry or delayed job is due.
