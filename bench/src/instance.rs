@@ -54,6 +54,16 @@ impl Instance {
 
     /// The same with more of a command line.
     pub(crate) fn start_with(role: &str, data: &Path, args: &[String]) -> Result<Self> {
+        Self::start_env(role, data, args, &[])
+    }
+
+    /// The same with variables that name files.
+    pub(crate) fn start_env(
+        role: &str,
+        data: &Path,
+        args: &[String],
+        variables: &[(&str, &Path)],
+    ) -> Result<Self> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let config = data.join("leadline.toml");
         let config_args = if config.exists() { vec![Path::new("--config"), &config] } else { Vec::new() };
@@ -64,6 +74,7 @@ impl Instance {
             .args(config_args)
             .args(args)
             .env("LOG_LEVEL", "warn")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;

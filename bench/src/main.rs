@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bare;
+mod calls;
 mod disk;
 mod double;
 mod idle;
@@ -12,6 +13,7 @@ mod instance;
 mod kafka;
 mod latency;
 mod load;
+mod model;
 mod payload;
 mod process;
 mod recordings;
@@ -41,6 +43,11 @@ const BENCHES: &[Bench] = &[
         run: stream::run,
     },
     Bench { name: "latency", about: "webhook to record and to delivery, at a fixed rate", run: latency::run },
+    Bench {
+        name: "calls",
+        about: "jobs that wait for a slow model, and what waits for them",
+        run: calls::run,
+    },
     Bench { name: "idle", about: "CPU, memory and start of an instance with nothing to do", run: idle::run },
     Bench {
         name: "recordings",

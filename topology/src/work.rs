@@ -11,6 +11,7 @@ use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
 use leadline_connectors::http_client::Client;
+use leadline_connectors::provider_cached::CachedProvider;
 use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::provider_recording::{CallRailRecordings, RecordingProvider};
 use leadline_connectors::sink_http::HttpSink;
@@ -87,6 +88,16 @@ pub(crate) fn engine_starter(
     })
 }
 
+/// A provider whose answers are paid for: they are kept, as far as is configured.
+fn kept(provider: Arc<dyn Provider>, version: &str, parts: &Parts, config: &Config) -> Arc<dyn Provider> {
+    let kept = Duration::from_secs(u64::from(config.ai_answers_kept_days) * 86_400);
+    if kept.is_zero() {
+        return provider;
+    }
+    let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
+    Arc::new(CachedProvider::new(provider, version, blob, clock, kept))
+}
+
 fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let client = Client::new()?;
     let secrets: Arc<dyn Secrets> = parts.secrets.clone();
@@ -101,7 +112,8 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         ("fetch_recording", Arc::new(RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob)))),
     ];
     if let Some(url) = &config.ai_model_endpoint {
-        by_kind.push(("score", Arc::new(HttpProvider::new(HTTP_PROVIDER, url, client.clone()))));
+        let model = HttpProvider::new(HTTP_PROVIDER, url, client.clone()).within(config.ai_limits);
+        by_kind.push(("score", kept(Arc::new(model), url, parts, config)));
     }
     let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
     for (kind, provider) in by_kind {

@@ -9,7 +9,7 @@ use http::Method;
 use leadline_schemas::reply::PendingJob;
 
 use crate::contract::BoxFuture;
-use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::contract::wire::{Trace, WireRequest};
 use crate::http_client::{Client, judged};
 
@@ -18,18 +18,29 @@ pub struct HttpProvider {
     name: String,
     url: String,
     client: Client,
+    limits: Option<Limits>,
 }
 
 impl HttpProvider {
     /// A provider of this name at `url`.
     pub fn new(name: impl Into<String>, url: impl Into<String>, client: Client) -> Self {
-        Self { name: name.into(), url: url.into(), client }
+        Self { name: name.into(), url: url.into(), client, limits: None }
+    }
+
+    /// The same, which takes no more than this from all tenants together.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 }
 
 impl Provider for HttpProvider {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        self.limits
     }
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {

@@ -200,6 +200,18 @@ pub const KEYS: &[Key] = &[
         config.ai_model_endpoint = Some(address(text)?);
         Ok(())
     }),
+    Key::new("ai.calls_max", None, |config, text| {
+        config.ai_limits.calls_max = number(text, 1, 768)?;
+        Ok(())
+    }),
+    Key::new("ai.answers_kept_days", None, |config, text| {
+        config.ai_answers_kept_days = number(text, 0, 3_650)?;
+        Ok(())
+    }),
+    Key::new("ai.calls_per_minute", None, |config, text| {
+        config.ai_limits.per_minute = Some(number(text, 1, 10_000_000)?);
+        Ok(())
+    }),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())

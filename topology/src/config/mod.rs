@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
+use leadline_connectors::contract::provider::Limits;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -128,6 +129,10 @@ pub struct Config {
     pub process_timeout_s: u64,
     /// `AI_MODEL_ENDPOINT`: who answers `score` jobs.
     pub ai_model_endpoint: Option<String>,
+    /// What it takes from all tenants together.
+    pub ai_limits: Limits,
+    /// For how many days its answers are taken again where the same is asked; 0: never.
+    pub ai_answers_kept_days: u32,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -191,6 +196,8 @@ impl Default for Config {
             requests_max: 100,
             process_timeout_s: 900,
             ai_model_endpoint: None,
+            ai_limits: Limits { calls_max: 64, per_minute: None },
+            ai_answers_kept_days: 30,
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),

@@ -14,7 +14,7 @@ use super::attempt::Outcome;
 use super::lane::Circuit;
 
 /// Calls at once to begin with.
-const WINDOW_FIRST: f64 = 32.0;
+const WINDOW_FIRST: f64 = 64.0;
 /// What is left of the window when something speaks against it.
 const WINDOW_CUT: f64 = 0.7;
 /// The window is cut at most once in this time: what fails together says one thing.
@@ -220,7 +220,7 @@ mod tests {
         let (mut target, mut boot_ms) = (target(500, None), 1);
         let started: Vec<usize> =
             (0..6).map(|_| round(&mut target, &ANSWERED, 5_000, &mut boot_ms)).collect();
-        assert_eq!(started[0], 32);
+        assert_eq!(started[0], 64);
         assert!(started.windows(2).all(|pair| pair[1] >= pair[0] * 3 / 2 || pair[1] == 500), "{started:?}");
         assert_eq!(target.window(), 500);
     }

@@ -1,0 +1,218 @@
+//! calls: thousands of jobs that wait for a slow model, hundreds of them in flight: what each costs, whether anything
+//! else waits for them, and whether a tenant that submits nearly all of them leaves the others their turn.
+//!
+//! Beside it an instance that does the same with the built-in rules: what its events cost is no cost of jobs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::arguments::numbers;
+use crate::instance::{Client, Instance, START_MAX, folder, get};
+use crate::load::{self, Plan};
+use crate::model::Model;
+use crate::payload::{Events, Request, call_id, now};
+use crate::process::memory;
+use crate::stats::{median, ms, percentile, sorted};
+
+/// Tenants that submit jobs; the first of them submits nine tenths.
+const TENANTS: usize = 1_000;
+/// The tenant whose calls are scored by the rules: nothing of it waits for the model.
+const PROBE: u64 = 1_000;
+/// Calls of the probe in one half of a pair.
+const PROBES: u64 = 200;
+const PAIRS: u64 = 5;
+const BODY_BYTES: usize = 1_024;
+const CONNECTIONS: usize = 16;
+/// A record that takes longer is lost.
+const RECORD_MAX: Duration = Duration::from_secs(30);
+/// Where the numbers of the others' calls, and of the probe's, begin.
+const OTHERS_FROM: u64 = 10_000_000;
+const PROBES_FROM: u64 = 20_000_000;
+
+/// An instance and what its tenants' tokens are.
+struct Side {
+    instance: Instance,
+    tokens: Vec<String>,
+    probed: u64,
+}
+
+/// Runs it: `--jobs 10000 --seconds 5 --in-flight 500`.
+pub(crate) fn run(args: &[String]) -> Result<()> {
+    let [jobs, seconds, in_flight] = numbers(args, [("jobs", 10_000), ("seconds", 5), ("in-flight", 500)])?;
+    let (data, beside) = (folder()?, folder()?);
+    let certificate = data.path().join("model.pem");
+    let model = Model::start(Duration::from_secs(seconds), &certificate)?;
+    let config =
+        format!("[ai]\nendpoint = \"{}\"\ncalls_max = {in_flight}\nanswers_kept_days = 0\n", model.url());
+    std::fs::write(data.path().join("leadline.toml"), config)?;
+    let trusted = [("SSL_CERT_FILE", certificate.as_path())];
+    let mut asking = Side::start(Instance::start_env("all", data.path(), &[], &trusted)?, Some("http"))?;
+    let mut alone = Side::start(Instance::start("all", beside.path())?, None)?;
+
+    let others = TENANTS as u64 - 1;
+    let greedy = jobs.saturating_sub(others);
+    println!(
+        "{greedy} jobs of one tenant, then one of each of {others} others; a model that takes {seconds} s"
+    );
+    let began = Instant::now();
+    // What is new to the process at its first events is no cost of jobs: so the first tenth is not counted.
+    let first = greedy / 10;
+    let mut grown_mb = Vec::new();
+    for side in [&asking, &alone] {
+        side.submit(0, first, 1)?;
+        side.wait_fed(first)?;
+        let before_mb = side.resident_mb()?;
+        side.submit(first, greedy - first, 1)?;
+        side.submit(OTHERS_FROM + 1, others, TENANTS)?;
+        side.wait_fed(jobs)?;
+        grown_mb.push(side.resident_mb()? - before_mb);
+    }
+    let waiting = jobs as usize - model.answered().len() - model.in_flight();
+    let each_kib = |mb: &f64| mb * 1e6 / 1_024.0 / (jobs - first) as f64;
+    println!(
+        "waiting        {waiting} jobs: {:.1} KiB each, with all that their events left in memory (aim below 4 for the job); {:.1} KiB an event where the rules scored at once",
+        grown_mb.first().map_or(0.0, each_kib),
+        grown_mb.last().map_or(0.0, each_kib)
+    );
+    let (few, few_mb) = (model.in_flight(), asking.resident_mb()?);
+    asking.wait_flying(&model, in_flight as usize * 19 / 20)?;
+    let flying_kib =
+        (asking.resident_mb()? - few_mb) * 1e6 / 1_024.0 / (model.in_flight() - few).max(1) as f64;
+    println!(
+        "in flight      {} after {:.0} s, {few} at first: {flying_kib:.0} KiB for each more",
+        model.in_flight(),
+        began.elapsed().as_secs_f64()
+    );
+
+    let mut ratios = Vec::new();
+    let (mut commits, mut probes, mut flying) = (0.0, 0, Vec::new());
+    for _ in 0..PAIRS {
+        let before = asking.metric("leadline_commits_total")?;
+        let with_jobs = asking.p99_ms()?;
+        commits += asking.metric("leadline_commits_total")? - before;
+        probes += PROBES;
+        flying.push(model.in_flight() as f64);
+        ratios.push(with_jobs / alone.p99_ms()?);
+    }
+    println!(
+        "beside them    {commits:.0} epochs committed for {probes} calls of another tenant, one after the other; {:.0} in flight; p99 webhook to record {:.2}x of an instance without jobs (median of {PAIRS} pairs, aim 1.2)",
+        median(flying),
+        median(ratios)
+    );
+    ensure!(commits >= probes as f64, "an epoch waited for a job");
+
+    let answered = wait_for(&model, jobs as usize, began, seconds)?;
+    let of = |is_others: bool| {
+        let times = answered.iter().filter(move |(number, _)| (*number >= OTHERS_FROM) == is_others);
+        sorted(times.map(|(_, at)| at.duration_since(began).as_secs_f64()))
+    };
+    let (greedy_s, others_s) = (of(false), of(true));
+    let rounds_s = (others as f64 / in_flight as f64).ceil() * seconds as f64;
+    println!(
+        "fairness       the {others} others were answered after p50 {:.1} s, p99 {:.1} s, the greedy one's last after {:.1} s; with the model to themselves the others take {rounds_s:.0} s at best",
+        percentile(&others_s, 0.5),
+        percentile(&others_s, 0.99),
+        greedy_s.last().copied().unwrap_or(0.0)
+    );
+    let (most, connections) = model.most();
+    println!(
+        "at most        {most} in flight, over {connections} connections of HTTP/2; peak {:.0} MB",
+        memory(asking.instance.pid())?.peak_mb
+    );
+    Ok(())
+}
+
+/// All answers, each job's once.
+fn wait_for(model: &Model, jobs: usize, began: Instant, seconds: u64) -> Result<Vec<(u64, Instant)>> {
+    let longest = Duration::from_secs(60 + 20 * seconds) + Duration::from_millis(jobs as u64 * seconds * 10);
+    while model.answered().len() < jobs {
+        ensure!(began.elapsed() < longest, "{} of {jobs} jobs were answered", model.answered().len());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let mut answered = model.answered();
+    answered.sort_unstable_by_key(|(number, _)| *number);
+    answered.dedup_by_key(|(number, _)| *number);
+    ensure!(answered.len() == jobs, "some jobs were asked twice: {} of {jobs} are different", answered.len());
+    Ok(answered)
+}
+
+impl Side {
+    fn start(instance: Instance, provider: Option<&str>) -> Result<Self> {
+        let tokens = instance.add_tenants(TENANTS + 1, |spec| {
+            let is_probe = spec.tenant == format!("bench-{PROBE}");
+            spec.score_provider = provider.filter(|_| !is_probe).map(str::to_owned);
+        })?;
+        instance.settle(START_MAX)?;
+        Ok(Self { instance, tokens, probed: 0 })
+    }
+
+    fn resident_mb(&self) -> Result<f64> {
+        Ok(memory(self.instance.pid())?.resident_mb)
+    }
+
+    /// Sends calls of as many tenants in turn.
+    fn submit(&self, first: u64, count: u64, tenants: usize) -> Result<()> {
+        let request = Request::post_call(BODY_BYTES, tenants, &now()?)?;
+        let events = Events::sign(&request, first, count)?;
+        let plan = Plan { warm_up: Duration::ZERO, measure: None, begins: &mut || Ok(()) };
+        let answers = load::run(self.instance.address, CONNECTIONS, &request, &events, plan)?;
+        ensure!(answers.refused == 0, "{} were refused: {:?}", answers.refused, answers.refusal);
+        Ok(())
+    }
+
+    /// Waits until so many events have gone through an epoch; replies are none.
+    fn wait_fed(&self, events: u64) -> Result<()> {
+        let started = Instant::now();
+        while self.metric("leadline_epoch_inputs_sum")? - self.metric("leadline_jobs_total")? < events as f64
+        {
+            ensure!(started.elapsed() < START_MAX, "the events were not taken in");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Waits until so many of its calls are in flight.
+    fn wait_flying(&self, model: &Model, in_flight: usize) -> Result<()> {
+        let started = Instant::now();
+        while model.in_flight() < in_flight {
+            ensure!(started.elapsed() < START_MAX, "no more than {} calls were in flight", model.in_flight());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Calls of the probe, each sent when the last one's record can be read.
+    fn p99_ms(&mut self) -> Result<f64> {
+        let probe = usize::try_from(PROBE)?;
+        let mut request = Request::post_call(BODY_BYTES, probe + 1, &now()?)?;
+        let token = self.tokens.get(probe).context("the probe has a token")?;
+        let (mut sender, mut reader) =
+            (Client::open(self.instance.address)?, Client::open(self.instance.address)?);
+        let mut times = Vec::new();
+        for _ in 0..PROBES {
+            self.probed += 1;
+            let number = (PROBES_FROM / (PROBE + 1) + self.probed) * (PROBE + 1) + PROBE;
+            let events = Events::sign(&request, number, 1)?;
+            let sent = Instant::now();
+            let (status, body) = sender.send(request.of(&events, number).context("it is signed")?)?;
+            ensure!(status == 200, "a webhook was answered by {status}: {body}");
+            let path = format!("/v1/tenants/bench-{PROBE}/calls/{}", call_id(number));
+            while reader.get(&path, token)?.0 != 200 {
+                ensure!(sent.elapsed() < RECORD_MAX, "there was no {path} after {RECORD_MAX:?}");
+                std::thread::sleep(Duration::from_micros(500));
+            }
+            times.push(ms(sent.elapsed()));
+        }
+        Ok(percentile(&sorted(times), 0.99))
+    }
+
+    /// A metric, over all its labels.
+    fn metric(&self, name: &str) -> Result<f64> {
+        let (_, text) = get(self.instance.address, "/metrics", "")?;
+        let lines = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+        Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+    }
+}
