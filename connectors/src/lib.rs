@@ -6,6 +6,7 @@
 
 pub mod api_http;
 pub mod audio;
+pub mod bearer;
 pub mod blob_folder;
 #[cfg(feature = "gcs")]
 pub mod blob_google;
@@ -27,8 +28,12 @@ pub mod log_memory;
 pub mod log_registry;
 pub mod log_spool;
 pub mod provider_cached;
+pub mod provider_chat;
+pub mod provider_gemini;
 pub mod provider_http;
+pub mod provider_metered;
 pub mod provider_recording;
+pub mod scoring;
 pub mod secrets_file;
 pub mod sink_http;
 pub mod source_audio;

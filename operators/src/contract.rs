@@ -120,6 +120,9 @@ pub struct TableSpec {
     pub version: u8,
     /// How long a row lives after its last write, by the epochs' `now`; none = until deleted.
     pub ttl_ms: Option<i64>,
+    /// The number of the operator that its rows are filed under, in the tenant's slot, whoever uses it; none = they are
+    /// the user's own, in its scope.
+    pub shared_by: Option<u8>,
 }
 
 /// A table with the type of its rows; declared as a constant beside its operator.
@@ -133,8 +136,14 @@ pub struct Table<T> {
 impl<T: Row> Table<T> {
     /// Declares a table.
     pub const fn new(number: u8, name: &'static str, ttl_ms: Option<i64>) -> Self {
-        let spec = TableSpec { number, name, record: T::NAME, version: T::VERSIONS.len() as u8, ttl_ms };
+        let spec = TableSpec { number, name, record: T::NAME, version: T::VERSIONS.len() as u8, ttl_ms, shared_by: None };
         Self { spec, rows: PhantomData }
+    }
+
+    /// One whose rows all callers of a slot share, and all operators that use it. `owner` declares it.
+    pub const fn shared_by(mut self, owner: OperatorId) -> Self {
+        self.spec.shared_by = Some(owner.number);
+        self
     }
 }
 

@@ -85,6 +85,8 @@ pub enum ContactOut {
     Request(Request),
     /// A call, text or form of which no webhook has told.
     Untold(Audit),
+    /// Something that the tenant should hear of: a command as a person's would be.
+    Notice(Command),
 }
 
 impl ContactOut {
@@ -92,7 +94,15 @@ impl ContactOut {
     pub fn contact(self) -> Option<Contact> {
         match self {
             Self::Contact(contact) => Some(*contact),
-            Self::Request(_) | Self::Untold(_) => None,
+            Self::Request(_) | Self::Untold(_) | Self::Notice(_) => None,
+        }
+    }
+
+    /// The notice, if it is one.
+    pub fn notice(&self) -> Option<Command> {
+        match self {
+            Self::Notice(notice) => Some(notice.clone()),
+            _ => None,
         }
     }
 
@@ -113,6 +123,7 @@ impl Publish for ContactOut {
             Self::Contact(_) => None,
             Self::Request(request) => request.publish(),
             Self::Untold(line) => line.publish(),
+            Self::Notice(_) => None,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod recording;
 pub mod route;
 pub mod rules;
 pub mod score;
+pub mod spending;
 mod stage;
 pub mod transcribe;
 pub mod window;

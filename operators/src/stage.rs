@@ -9,6 +9,7 @@ use leadline_schemas::{JobId, Millis};
 
 use crate::contract::{Context, Fault, OperatorResult, Table};
 use crate::dedupe::{ContactOut, request_of};
+use crate::spending::{self, HARD, Spending};
 
 /// How long an answer is awaited; the executor gives up long before, so this only bounds what a bug could leave.
 pub(crate) const WAIT_TTL_MS: i64 = 30 * Millis::DAY;
@@ -16,7 +17,7 @@ pub(crate) const WAIT_TTL_MS: i64 = 30 * Millis::DAY;
 /// States in which all parties must consent to a recording (vendor facts, section 12.4).
 const ALL_PARTY_STATES: [&str; 12] = ["CA", "CT", "DE", "FL", "IL", "MD", "MA", "MT", "NV", "NH", "PA", "WA"];
 
-/// Files a job for a contact and keeps the contact until the answer comes.
+/// Files a job for a contact and keeps the contact until the answer comes. Answers the job.
 pub(crate) fn wait(
     cx: &mut Context<'_, ContactOut>,
     table: &Table<Contact>,
@@ -24,7 +25,7 @@ pub(crate) fn wait(
     kind: &str,
     target: &str,
     payload: Vec<u8>,
-) {
+) -> JobId {
     let request = JobRequest {
         kind: kind.to_owned(),
         target: target.to_owned(),
@@ -36,6 +37,7 @@ pub(crate) fn wait(
     let waiting = request_of(cx, &contact, RequestStatus::Processing, Some(&format!("waiting for {kind}")));
     cx.emit(ContactOut::Request(waiting));
     cx.put(table, job_id.as_bytes(), contact);
+    job_id
 }
 
 /// The contact that waited for a job.
@@ -74,4 +76,19 @@ pub(crate) fn ai_gate<Out>(cx: &Context<'_, Out>, contact: &Contact) -> Option<&
         );
     }
     None
+}
+
+/// What may be spent on the words of this contact; or why they do not leave: the tenant's consent, and its budget of the
+/// day. The reason is for the audit.
+pub(crate) fn admitted<Out>(
+    cx: &mut Context<'_, Out>,
+    contact: &Contact,
+) -> OperatorResult<Result<Spending, &'static str>> {
+    if let Some(why) = ai_gate(cx, contact) {
+        return Ok(Err(why));
+    }
+    Ok(match spending::spending(cx)? {
+        Spending::Hard => Err(HARD),
+        spending => Ok(spending),
+    })
 }

@@ -59,6 +59,17 @@ pub enum Command {
         /// The call.
         call_id: String,
     },
+    /// What the company says became of a lead.
+    Feedback {
+        /// The lead.
+        lead_id: String,
+        /// Whether it was worth calling back.
+        good: bool,
+        /// What was sold, in millionths of the tenant's currency.
+        sold_micros: Option<i64>,
+        /// In the company's own words.
+        note: Option<String>,
+    },
     /// List what an account of CallRail has had since its last listing. From whoever keeps the time of listings; a round
     /// that is not later than the last one changes nothing.
     PullAccount {

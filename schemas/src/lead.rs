@@ -57,9 +57,25 @@ pub struct Lead {
     pub updated_at: Millis,
     /// Grows by one with each change.
     pub revision: i64,
+    /// What the company says became of it; the last word counts.
+    #[serde(default)]
+    pub feedback: Option<Feedback>,
 }
 
-avro_record!(Lead, "lead", ["v1"]);
+avro_record!(Lead, "lead", ["v1", "v2"]);
+
+/// What the company says became of a lead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feedback {
+    /// Whether it was worth calling back.
+    pub good: bool,
+    /// What was sold, in millionths of the tenant's currency; none = nothing yet.
+    pub sold_micros: Option<i64>,
+    /// In the company's own words.
+    pub note: Option<String>,
+    /// When it was said.
+    pub at: Millis,
+}
 
 /// One line of a lead's history. `schemas/avro/lead_event/`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,9 +5,11 @@
 
 mod input;
 mod output;
+mod reply;
 
 pub use input::{CallMeta, ScoreInput, ServiceArea, TenantProfile, Turn};
 pub use output::{Evidence, Extracted, Factors, ScoreOutput};
+pub use reply::{ScoreJob, ScoreOutcome, ScoreReply, TokenUsage};
 
 use serde::{Deserialize, Serialize};
 

@@ -80,9 +80,50 @@ pub struct DeliveryState {
     pub remote_id: Option<String>,
 }
 
+/// State of score: who is asked about a contact, and what became of those asked before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Who is asked now.
+    pub provider: String,
+    /// Who is asked after it, in order.
+    pub next: Vec<String>,
+    /// What the answers so far have cost, in millionths of the tenant's currency.
+    pub cost_micros: i64,
+    /// Why those before were not enough.
+    pub why: Vec<String>,
+    /// What of the day's budget is kept for the answer.
+    pub reserved_micros: i64,
+}
+
+/// State of score: what AI services have cost a tenant's slot, by day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The last days on which anything was spent, oldest first.
+    pub days: Vec<SpentDay>,
+    /// Kept for answers that are awaited.
+    pub reserved_micros: i64,
+    /// The first day on which anything was spent; 0 = none yet.
+    pub first_day: i64,
+    /// The last day on which somebody was told that it is much; 0 = none yet.
+    pub alerted_day: i64,
+}
+
+/// What a day has cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpentDay {
+    /// Days since 1970 in UTC.
+    pub day: i64,
+    /// Millionths of the tenant's currency.
+    pub micros: i64,
+    /// Answers that were paid for.
+    pub answers: i64,
+}
+
 avro_record!(Seen, "seen", ["v1", "v2", "v3", "v4"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
 avro_record!(Routed, "routed", ["v1"]);
 avro_record!(Ringing, "ringing", ["v1"]);
 avro_record!(DeliveryState, "delivery_state", ["v1"]);
+avro_record!(Asked, "asked", ["v1"]);
+avro_record!(Spent, "spent", ["v1"]);

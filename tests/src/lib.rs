@@ -1,6 +1,7 @@
 //! Drives the real leadline binary from outside: its command line, its HTTP, its signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+pub mod ai;
 pub mod callrail;
 pub mod google;
 pub mod kafka;

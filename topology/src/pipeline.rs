@@ -45,6 +45,7 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
     transcribed.publish(Publish::publish);
     let scored = transcribed.take(ContactOut::contact).operator(ScoreContact);
     scored.publish(Publish::publish);
+    let dear = scored.pick(ContactOut::notice).take(|notice| Some(DeliveryIn::Command(notice)));
 
     // One lead per caller; a known call that is to be scored again is known here.
     let known = commands.pick(|command| LeadsIn::command(command.clone()));
@@ -63,6 +64,6 @@ pub fn pipeline(inbound: Flow<'_, Inbound>) {
         leads.take(LeadsOut::changed).operator(Route).take(|request| Some(DeliveryIn::Request(request)));
     let alerted = alerts.take(AlertOut::delivery).take(|request| Some(DeliveryIn::Request(request)));
     let commanded = commands.take(|command| Some(DeliveryIn::Command(command)));
-    let deliveries = routed.and(alerted).and(commanded).operator(Deliveries);
+    let deliveries = routed.and(alerted).and(commanded).and(dear).operator(Deliveries);
     deliveries.publish(Publish::publish);
 }

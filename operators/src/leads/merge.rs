@@ -44,6 +44,7 @@ pub(super) fn new_lead(lead_id: LeadId, contact: &Contact, call: &CallRecord) ->
         contacted_at: None,
         updated_at: contact.received_at,
         revision: 0,
+        feedback: None,
     }
 }
 

@@ -17,6 +17,7 @@ use leadline_schemas::frame::Output;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::reply::{Answered, JobFailed};
 use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::state::Asked;
 use leadline_schemas::{EventId, JobId, LeadId, Millis};
 
 use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
@@ -35,7 +36,9 @@ pub const CALLS: Table<CallRecord> = Table::new(1, "calls", Some(CALL_TTL_MS));
 pub const LEADS: Table<Lead> = Table::new(2, "leads", Some(CALL_TTL_MS));
 /// Known contacts whose new score is being asked for, by job.
 pub const PROCESSING: Table<Contact> = Table::new(3, "processing", Some(WAIT_TTL_MS));
-const TABLES: &[TableSpec] = &[CALLS.spec, LEADS.spec, PROCESSING.spec];
+/// Who is asked about them.
+pub const PROCESSING_ASKED: Table<Asked> = Table::new(4, "processing_asked", Some(WAIT_TTL_MS));
+const TABLES: &[TableSpec] = &[CALLS.spec, LEADS.spec, PROCESSING.spec, PROCESSING_ASKED.spec];
 
 /// Merges.
 #[derive(Clone, Copy, Debug, Default)]

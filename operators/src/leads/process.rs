@@ -9,9 +9,10 @@ use leadline_schemas::event::{CallEvent, Direction, Event, FormEvent, TextEvent}
 use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::request::{Request, RequestStatus};
+use leadline_schemas::state::Asked;
 use leadline_schemas::{CallId, JobId, Millis};
 
-use super::{CALLS, Leads, LeadsOut, PROCESSING};
+use super::{CALLS, Leads, LeadsOut, PROCESSING, PROCESSING_ASKED};
 use crate::contract::{Context, Fault, OperatorResult};
 use crate::decode::BACKFILL_AGE_MS;
 use crate::score::{self, Verdict};
@@ -34,19 +35,12 @@ impl Leads {
                 tell(cx, call_id, RequestStatus::Done, "what the company did itself has no score");
             }
             Verdict::Scored(score) => {
-                contact.score = Some(score);
+                contact.score = Some(*score);
                 self.settle(cx, contact)?;
             }
-            Verdict::Ask { target, payload } => {
-                let job_id = cx.job(JobRequest {
-                    kind: score::JOB.to_owned(),
-                    target,
-                    payload: payload.into(),
-                    not_before: Millis(0),
-                    revision: contact.received_at.0,
-                });
+            Verdict::Ask { payload, asked } => {
                 tell(cx, call_id, RequestStatus::Processing, "waiting for score");
-                cx.put(&PROCESSING, job_id.as_bytes(), contact);
+                ask(cx, contact, payload, asked);
             }
         }
         Ok(())
@@ -59,13 +53,34 @@ impl Leads {
         job_id: JobId,
         answer: Result<Answered, JobFailed>,
     ) -> OperatorResult {
+        let asked = score::take_asked(cx, &PROCESSING_ASKED, job_id)?;
         let waiting = cx.get(&PROCESSING, job_id.as_bytes())?.cloned();
         cx.delete(&PROCESSING, job_id.as_bytes());
         let mut contact = waiting
             .ok_or_else(|| Fault::poison(format!("job {job_id} was answered, but nothing waits for it")))?;
-        contact.score = Some(score::heard(cx, &contact, answer)?);
+        match score::heard(cx, &contact, asked, answer)? {
+            Verdict::NotScored => {}
+            Verdict::Scored(score) => contact.score = Some(*score),
+            Verdict::Ask { payload, asked } => {
+                ask(cx, contact, payload, asked);
+                return Ok(());
+            }
+        }
         self.settle(cx, contact)
     }
+}
+
+/// Asks a provider, and keeps the contact until it answers.
+fn ask(cx: &mut Context<'_, LeadsOut>, contact: Contact, payload: Vec<u8>, asked: Asked) {
+    let job_id = cx.job(JobRequest {
+        kind: score::JOB.to_owned(),
+        target: asked.provider.clone(),
+        payload: payload.into(),
+        not_before: Millis(0),
+        revision: contact.received_at.0,
+    });
+    cx.put(&PROCESSING_ASKED, job_id.as_bytes(), asked);
+    cx.put(&PROCESSING, job_id.as_bytes(), contact);
 }
 
 /// What became of the request, when no contact settles it.

@@ -44,7 +44,7 @@ use fact::{Fact, Place};
 use factors::{Understanding, factors};
 use facts::Facts;
 use leadline_schemas::score::{
-    Band, Channel, Class, Evidence, Extracted, Factors, ProjectType, ScoreInput, ScoreOutput, Timeline,
+    Band, Channel, Class, Evidence, Extracted, ProjectType, ScoreInput, ScoreOutput, Timeline,
     Urgency,
 };
 use people::Authority;
@@ -54,10 +54,6 @@ use turns::Conversation;
 /// Changes whenever the same input may score differently; stored with each score.
 pub const RULES_VERSION: &str = "rules-2";
 
-/// Most that a contact other than a lead can score.
-const NOT_A_LEAD_MAX: u8 = 20;
-/// Most that a lead outside the area can score.
-const OUT_OF_AREA_MAX: u8 = 35;
 /// Lines after the company's "we don't do that" in which a call ends that comes to nothing.
 const LAST_LINES: usize = 4;
 /// Words from which a caller's description of a project is specific.
@@ -109,6 +105,24 @@ pub fn score(input: &ScoreInput) -> ScoreOutput {
     reading.keep_for(class);
     reading.forget_too_long();
     assemble(input, &talk, &reading, class, class_place)
+}
+
+/// The same contact with card, bank and social-security numbers masked: what may be shown to others.
+#[must_use]
+pub fn masked(mut input: ScoreInput) -> ScoreInput {
+    let mut masker = redact::Masker::default();
+    for turn in &mut input.transcript {
+        turn.text = masker.mask(&turn.text);
+    }
+    if let Some(text) = &mut input.text {
+        *text = masker.mask(text);
+    }
+    for value in input.form_data.values_mut() {
+        if let serde_json::Value::String(text) = value {
+            *text = masker.mask(text);
+        }
+    }
+    input
 }
 
 impl Reading {
@@ -171,7 +185,7 @@ fn assemble(
 ) -> ScoreOutput {
     let project = reading.project.as_ref().map(|fact| fact.value);
     let seen = understanding(input, talk, reading);
-    let (factors, score) = gate(class, factors(&seen));
+    let (factors, score) = factors(&seen).gated(class);
     let mut evidence = evidence(talk, reading);
     let mut reasons = Vec::new();
     if class != Class::Lead {
@@ -230,24 +244,6 @@ fn understanding<'a>(input: &ScoreInput, talk: &Conversation, reading: &'a Readi
 /// The company said no, and what was asked for is nothing it is sure to offer.
 fn project_is_doubtful(project: Option<ProjectType>) -> bool {
     matches!(project, None | Some(ProjectType::Other))
-}
-
-/// Only a lead keeps its sum; the factors are lowered with the score so that they still add up to it.
-fn gate(class: Class, factors: Factors) -> (Factors, u8) {
-    let most = match class {
-        Class::Lead => return (factors, factors.sum()),
-        Class::OutOfArea => OUT_OF_AREA_MAX,
-        _ => NOT_A_LEAD_MAX,
-    };
-    let lower = |factor: u8, share: u8| factor.min(share);
-    let share = most / 4;
-    let gated = Factors {
-        budget: lower(factors.budget, share),
-        timeline: lower(factors.timeline, share),
-        scope_area: lower(factors.scope_area, 4),
-        authority: lower(factors.authority, share),
-    };
-    (gated, gated.sum())
 }
 
 /// Enough words, a size or a count: an estimator would know what to bring.

@@ -47,6 +47,7 @@ fn lead() -> Lead {
         contacted_at: None,
         updated_at: NOON,
         revision: 3,
+        feedback: None,
     }
 }
 

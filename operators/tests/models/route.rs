@@ -40,6 +40,7 @@ fn lead(which: u8, band: usize, revision: i64) -> Lead {
         contacted_at: None,
         updated_at: NOON,
         revision,
+        feedback: None,
     }
 }
 

@@ -18,7 +18,7 @@ use crate::pull::Pull;
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
-use crate::state::{DeliveryState, Ringing, Routed, Seen, WindowState, WriteBack};
+use crate::state::{Asked, DeliveryState, Ringing, Routed, Seen, Spent, WindowState, WriteBack};
 use crate::topic::Topic;
 use crate::window::WindowMetrics;
 
@@ -37,7 +37,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 22] = [
+const RECORDS: [CodecOf; 24] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -60,6 +60,8 @@ const RECORDS: [CodecOf; 22] = [
     Ringing::codec,
     DeliveryState::codec,
     Pull::codec,
+    Asked::codec,
+    Spent::codec,
 ];
 
 /// All schemas of all records, each record's oldest first.

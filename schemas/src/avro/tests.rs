@@ -200,6 +200,8 @@ for_every_record! {
     ringing: crate::state::Ringing;
     delivery_state: crate::state::DeliveryState;
     pull: crate::pull::Pull;
+    asked: crate::state::Asked;
+    spent: crate::state::Spent;
 }
 
 #[test]

@@ -59,6 +59,10 @@ pub struct Factors {
 impl Factors {
     /// Most that one factor can give.
     pub const FACTOR_MAX: u8 = 25;
+    /// Most that a contact other than a lead can score.
+    const NOT_A_LEAD_MAX: u8 = 20;
+    /// Most that a lead outside the area can score.
+    const OUT_OF_AREA_MAX: u8 = 35;
 
     /// The sum, 0 to 100.
     #[must_use]
@@ -67,6 +71,25 @@ impl Factors {
             .iter()
             .map(|factor| (*factor).min(Self::FACTOR_MAX))
             .sum()
+    }
+
+    /// The factors and the score that a class may have. Only a lead keeps its sum; those of others are lowered with the
+    /// score, so that they still add up to it.
+    #[must_use]
+    pub fn gated(self, class: Class) -> (Self, u8) {
+        let most = match class {
+            Class::Lead => return (self, self.sum()),
+            Class::OutOfArea => Self::OUT_OF_AREA_MAX,
+            _ => Self::NOT_A_LEAD_MAX,
+        };
+        let share = most / 4;
+        let gated = Self {
+            budget: self.budget.min(share),
+            timeline: self.timeline.min(share),
+            scope_area: self.scope_area.min(4),
+            authority: self.authority.min(share),
+        };
+        (gated, gated.sum())
     }
 }
 

@@ -209,6 +209,13 @@ impl Call<'_> {
         self.buffer.push(table);
         self.buffer.extend_from_slice(key);
     }
+
+    /// The key of a row that all operators and callers of the tenant's slot share.
+    fn shared_key(&self, owner: u8, table: u8, key: &[u8]) -> Vec<u8> {
+        let mut prefix = Vec::new();
+        keys::row_prefix(&mut prefix, self.key, Scope::Slot, self.epoch.slot(self.key));
+        keys::row(&prefix, owner, table, key)
+    }
 }
 
 impl Effects for Call<'_> {
@@ -218,8 +225,13 @@ impl Effects for Call<'_> {
         key: &[u8],
         decode: DecodeRow,
     ) -> OperatorResult<Option<&mut dyn AnyRow>> {
+        let now = self.epoch.now.0;
+        if let Some(owner) = table.shared_by {
+            let shared = self.shared_key(owner, table.number, key);
+            return self.epoch.overlay.cell(&shared, decode, now);
+        }
         self.row_key(table.number, key);
-        self.epoch.overlay.cell(self.buffer, decode, self.epoch.now.0)
+        self.epoch.overlay.cell(self.buffer, decode, now)
     }
 
     fn change(
@@ -229,13 +241,23 @@ impl Effects for Call<'_> {
         decode: DecodeRow,
         fresh: FreshRow<'_>,
     ) -> OperatorResult<&mut dyn AnyRow> {
+        let now = self.epoch.now.0;
+        if let Some(owner) = table.shared_by {
+            let shared = self.shared_key(owner, table.number, key);
+            return self.epoch.overlay.change(table, &shared, decode, fresh, now);
+        }
         self.row_key(table.number, key);
-        self.epoch.overlay.change(table, self.buffer, decode, fresh, self.epoch.now.0)
+        self.epoch.overlay.change(table, self.buffer, decode, fresh, now)
     }
 
     fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>) {
+        let now = self.epoch.now.0;
+        if let Some(owner) = table.shared_by {
+            let shared = self.shared_key(owner, table.number, key);
+            return self.epoch.overlay.put(table, &shared, row, now);
+        }
         self.row_key(table.number, key);
-        self.epoch.overlay.put(table, self.buffer, row, self.epoch.now.0);
+        self.epoch.overlay.put(table, self.buffer, row, now);
     }
 
     fn job(&mut self, request: JobRequest) -> JobId {

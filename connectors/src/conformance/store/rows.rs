@@ -138,6 +138,7 @@ pub(super) fn lead(owner: &str, number: u64, band: &str, status: &str) -> Lead {
         contacted_at: None,
         updated_at: Millis(3),
         revision: 1,
+        feedback: None,
     }
 }
 

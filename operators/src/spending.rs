@@ -1,0 +1,152 @@
+//! What AI services have cost a tenant, and what its budgets of a day make of it.
+//!
+//! The row is the slot's: a tenant that is spread has its budgets split evenly. What is asked and not answered yet is
+//! counted at what answers have cost so far, or thousands of calls of a backfill would be asked about before the first of
+//! them has cost anything.
+
+use leadline_schemas::Millis;
+use leadline_schemas::command::Command;
+use leadline_schemas::state::{Spent, SpentDay};
+
+use crate::contract::{Context, OperatorId, OperatorResult, Table};
+
+/// Days that make the baseline of a day.
+const BASELINE_DAYS: i64 = 7;
+/// Days that must have been seen before a baseline says anything.
+const BASELINE_DAYS_MIN: i64 = 3;
+/// What a day may cost without anybody being told, in millionths: below it a share of the baseline is noise.
+const ALERT_MICROS_MIN: i64 = 1_000_000;
+/// What an answer is taken for before any has cost something: a long call to a small model.
+const ANSWER_MICROS: i64 = 3_000;
+
+/// The operator that declares the table.
+pub(crate) const OWNER: OperatorId = OperatorId { number: 5, name: "score" };
+
+/// What a slot has spent: one row.
+pub const SPENT: Table<Spent> = Table::new(9, "spent", Some(30 * Millis::DAY)).shared_by(OWNER);
+const KEY: &[u8] = &[0];
+
+/// What the budgets of the day leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spending {
+    /// As much as is wanted.
+    Free,
+    /// The cheapest of a chain first.
+    Soft,
+    /// Nothing.
+    Hard,
+}
+
+/// Why the rules score, and why nothing is transcribed, when a budget is used up.
+pub(crate) const HARD: &str = "the tenant's budget of the day for AI services is used up";
+
+impl Spending {
+    /// Whom to ask, in order: a chain ends with its cheapest.
+    #[must_use]
+    pub fn order(self, mut chain: Vec<String>) -> Vec<String> {
+        match self {
+            Self::Free => {}
+            Self::Soft => chain.reverse(),
+            Self::Hard => chain.clear(),
+        }
+        chain
+    }
+}
+
+/// What the tenant may still spend today.
+pub fn spending<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Spending> {
+    let Some(tenant) = cx.tenant() else { return Ok(Spending::Free) };
+    let policy = &tenant.policy;
+    if policy.ai_budget_soft_micros.is_none() && policy.ai_budget_hard_micros.is_none() {
+        return Ok(Spending::Free);
+    }
+    let today = day_of(cx.now);
+    let spent = cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros);
+    let is_over = |budget: Option<i64>| {
+        budget.is_some_and(|budget| spent >= budget / i64::from(policy.spread.max(1)))
+    };
+    Ok(if is_over(policy.ai_budget_hard_micros) {
+        Spending::Hard
+    } else if is_over(policy.ai_budget_soft_micros) {
+        Spending::Soft
+    } else {
+        Spending::Free
+    })
+}
+
+/// Keeps a part of the day's budget for an answer; answers how much, for [`paid`] to give it back.
+pub fn reserve<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<i64> {
+    cx.update(&SPENT, KEY, Spent::default, |spent| {
+        let estimate = estimate(spent);
+        spent.reserved_micros += estimate;
+        estimate
+    })
+}
+
+/// Takes down what an answer has cost, and gives back what was kept for it.
+pub fn paid<Out>(cx: &mut Context<'_, Out>, cost_micros: i64, reserved_micros: i64) -> OperatorResult {
+    if cost_micros == 0 && reserved_micros == 0 {
+        return Ok(());
+    }
+    let today = day_of(cx.now);
+    cx.update(&SPENT, KEY, Spent::default, |spent| {
+        spent.reserved_micros = (spent.reserved_micros - reserved_micros).max(0);
+        if cost_micros == 0 {
+            return;
+        }
+        if spent.first_day == 0 {
+            spent.first_day = today;
+        }
+        match spent.days.iter_mut().find(|one| one.day == today) {
+            Some(one) => {
+                one.micros = one.micros.saturating_add(cost_micros);
+                one.answers += 1;
+            }
+            None => spent.days.push(SpentDay { day: today, micros: cost_micros, answers: 1 }),
+        }
+        spent.days.retain(|one| one.day >= today - BASELINE_DAYS);
+    })
+}
+
+/// What the tenant is told, once a day, when it costs half as much again as a day of the last week.
+pub fn overspent<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Option<Command>> {
+    let today = day_of(cx.now);
+    let Some(spent) = cx.get(&SPENT, KEY)? else { return Ok(None) };
+    let so_far = on(spent, today);
+    let seen_days = (today - spent.first_day).min(BASELINE_DAYS);
+    if spent.alerted_day == today || seen_days < BASELINE_DAYS_MIN || so_far < ALERT_MICROS_MIN {
+        return Ok(None);
+    }
+    let before = spent.days.iter().filter(|one| one.day < today && one.day >= today - BASELINE_DAYS);
+    let usual = before.map(|one| one.micros).sum::<i64>() / seen_days;
+    if so_far <= usual + usual / 2 {
+        return Ok(None);
+    }
+    cx.update(&SPENT, KEY, Spent::default, |spent| spent.alerted_day = today)?;
+    let text = format!(
+        "AI services have cost {} today, more than 150% of the {} that a day of the last week has cost.",
+        amount(so_far),
+        amount(usual)
+    );
+    Ok(Some(Command::Notice { subject: "ai:cost".to_owned(), at: cx.now, is_trouble: true, text }))
+}
+
+/// A sum for people, in the currency's units.
+fn amount(micros: i64) -> String {
+    format!("{}.{:02}", micros / 1_000_000, micros % 1_000_000 / 10_000)
+}
+
+const fn day_of(at: Millis) -> i64 {
+    at.0.div_euclid(Millis::DAY)
+}
+
+fn on(spent: &Spent, day: i64) -> i64 {
+    spent.days.iter().filter(|one| one.day == day).map(|one| one.micros).sum()
+}
+
+/// What an answer has cost on average.
+fn estimate(spent: &Spent) -> i64 {
+    let (micros, answers) =
+        spent.days.iter().fold((0_i64, 0_i64), |sum, one| (sum.0.saturating_add(one.micros), sum.1 + one.answers));
+    if answers > 0 { micros / answers } else { ANSWER_MICROS }
+}
