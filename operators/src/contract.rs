@@ -136,7 +136,14 @@ pub struct Table<T> {
 impl<T: Row> Table<T> {
     /// Declares a table.
     pub const fn new(number: u8, name: &'static str, ttl_ms: Option<i64>) -> Self {
-        let spec = TableSpec { number, name, record: T::NAME, version: T::VERSIONS.len() as u8, ttl_ms, shared_by: None };
+        let spec = TableSpec {
+            number,
+            name,
+            record: T::NAME,
+            version: T::VERSIONS.len() as u8,
+            ttl_ms,
+            shared_by: None,
+        };
         Self { spec, rows: PhantomData }
     }
 

@@ -24,7 +24,8 @@ pub(crate) const OWNER: OperatorId = OperatorId { number: 5, name: "score" };
 
 /// What a slot has spent: one row.
 pub const SPENT: Table<Spent> = Table::new(9, "spent", Some(30 * Millis::DAY)).shared_by(OWNER);
-const KEY: &[u8] = &[0];
+/// The key of the row.
+pub const KEY: &[u8] = &[0];
 
 /// What the budgets of the day leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +63,8 @@ pub fn spending<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Spending> {
     }
     let today = day_of(cx.now);
     let spent = cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros);
-    let is_over = |budget: Option<i64>| {
-        budget.is_some_and(|budget| spent >= budget / i64::from(policy.spread.max(1)))
-    };
+    let is_over =
+        |budget: Option<i64>| budget.is_some_and(|budget| spent >= budget / i64::from(policy.spread.max(1)));
     Ok(if is_over(policy.ai_budget_hard_micros) {
         Spending::Hard
     } else if is_over(policy.ai_budget_soft_micros) {
@@ -146,7 +146,9 @@ fn on(spent: &Spent, day: i64) -> i64 {
 
 /// What an answer has cost on average.
 fn estimate(spent: &Spent) -> i64 {
-    let (micros, answers) =
-        spent.days.iter().fold((0_i64, 0_i64), |sum, one| (sum.0.saturating_add(one.micros), sum.1 + one.answers));
+    let (micros, answers) = spent
+        .days
+        .iter()
+        .fold((0_i64, 0_i64), |sum, one| (sum.0.saturating_add(one.micros), sum.1 + one.answers));
     if answers > 0 { micros / answers } else { ANSWER_MICROS }
 }

@@ -40,8 +40,11 @@ impl Bearer for TokenFile {
                 reject(format!("the key file {shown} cannot be read: {error}; write the key into it"))
             })?;
             let token = text.trim();
-            if token.is_empty() || token.contains(|letter: char| letter.is_whitespace() || !letter.is_ascii()) {
-                return Err(reject(format!("the key file {shown} holds no key: write the key into it, and nothing else")));
+            if token.is_empty() || token.contains(|letter: char| letter.is_whitespace() || !letter.is_ascii())
+            {
+                return Err(reject(format!(
+                    "the key file {shown} holds no key: write the key into it, and nothing else"
+                )));
             }
             Ok(token.to_owned())
         })
@@ -76,8 +79,15 @@ impl Bearer for GoogleCredentials {
             match self.0.access_token().await {
                 Ok(token) => Ok(token.token),
                 Err(error) => {
-                    let why = format!("Google gave no token: {}", crate::http_client::one_line(error.to_string().as_bytes()));
-                    Err(if error.is_transient() { CallError::Retry { after: None, why } } else { CallError::Reject { why } })
+                    let why = format!(
+                        "Google gave no token: {}",
+                        crate::http_client::one_line(error.to_string().as_bytes())
+                    );
+                    Err(if error.is_transient() {
+                        CallError::Retry { after: None, why }
+                    } else {
+                        CallError::Reject { why }
+                    })
                 }
             }
         })

@@ -55,7 +55,8 @@ impl ChatProvider {
         if let Some(refused) = refused(&answer) {
             return refused;
         }
-        Ok(heard(&judged(answer)?.body).map_err(|why| CallError::Reject { why: format!("{} {why}", self.name) })?)
+        Ok(heard(&judged(answer)?.body)
+            .map_err(|why| CallError::Reject { why: format!("{} {why}", self.name) })?)
     }
 }
 

@@ -65,8 +65,8 @@ struct Details {
 
 /// What a 200 says; the error says what is wrong with it.
 pub(super) fn heard(body: &[u8]) -> Result<Heard, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|error| format!("answered something that is no chat completion: {error}"))?;
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|error| format!("answered something that is no chat completion: {error}"))?;
     let usage = answer.usage.unwrap_or_default();
     let cached = usage.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
     let tokens = TokenUsage {

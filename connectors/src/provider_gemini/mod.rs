@@ -81,10 +81,16 @@ impl GeminiProvider {
         if answer.status == 404 {
             return Err(Unheard::Gone(format!("answered 404: {}", one_line(&answer.body))));
         }
-        Ok(heard(&judged(answer)?.body).map_err(|why| CallError::Reject { why: format!("{} {why}", self.name) })?)
+        Ok(heard(&judged(answer)?.body)
+            .map_err(|why| CallError::Reject { why: format!("{} {why}", self.name) })?)
     }
 
-    async fn send(&self, request: &WireRequest, token: &str, deadline: Duration) -> Result<WireAnswer, CallError> {
+    async fn send(
+        &self,
+        request: &WireRequest,
+        token: &str,
+        deadline: Duration,
+    ) -> Result<WireAnswer, CallError> {
         let request = request.clone().bearer(token);
         scoring::exchange(&self.name, &self.client, &request, deadline).await
     }

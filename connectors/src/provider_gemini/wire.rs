@@ -101,8 +101,8 @@ struct Usage {
 
 /// What a 200 says; the error says what is wrong with it.
 pub(super) fn heard(body: &[u8]) -> Result<Heard, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|error| format!("answered something that is no answer of Gemini: {error}"))?;
+    let answer: Answer = serde_json::from_slice(body)
+        .map_err(|error| format!("answered something that is no answer of Gemini: {error}"))?;
     let usage = answer.usage_metadata;
     let tokens = TokenUsage {
         input: usage.prompt_token_count.saturating_sub(usage.cached_content_token_count),

@@ -52,10 +52,14 @@ impl DayBudget {
         let spent = self.spent_micros();
         let is_over = |budget: Option<i64>| budget.is_some_and(|budget| spent >= budget);
         if is_over(self.config.hard_micros) {
-            return Err("the budget of the day for all AI services (ai.budget_hard_micros) is used up".to_owned());
+            return Err(
+                "the budget of the day for all AI services (ai.budget_hard_micros) is used up".to_owned()
+            );
         }
         if is_over(self.config.soft_micros) && !is_cheapest {
-            return Err("the budget of the day (ai.budget_soft_micros) leaves only the cheapest service".to_owned());
+            return Err(
+                "the budget of the day (ai.budget_soft_micros) leaves only the cheapest service".to_owned()
+            );
         }
         Ok(())
     }

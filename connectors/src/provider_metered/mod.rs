@@ -24,7 +24,12 @@ pub struct MeteredProvider {
 
 impl MeteredProvider {
     /// Meters `inner`, which answers jobs of `kind`.
-    pub fn new(kind: &'static str, inner: Arc<dyn Provider>, budget: Arc<DayBudget>, is_cheapest: bool) -> Self {
+    pub fn new(
+        kind: &'static str,
+        inner: Arc<dyn Provider>,
+        budget: Arc<DayBudget>,
+        is_cheapest: bool,
+    ) -> Self {
         Self { kind, inner, budget, is_cheapest }
     }
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_schemas::reply::PendingJob;
-use leadline_schemas::score::{Band, Factors, ScoreInput, ScoreJob, ScoreOutcome, ScoreOutput, ScoreReply, TokenUsage};
+use leadline_schemas::score::{
+    Band, Factors, ScoreInput, ScoreJob, ScoreOutcome, ScoreOutput, ScoreReply, TokenUsage,
+};
 use serde_json::{Value, json};
 
 use super::prompt;
@@ -143,14 +145,16 @@ fn told(
 
 /// The score in a model's words; what follows from factors and class is added where it was not said.
 fn output(text: &str, input: &ScoreInput) -> Result<ScoreOutput, String> {
-    let mut value: Value = serde_json::from_str(unfenced(text)).map_err(|error| format!("no JSON: {error}"))?;
+    let mut value: Value =
+        serde_json::from_str(unfenced(text)).map_err(|error| format!("no JSON: {error}"))?;
     let Some(fields) = value.as_object_mut() else { return Err("JSON, but no object".to_owned()) };
     fields.insert("id".to_owned(), input.id.clone());
     if !fields.contains_key("score") {
         let class = fields.get("class").cloned().unwrap_or_default();
         let class = serde_json::from_value(class).map_err(|error| format!("class: {error}"))?;
         let factors = fields.get("factors").cloned().unwrap_or_default();
-        let factors: Factors = serde_json::from_value(factors).map_err(|error| format!("factors: {error}"))?;
+        let factors: Factors =
+            serde_json::from_value(factors).map_err(|error| format!("factors: {error}"))?;
         let (gated, score) = factors.gated(class);
         fields.insert("factors".to_owned(), json!(gated));
         fields.insert("score".to_owned(), json!(score));
@@ -167,7 +171,8 @@ pub(crate) async fn exchange(
     deadline: Duration,
 ) -> Result<WireAnswer, CallError> {
     let unclear = || {
-        metrics::counter!("leadline_ai_unclear_attempts_total", "provider" => provider.to_owned()).increment(1);
+        metrics::counter!("leadline_ai_unclear_attempts_total", "provider" => provider.to_owned())
+            .increment(1);
     };
     let answer = client.exchange(request, deadline, &Trace::default()).await.inspect_err(|error| {
         if !matches!(error, CallError::Reject { .. }) && error.to_string() != "could not be reached" {

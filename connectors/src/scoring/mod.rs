@@ -7,7 +7,7 @@ mod price;
 mod prompt;
 mod shape;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use ask::{Asking, Heard, Unheard, Words, answer, exchange};
 pub use models::Model;

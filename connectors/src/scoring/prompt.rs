@@ -91,10 +91,12 @@ fn shortened(mut lines: Vec<String>) -> String {
     }
     let fits = |lines: &mut dyn Iterator<Item = &String>| {
         let mut bytes = 0;
-        lines.take_while(|line| {
-            bytes += line.len() + 1;
-            bytes <= half
-        }).count()
+        lines
+            .take_while(|line| {
+                bytes += line.len() + 1;
+                bytes <= half
+            })
+            .count()
     };
     let (first, last) = (fits(&mut lines.iter()), fits(&mut lines.iter().rev()));
     let from = lines.len().saturating_sub(last).max(first);

@@ -1,9 +1,7 @@
 //! The shape of an answer, in the two dialects that vendors take. The score and its band are not asked for: models add up
 //! badly, and both follow from factors and class.
 
-use leadline_schemas::score::{
-    Class, DecisionMaker, Factors, ProjectType, Timeline, Urgency,
-};
+use leadline_schemas::score::{Class, DecisionMaker, Factors, ProjectType, Timeline, Urgency};
 use serde_json::{Map, Value, json};
 
 /// What a field holds.

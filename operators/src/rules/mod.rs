@@ -44,8 +44,7 @@ use fact::{Fact, Place};
 use factors::{Understanding, factors};
 use facts::Facts;
 use leadline_schemas::score::{
-    Band, Channel, Class, Evidence, Extracted, ProjectType, ScoreInput, ScoreOutput, Timeline,
-    Urgency,
+    Band, Channel, Class, Evidence, Extracted, ProjectType, ScoreInput, ScoreOutput, Timeline, Urgency,
 };
 use people::Authority;
 use timeline::When;

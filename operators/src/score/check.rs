@@ -38,7 +38,8 @@ pub(super) fn checked(mut output: ScoreOutput, input: &ScoreInput) -> Result<Sco
         said.place(evidence)?;
     }
     // Caller ID tells where a number is from, not where the house is.
-    let by_caller_id = |city: &String| input.meta.caller_city.as_ref().is_some_and(|from| from.eq_ignore_ascii_case(city));
+    let by_caller_id =
+        |city: &String| input.meta.caller_city.as_ref().is_some_and(|from| from.eq_ignore_ascii_case(city));
     output.extracted.city.take_if(|city| by_caller_id(city) && !said.anywhere(city));
     Ok(output)
 }
@@ -79,7 +80,8 @@ fn facts(output: &ScoreOutput) -> Result<(), String> {
         return Err("the phone is not digits, 7 to 15 of them".to_owned());
     }
     if let Some(email) = &said.email
-        && (email.contains(char::is_whitespace) || !email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.')))
+        && (email.contains(char::is_whitespace)
+            || !email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.')))
     {
         return Err("the email is no address".to_owned());
     }
@@ -144,7 +146,11 @@ impl Said {
                 evidence.turn = u32::try_from(turn).unwrap_or(u32::MAX);
                 Ok(())
             }
-            None => Err(format!("the quote {:?} for {} was never said", shown(&evidence.quote), shown(&evidence.field))),
+            None => Err(format!(
+                "the quote {:?} for {} was never said",
+                shown(&evidence.quote),
+                shown(&evidence.field)
+            )),
         }
     }
 }

@@ -80,6 +80,7 @@ fn one(driver: &mut Driver<Dedupe>, contact: Contact) -> Result<Contact, Request
         ContactOut::Contact(contact) => Ok((**contact).clone()),
         ContactOut::Request(request) => Err(request.status),
         ContactOut::Untold(line) => panic!("no payload is one that was missed: {line:?}"),
+        ContactOut::Notice(notice) => panic!("no contact is a notice: {notice:?}"),
     }
 }
 

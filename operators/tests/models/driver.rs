@@ -152,6 +152,17 @@ where
         self.state.rows.iter().filter(of_table).count()
     }
 
+    /// A row as it is committed, expired or not.
+    pub(crate) fn row<T: AvroRecord + 'static>(&self, table: &Table<T>, key: &[u8]) -> Option<T> {
+        let (version, datum, _) = self.state.rows.get(&(table.spec.number, key.to_vec()))?;
+        Some(avro::decode_datum(*version, datum).unwrap())
+    }
+
+    /// Takes a row away, as if it had never been written.
+    pub(crate) fn forget<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8]) {
+        assert!(self.state.rows.remove(&(table.spec.number, key.to_vec())).is_some());
+    }
+
     /// Puts a row there as another part of leadline would have.
     pub(crate) fn seed<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8], row: &T) {
         let mut datum = Vec::new();

@@ -6,6 +6,8 @@ mod driver;
 mod inputs;
 
 mod alert;
+mod chain;
+mod checks;
 mod contract;
 mod decode;
 mod dedupe;
@@ -15,5 +17,6 @@ mod payloads;
 mod process;
 mod pull;
 mod route;
+mod spending;
 mod stages;
 mod window;

@@ -14,7 +14,9 @@ pub(super) fn judge(path: &str, body: &Value, models: &[String]) -> Result<Strin
     only("", body, &["model", "messages", "temperature", "seed", "max_tokens", "response_format"])?;
     let model = text(body, "/model")?;
     if !models.iter().any(|known| known == model) {
-        return Err(not_found(format!("The model `{model}` does not exist or you do not have access to it.")));
+        return Err(not_found(format!(
+            "The model `{model}` does not exist or you do not have access to it."
+        )));
     }
     for message in items(body, "/messages")? {
         only("messages", message, &["role", "content"])?;
@@ -39,7 +41,17 @@ fn schema(value: &Value) -> Result<(), Refusal> {
     only(
         "schema",
         value,
-        &["type", "enum", "properties", "required", "additionalProperties", "items", "minimum", "maximum", "description"],
+        &[
+            "type",
+            "enum",
+            "properties",
+            "required",
+            "additionalProperties",
+            "items",
+            "minimum",
+            "maximum",
+            "description",
+        ],
     )?;
     let kinds: Vec<&str> = match &value["type"] {
         Value::String(kind) => vec![kind],
@@ -48,7 +60,8 @@ fn schema(value: &Value) -> Result<(), Refusal> {
     };
     match kinds.first().copied() {
         Some("object") => {
-            let properties = value["properties"].as_object().ok_or_else(|| bad("an object has properties"))?;
+            let properties =
+                value["properties"].as_object().ok_or_else(|| bad("an object has properties"))?;
             let required = items(value, "/required")?;
             let all = properties.keys().all(|name| required.iter().any(|one| one == name));
             if value["additionalProperties"] != false || !all || required.len() != properties.len() {
@@ -59,7 +72,8 @@ fn schema(value: &Value) -> Result<(), Refusal> {
         Some("array") => schema(&value["items"]),
         Some("string" | "integer" | "number" | "boolean") => {
             let is_null = kinds.contains(&"null");
-            let allows = value["enum"].as_array().is_none_or(|values| values.contains(&Value::Null) == is_null);
+            let allows =
+                value["enum"].as_array().is_none_or(|values| values.contains(&Value::Null) == is_null);
             if allows { Ok(()) } else { Err(bad("an enum that may be null lists null")) }
         }
         _ => Err(bad("no such type")),

@@ -27,7 +27,16 @@ pub(super) fn judge(
     only(
         "",
         body,
-        &["systemInstruction", "contents", "generationConfig", "safetySettings", "labels", "tools", "toolConfig", "cachedContent"],
+        &[
+            "systemInstruction",
+            "contents",
+            "generationConfig",
+            "safetySettings",
+            "labels",
+            "tools",
+            "toolConfig",
+            "cachedContent",
+        ],
     )?;
     content("systemInstruction", &body["systemInstruction"])?;
     for one in items(body, "/contents")? {
@@ -48,7 +57,10 @@ pub(super) fn judge(
     for (name, value) in &labels {
         let value = value.as_str().ok_or_else(|| bad("labels are texts"))?;
         let is_label = |text: &str| {
-            text.len() <= 63 && text.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter))
+            text.len() <= 63
+                && text.chars().all(|letter| {
+                    letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter)
+                })
         };
         if !is_label(name) || !is_label(value) {
             return Err(bad(format!("label {name}={value} is not valid")));
@@ -70,7 +82,16 @@ fn generation(model: &str, value: &Value) -> Result<(), Refusal> {
     only(
         "generation_config",
         value,
-        &["temperature", "seed", "maxOutputTokens", "responseMimeType", "responseSchema", "thinkingConfig", "topP", "topK"],
+        &[
+            "temperature",
+            "seed",
+            "maxOutputTokens",
+            "responseMimeType",
+            "responseSchema",
+            "thinkingConfig",
+            "topP",
+            "topK",
+        ],
     )?;
     if value["responseMimeType"] != "application/json" {
         return Err(bad("responseSchema needs responseMimeType application/json"));
@@ -81,7 +102,9 @@ fn generation(model: &str, value: &Value) -> Result<(), Refusal> {
     let thinking = &value["thinkingConfig"];
     only("thinking_config", thinking, &["thinkingBudget", "thinkingLevel", "includeThoughts"])?;
     let is_second = model.starts_with("gemini-2");
-    if is_second != thinking.get("thinkingBudget").is_some() || is_second == thinking.get("thinkingLevel").is_some() {
+    if is_second != thinking.get("thinkingBudget").is_some()
+        || is_second == thinking.get("thinkingLevel").is_some()
+    {
         return Err(bad(format!("{model} thinks in {}", if is_second { "budgets" } else { "levels" })));
     }
     schema(&value["responseSchema"])
@@ -92,7 +115,18 @@ fn schema(value: &Value) -> Result<(), Refusal> {
     only(
         "response_schema",
         value,
-        &["type", "nullable", "enum", "properties", "required", "propertyOrdering", "items", "minimum", "maximum", "description"],
+        &[
+            "type",
+            "nullable",
+            "enum",
+            "properties",
+            "required",
+            "propertyOrdering",
+            "items",
+            "minimum",
+            "maximum",
+            "description",
+        ],
     )?;
     match text(value, "/type")? {
         "OBJECT" => {

@@ -20,10 +20,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub enum Vendor {
     /// `generateContent` of this project and location.
-    Gemini {
-        project: String,
-        location: String,
-    },
+    Gemini { project: String, location: String },
     /// `/v1/chat/completions`.
     Chat,
 }
@@ -161,9 +158,11 @@ async fn handle(Shared(double): Shared<AiDouble>, request: Request<Body>) -> Res
     let (head, body) = request.into_parts();
     let body = to_bytes(body, 16 << 20).await.unwrap_or_default();
     let path = head.uri.to_string();
-    let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let authorization =
+        head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let json: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+    let host =
+        head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
     let vendor = double.state().vendor.clone();
     let judged = {
         let state = double.state();
@@ -174,10 +173,16 @@ async fn handle(Shared(double): Shared<AiDouble>, request: Request<Body>) -> Res
         } else if head.method != "POST" || !is_json {
             Err(bad("POST application/json is what this takes"))
         } else if !token.is_some_and(|token| state.tokens.iter().any(|known| known == token)) {
-            Err(Refusal { status: 401, code: "UNAUTHENTICATED", why: "Request had invalid authentication credentials.".to_owned() })
+            Err(Refusal {
+                status: 401,
+                code: "UNAUTHENTICATED",
+                why: "Request had invalid authentication credentials.".to_owned(),
+            })
         } else {
             match &vendor {
-                Vendor::Gemini { project, location } => gemini::judge(&path, &json, (project, location), &state.models),
+                Vendor::Gemini { project, location } => {
+                    gemini::judge(&path, &json, (project, location), &state.models)
+                }
                 Vendor::Chat => chat::judge(&path, &json, &state.models),
             }
         }

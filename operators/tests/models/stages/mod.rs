@@ -1,6 +1,6 @@
 //! recording, transcribe and score: each contact goes on once, with the answer it waited for or the reason why not.
 
-mod scoring;
+pub(crate) mod scoring;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
