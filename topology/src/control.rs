@@ -84,6 +84,8 @@ pub struct Admin {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) callrail: CallRailClient,
+    /// Names that tenants' chains of scoring may have.
+    scorers: Arc<Vec<String>>,
     /// One change at a time, or two of them would each write the other's away.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -96,6 +98,7 @@ impl Admin {
             secrets: parts.secrets.clone(),
             clock: Arc::clone(&parts.clock),
             callrail: parts.callrail.clone(),
+            scorers: Arc::clone(&parts.scorers),
             changing: Arc::default(),
         }
     }
@@ -110,6 +113,7 @@ impl Admin {
         let settings = self.settings.fresh_settings().await;
         match ask {
             Ask::PutTenant { spec } => {
+                admin::check_providers(&spec, &self.scorers)?;
                 let is_new = TenantId::new(&spec.tenant).is_ok_and(|id| settings.tenant(&id).is_none());
                 let token = if is_new || spec.new_token { Some(new_token()?) } else { None };
                 let random = Fresh { token, source_key: new_source_key()? };
@@ -235,6 +239,10 @@ fn shown(tenant: &Tenant) -> Value {
         "min_budget": tenant.profile.min_budget,
         "time_zone": tenant.profile.time_zone,
         "score_provider": tenant.policy.score_provider,
+        "score_fallbacks": tenant.policy.score_fallbacks,
+        "ai_budget_soft_micros": tenant.policy.ai_budget_soft_micros,
+        "ai_budget_hard_micros": tenant.policy.ai_budget_hard_micros,
+        "prompt_version": tenant.policy.prompt_version,
         "no_ai_processing": tenant.policy.no_ai_processing,
         "fetch_recordings": tenant.policy.fetch_recordings,
         "recording_disclosure_attested": tenant.policy.recording_disclosure_attested,

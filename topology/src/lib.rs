@@ -23,6 +23,7 @@ pub mod pipeline;
 pub mod plan;
 mod routed;
 pub mod run;
+pub mod scorers;
 mod serving;
 pub mod settings;
 pub mod spool;

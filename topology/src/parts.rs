@@ -11,6 +11,7 @@ use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
+use leadline_connectors::provider_metered::DayBudget;
 use leadline_connectors::secrets_file::FileSecrets;
 use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
@@ -21,6 +22,7 @@ use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::logs::{self, Logs};
 use crate::routed::RoutedLog;
+use crate::scorers;
 use crate::settings::{Remote, SettingsService};
 use crate::spool::Spool;
 
@@ -45,6 +47,10 @@ pub struct Parts {
     pub settings: Arc<SettingsService>,
     /// Asks CallRail; one for the process, for it counts what accounts have used.
     pub callrail: CallRailClient,
+    /// What the process may spend on AI services, and has spent today.
+    pub ai_budget: Arc<DayBudget>,
+    /// Names that tenants' chains of scoring may have.
+    pub scorers: Arc<Vec<String>>,
     /// Companies whose signatures were refused, for the watch over their keys.
     pub doubts: Arc<Doubts>,
 }
@@ -84,6 +90,7 @@ impl Parts {
         }
         let log = spooled.unwrap_or(log);
         let callrail = CallRailClient::new(&config.callrail, Arc::clone(&clock))?;
+        let ai_budget = scorers::day_budget(config, &clock);
         Ok(Self {
             log,
             logs: Arc::new(logs),
@@ -94,6 +101,8 @@ impl Parts {
             clock,
             settings,
             callrail,
+            ai_budget,
+            scorers: Arc::new(scorers::names(config)),
             doubts: Arc::default(),
         })
     }

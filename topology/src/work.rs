@@ -12,7 +12,6 @@ use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_cached::CachedProvider;
-use leadline_connectors::provider_http::HttpProvider;
 use leadline_connectors::provider_recording::{CallRailRecordings, RecordingProvider};
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
@@ -25,10 +24,8 @@ use crate::layout::follow::StartEngine;
 use crate::logs::LogOf;
 use crate::parts::Parts;
 use crate::pipeline;
+use crate::scorers;
 use crate::stop::Fatal;
-
-/// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
-pub(crate) const HTTP_PROVIDER: &str = "http";
 
 pub(crate) type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
 
@@ -111,9 +108,8 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         ("pull", Arc::new(PullPages::new(callrail(), Arc::clone(&secrets), Arc::clone(&intake), clock))),
         ("fetch_recording", Arc::new(RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob)))),
     ];
-    if let Some(url) = &config.ai_model_endpoint {
-        let model = HttpProvider::new(HTTP_PROVIDER, url, client.clone()).within(config.ai_limits);
-        by_kind.push(("score", kept(Arc::new(model), url, parts, config)));
+    for scorer in scorers::scorers(config, &client, &parts.ai_budget)? {
+        by_kind.push(("score", kept(scorer.provider, &scorer.version, parts, config)));
     }
     let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
     for (kind, provider) in by_kind {

@@ -53,20 +53,24 @@ impl Bearer for TokenFile {
 
 /// The application's default credentials at Google Cloud; the client behind it refreshes ahead of the end.
 #[cfg(feature = "gcs")]
-#[derive(Clone, Debug)]
-pub struct GoogleCredentials(google_cloud_auth::credentials::AccessTokenCredentials);
+#[derive(Debug, Default)]
+pub struct GoogleCredentials {
+    /// Made at the first use, for it belongs to the runtime that it is made in.
+    made: tokio::sync::OnceCell<google_cloud_auth::credentials::AccessTokenCredentials>,
+}
 
 #[cfg(feature = "gcs")]
 impl GoogleCredentials {
     /// The scope of all of Google Cloud's APIs.
     const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-    /// Of the environment: `GOOGLE_APPLICATION_CREDENTIALS`, gcloud's own, or the machine's. Needs a runtime.
-    pub fn new() -> Result<Self, CallError> {
-        let built = google_cloud_auth::credentials::Builder::default()
-            .with_scopes([Self::SCOPE])
-            .build_access_token_credentials();
-        built.map(Self).map_err(|error| CallError::Reject {
+    async fn credentials(&self) -> Result<&google_cloud_auth::credentials::AccessTokenCredentials, CallError> {
+        let make = || async {
+            google_cloud_auth::credentials::Builder::default()
+                .with_scopes([Self::SCOPE])
+                .build_access_token_credentials()
+        };
+        self.made.get_or_try_init(make).await.map_err(|error| CallError::Reject {
             why: format!("there are no credentials for Google: {error}; set GOOGLE_APPLICATION_CREDENTIALS"),
         })
     }
@@ -76,17 +80,14 @@ impl GoogleCredentials {
 impl Bearer for GoogleCredentials {
     fn token(&self) -> BoxFuture<'_, Result<String, CallError>> {
         Box::pin(async move {
-            match self.0.access_token().await {
+            match self.credentials().await?.access_token().await {
                 Ok(token) => Ok(token.token),
                 Err(error) => {
-                    let why = format!(
-                        "Google gave no token: {}",
-                        crate::http_client::one_line(error.to_string().as_bytes())
-                    );
-                    Err(if error.is_transient() {
-                        CallError::Retry { after: None, why }
-                    } else {
-                        CallError::Reject { why }
+                    let told = crate::http_client::one_line(error.to_string().as_bytes());
+                    let why = format!("Google gave no token: {told}");
+                    Err(match error.is_transient() {
+                        true => CallError::Retry { after: None, why },
+                        false => CallError::Reject { why },
                     })
                 }
             }

@@ -11,7 +11,7 @@ use leadline_schemas::reply::PendingJob;
 pub use budget::{DayBudget, DayBudgetConfig};
 
 use crate::contract::BoxFuture;
-use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 
 /// The provider and its meter.
 pub struct MeteredProvider {
@@ -20,6 +20,7 @@ pub struct MeteredProvider {
     budget: Arc<DayBudget>,
     /// Whether there is none that costs less: it is asked up to the hard budget.
     is_cheapest: bool,
+    limits: Option<Limits>,
 }
 
 impl MeteredProvider {
@@ -30,7 +31,13 @@ impl MeteredProvider {
         budget: Arc<DayBudget>,
         is_cheapest: bool,
     ) -> Self {
-        Self { kind, inner, budget, is_cheapest }
+        Self { kind, inner, budget, is_cheapest, limits: None }
+    }
+
+    /// The same, which takes no more than this from all tenants together.
+    #[must_use]
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits: Some(limits), ..self }
     }
 }
 
@@ -41,6 +48,10 @@ impl Provider for MeteredProvider {
 
     fn attempt_timeout(&self) -> Option<Duration> {
         self.inner.attempt_timeout()
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        self.limits.or_else(|| self.inner.limits())
     }
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {

@@ -1,23 +1,23 @@
 //! Changes of tenants: pure functions from a tenant's record to its next.
 
+mod ai;
 mod companies;
 mod forms;
 mod integrations;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ai::micros;
+pub use ai::{AiSpec, check_providers};
 pub use companies::{add_company, rotate};
 
 use jiff::tz::TimeZone;
 use leadline_connectors::contract::secrets::{SecretError, Secrets};
-use leadline_operators::score::RULES;
 use leadline_schemas::pull::ACCOUNT_PREFIX;
 use leadline_schemas::score::ProjectType;
 use leadline_schemas::settings::{Policy, Profile, Settings, Tenant};
 use leadline_schemas::{Millis, TenantId};
 use serde::{Deserialize, Serialize};
-
-use crate::work::HTTP_PROVIDER;
 
 /// Longest name of anything, for people.
 const NAME_CHARS_MAX: usize = 200;
@@ -60,6 +60,9 @@ pub struct TenantSpec {
     pub form_fields: Vec<String>,
     /// `rules` or `http`.
     pub score_provider: Option<String>,
+    /// Chains, budgets and prompts.
+    #[serde(flatten)]
+    pub ai: AiSpec,
     /// No word leaves for an AI service.
     pub no_ai_processing: Option<bool>,
     /// Recordings are fetched, heard and kept.
@@ -165,13 +168,9 @@ fn profile(spec: &TenantSpec, profile: &mut Profile) -> Result<(), AdminError> {
 
 fn policy(spec: &TenantSpec, policy: &mut Policy) -> Result<(), AdminError> {
     if let Some(provider) = &spec.score_provider {
-        if ![RULES, HTTP_PROVIDER].contains(&provider.as_str()) {
-            return Err(invalid(format!(
-                "score provider {provider:?} is not known: use {RULES}, or {HTTP_PROVIDER} for AI_MODEL_ENDPOINT"
-            )));
-        }
         policy.score_provider.clone_from(provider);
     }
+    spec.ai.apply(policy)?;
     let bounded = |what, value: Option<i32>, now: i32, most| match value {
         Some(value) => within(what, value, 1, most),
         None => Ok(now),

@@ -36,7 +36,10 @@ fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
     let cases = [
         (TenantSpec { time_zone: text("Mars/Olympus"), ..spec("a") }, ["Mars/Olympus", "America/Denver"]),
         (TenantSpec { trades: vec!["rockets".to_owned()], ..spec("a") }, ["rockets", "kitchen"]),
-        (TenantSpec { score_provider: text("gpt"), ..spec("a") }, ["gpt", "rules"]),
+        (
+            TenantSpec { ai: AiSpec { ai_budget_hard: text("lots"), ..AiSpec::default() }, ..spec("a") },
+            ["lots", "2.50"],
+        ),
         (TenantSpec { missed_call_timer_s: Some(-5), ..spec("a") }, ["-5", "3600"]),
         (TenantSpec { min_budget: Some(-1), ..spec("a") }, ["-1", "0"]),
         (TenantSpec { rate_per_s: Some(0), ..spec("a") }, ["0", "100000"]),

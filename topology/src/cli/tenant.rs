@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use leadline::admin::TenantSpec;
+use leadline::admin::{AiSpec, TenantSpec};
 use leadline::config::control_socket;
 use leadline::control::{Admin, Ask, ask_running};
 use leadline::parts::Parts;
@@ -94,9 +94,11 @@ struct AddArgs {
     /// What these forms call our name, email, phone or message; several may be given.
     #[arg(long = "form-field", value_name = "OURS=THEIRS")]
     form_fields: Vec<String>,
-    /// Who scores: rules, or http for AI_MODEL_ENDPOINT.
+    /// Who scores: rules, http for AI_MODEL_ENDPOINT, or a service of [scoring.NAME].
     #[arg(long, value_name = "WHO")]
     score_provider: Option<String>,
+    #[command(flatten)]
+    ai: AiArgs,
     /// No word leaves for an AI service.
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
     no_ai_processing: Option<bool>,
@@ -153,6 +155,35 @@ struct RemoveArgs {
     source: Source,
 }
 
+/// Chains, budgets and prompts.
+#[derive(Args)]
+struct AiArgs {
+    /// Who scores when the one before fails, the cheapest last; several may be given, "none" takes them away. The rules
+    /// come last by themselves.
+    #[arg(long = "score-fallback", value_name = "WHO")]
+    score_fallbacks: Vec<String>,
+    /// Spent on a day: from there on the cheapest of a chain is asked first. "none" takes it away.
+    #[arg(long, value_name = "SUM")]
+    ai_budget_soft: Option<String>,
+    /// Spent on a day: from there on only the rules score, and nothing is transcribed. "none" takes it away.
+    #[arg(long, value_name = "SUM")]
+    ai_budget_hard: Option<String>,
+    /// The scoring prompt; "none" for the newest.
+    #[arg(long, value_name = "VERSION")]
+    prompt: Option<String>,
+}
+
+impl AiArgs {
+    fn spec(&self) -> AiSpec {
+        AiSpec {
+            score_fallbacks: self.score_fallbacks.clone(),
+            ai_budget_soft: self.ai_budget_soft.clone(),
+            ai_budget_hard: self.ai_budget_hard.clone(),
+            prompt: self.prompt.clone(),
+        }
+    }
+}
+
 pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
     match &args.command {
         TenantCommand::Add(args) => {
@@ -174,6 +205,7 @@ pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
                 form_honeypot: args.form_honeypot.clone(),
                 form_fields: args.form_fields.clone(),
                 score_provider: args.score_provider.clone(),
+                ai: args.ai.spec(),
                 missed_call_timer_s: args.missed_call_timer_s,
                 no_ai_processing: args.no_ai_processing,
                 fetch_recordings: args.fetch_recordings,

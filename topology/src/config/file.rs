@@ -106,6 +106,7 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         let what = "and schema_registry.password_file go together: give both or none";
         wrong.push(("schema_registry.user", what.to_owned()));
     }
+    wrong.extend(super::scoring::together(config));
     wrong
 }
 

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, LogKind, RecordsStore, Role};
+use super::{Config, LogKind, RecordsStore, Role, scoring};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -212,6 +212,16 @@ pub const KEYS: &[Key] = &[
         config.ai_limits.per_minute = Some(number(text, 1, 10_000_000)?);
         Ok(())
     }),
+    Key::new("ai.budget_soft_micros", None, |config, text| {
+        config.ai_budget.soft_micros = Some(number(text, 0, i64::MAX)?);
+        Ok(())
+    }),
+    Key::new("ai.budget_hard_micros", None, |config, text| {
+        config.ai_budget.hard_micros = Some(number(text, 0, i64::MAX)?);
+        Ok(())
+    }),
+    // Stands for all keys of all services that score.
+    Key::new("scoring.gemini.kind", None, |_, _| Ok(())),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())
@@ -303,6 +313,9 @@ impl Key {
 
     /// Takes a value; `name` is the key's own, or one of the names that it stands for.
     pub(super) fn take(&self, config: &mut Config, name: &str, text: &str) -> Result<(), String> {
+        if scoring::is_key(name) {
+            return scoring::take(config, name, text);
+        }
         match name.strip_prefix(CLIENT) {
             Some(client_key) => {
                 config.kafka.client.insert(client_key.to_owned(), text.to_owned());
@@ -322,14 +335,17 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let is_client = |name: &str| {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
-    KEYS.iter().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
+    let are_alike = |key: &Key| {
+        is_client(key.name) && is_client(name) || scoring::is_key(key.name) && scoring::is_key(name)
+    };
+    KEYS.iter().find(|key| key.name == name || are_alike(key))
 }
 
 /// How much of a wrong value or name is shown.
 pub(super) const SHOWN_CHARS_MAX: usize = 80;
 
 /// A value in a message: enough of it to be found again.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
 }
@@ -345,7 +361,7 @@ fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     }
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     if text.starts_with("http://") || text.starts_with("https://") {
         Ok(text.to_owned())
     } else {
@@ -370,7 +386,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         Err("is empty: give a name, or leave it out".to_owned())
     } else {

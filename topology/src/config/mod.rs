@@ -2,6 +2,7 @@
 
 mod file;
 mod keys;
+pub mod scoring;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
+use leadline_connectors::provider_metered::DayBudgetConfig;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -133,6 +135,10 @@ pub struct Config {
     pub ai_limits: Limits,
     /// For how many days its answers are taken again where the same is asked; 0: never.
     pub ai_answers_kept_days: u32,
+    /// Services that score, by the names that tenants' chains have.
+    pub scoring: scoring::Scorers,
+    /// What this process may spend on AI services in a day, for all tenants together.
+    pub ai_budget: DayBudgetConfig,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -198,6 +204,8 @@ impl Default for Config {
             ai_model_endpoint: None,
             ai_limits: Limits { calls_max: 64, per_minute: None },
             ai_answers_kept_days: 30,
+            scoring: BTreeMap::new(),
+            ai_budget: DayBudgetConfig::default(),
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),
@@ -266,6 +274,11 @@ impl Config {
     /// The record store's file.
     pub fn records_file(&self) -> PathBuf {
         self.data.join("records.db")
+    }
+
+    /// Where it is written down what AI services have cost today.
+    pub fn ai_spent_file(&self) -> PathBuf {
+        self.data.join("ai_spent.json")
     }
 
     /// The file of the key that secrets are sealed with.
