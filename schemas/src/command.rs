@@ -61,6 +61,8 @@ pub enum Command {
     },
     /// What the company says became of a lead.
     Feedback {
+        /// The lead's caller, under whom it is filed.
+        caller: String,
         /// The lead.
         lead_id: String,
         /// Whether it was worth calling back.

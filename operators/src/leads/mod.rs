@@ -4,6 +4,7 @@
 //! Who sells, spams, looks for a job or had the wrong number has none; neither have service calls of customers.
 
 mod contacts;
+mod feedback;
 mod merge;
 mod process;
 
@@ -20,6 +21,8 @@ use leadline_schemas::request::{Request, RequestStatus};
 use leadline_schemas::state::Asked;
 use leadline_schemas::{EventId, JobId, LeadId, Millis};
 
+pub use self::feedback::LeadFeedback;
+pub use self::process::contact_of;
 use crate::contract::{Context, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::request_of;
 use crate::publish::Publish;
@@ -51,6 +54,8 @@ pub enum LeadsIn {
     Contact(Box<Contact>),
     /// The id of a known call, text or form that is to be scored once more, as it stands.
     Process(String),
+    /// What the company says of a lead.
+    Feedback(LeadFeedback),
 }
 
 impl From<Contact> for LeadsIn {
@@ -64,6 +69,9 @@ impl LeadsIn {
     pub fn command(command: Command) -> Option<Self> {
         match command {
             Command::ProcessCall { call_id } => Some(Self::Process(call_id)),
+            Command::Feedback { caller, lead_id, good, sold_micros, note } => {
+                Some(Self::Feedback(LeadFeedback { caller, lead_id, good, sold_micros, note }))
+            }
             _ => None,
         }
     }
@@ -213,6 +221,7 @@ impl Operator for Leads {
         match record {
             LeadsIn::Contact(contact) => self.settle(cx, *contact),
             LeadsIn::Process(call_id) => self.process(cx, &call_id),
+            LeadsIn::Feedback(said) => self.take_feedback(cx, said),
         }
     }
 

@@ -10,7 +10,7 @@ use leadline_schemas::inbound::{EventKind, Origin};
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::request::{Request, RequestStatus};
 use leadline_schemas::state::Asked;
-use leadline_schemas::{CallId, JobId, Millis};
+use leadline_schemas::{CallId, EventId, JobId, Millis};
 
 use super::{CALLS, Leads, LeadsOut, PROCESSING, PROCESSING_ASKED};
 use crate::contract::{Context, Fault, OperatorResult};
@@ -29,7 +29,7 @@ impl Leads {
             tell(cx, call_id, RequestStatus::Done, "the call is not over: there is nothing to score yet");
             return Ok(());
         }
-        let mut contact = contact_of(&record, cx);
+        let mut contact = contact_of(&record, cx.cause.event_id(), cx.event_time);
         match score::judge(cx, &contact)? {
             Verdict::NotScored => {
                 tell(cx, call_id, RequestStatus::Done, "what the company did itself has no score");
@@ -100,17 +100,17 @@ fn tell(cx: &mut Context<'_, LeadsOut>, call_id: &str, status: RequestStatus, re
     cx.emit(LeadsOut::Request(request));
 }
 
-/// The record as a contact that says what is known already.
-fn contact_of(record: &CallRecord, cx: &Context<'_, LeadsOut>) -> Contact {
+/// The record as a contact that says what is known already; asked for by an event of this id, at this time.
+pub fn contact_of(record: &CallRecord, event_id: EventId, received_at: Millis) -> Contact {
     let has_words =
         matches!(record.channel, Channel::Call | Channel::Voicemail) && !record.transcript.is_empty();
     Contact {
-        event_id: cx.cause.event_id(),
+        event_id,
         tenant: record.tenant.clone(),
         caller: record.caller.clone(),
-        received_at: cx.event_time,
+        received_at,
         event_time: record.started_at,
-        backfill: cx.event_time.since(record.started_at) > BACKFILL_AGE_MS,
+        backfill: received_at.since(record.started_at) > BACKFILL_AGE_MS,
         deliver_backfill: false,
         event: match record.channel {
             Channel::Call | Channel::Voicemail => Event::CallEvent(call_of(record)),

@@ -128,7 +128,7 @@ pub(crate) fn heard<Out>(
     asked.reserved_micros = 0;
     let input = asked_input(contact, cx.tenant().map(|tenant| &**tenant));
     match answer {
-        Ok(answered) => match read(&answered, &input) {
+        Ok(answered) => match read(&answered.body, &input) {
             Ok((reply, output)) => {
                 asked.why.extend(reply.notes.iter().cloned());
                 return Ok(Verdict::Scored(Box::new(score_of(&output, &asked, &reply)?)));
@@ -193,12 +193,13 @@ fn ask_next<Out>(cx: &mut Context<'_, Out>, contact: &Contact, mut asked: Asked)
 }
 
 /// What providers see: no card, bank or social-security number.
-fn asked_input(contact: &Contact, tenant: Option<&Tenant>) -> ScoreInput {
+pub fn asked_input(contact: &Contact, tenant: Option<&Tenant>) -> ScoreInput {
     rules::masked(input_of(contact, tenant))
 }
 
-fn read(answered: &Answered, input: &ScoreInput) -> Result<(ScoreReply, ScoreOutput), String> {
-    let reply = ScoreReply::parse(&answered.body)?;
+/// What a provider has answered about an input that it was asked about, if it holds together; else what is wrong.
+pub fn read(body: &[u8], input: &ScoreInput) -> Result<(ScoreReply, ScoreOutput), String> {
+    let reply = ScoreReply::parse(body)?;
     let output = check::checked(reply.outcome.clone().output()?, input)?;
     Ok((reply, output))
 }

@@ -1,12 +1,13 @@
 //! `process` with a known id: the record is scored once more, as it stands, and the new score goes where scores go.
 
-use leadline_operators::leads::{LeadChanged, Leads, LeadsIn, LeadsOut, PROCESSING};
+use leadline_operators::leads::{LeadChanged, LeadFeedback, Leads, LeadsIn, LeadsOut, PROCESSING};
 use leadline_operators::score;
 use leadline_schemas::Millis;
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::contact::{Contact, Score, Transcript};
 use leadline_schemas::event::{Event, Speaker, Turn};
 use leadline_schemas::inbound::EventKind;
+use leadline_schemas::lead::Lead;
 use leadline_schemas::reply::FailureKind;
 use leadline_schemas::request::{Request, RequestStatus};
 use leadline_schemas::settings::Tenant;
@@ -175,4 +176,95 @@ fn an_old_call_changes_its_lead_and_wakes_nobody() {
     driver.now = driver.now.plus(3 * Millis::DAY);
     let done = process(&mut driver, 2, "CAL1");
     assert!(changes(&done)[0].backfill, "nobody is notified of a call of three days ago");
+}
+
+fn feedback(lead: &LeadChanged, good: bool, sold_micros: Option<i64>) -> LeadsIn {
+    LeadsIn::Feedback(LeadFeedback {
+        caller: lead.lead.caller.clone(),
+        lead_id: lead.lead.lead_id.to_string(),
+        good,
+        sold_micros,
+        note: None,
+    })
+}
+
+#[test]
+fn what_the_company_says_of_a_lead_is_in_its_record_and_history_and_wakes_nobody() {
+    let mut driver = Driver::<Leads>::new(tenant(), NOON);
+    let first = driver.record(event_id(1), scored_call().into()).unwrap();
+    let lead = changes(&first)[0].clone();
+    for (number, (good, sold, status)) in
+        (2..).zip([(true, None, "open"), (false, None, "not_a_lead"), (true, Some(12_500_000_000), "won"), (true, Some(0), "open")])
+    {
+        driver.now = driver.now.plus(Millis::MINUTE);
+        let done = driver.record(event_id(number), feedback(&lead, good, sold)).unwrap();
+        let changed = changes(&done)[0];
+        assert_eq!((changed.lead.status.as_str(), changed.lead.revision), (status, number as i64));
+        let kept = changed.lead.feedback.as_ref().unwrap();
+        assert_eq!((kept.good, kept.sold_micros), (good, sold));
+        assert!(changed.backfill && !changed.deliver_backfill, "nobody is told what they said themselves");
+        let request = requests(&done)[0];
+        assert_eq!((request.status, request.lead_id), (RequestStatus::Done, Some(lead.lead.lead_id)));
+        let lines: Vec<_> = done
+            .out
+            .iter()
+            .filter_map(|out| if let LeadsOut::LeadEvent(line) = out { Some(line) } else { None })
+            .collect();
+        assert_eq!((lines.len(), lines[0].kind.as_str(), lines[0].revision), (1, "feedback", number as i64));
+        assert_eq!(lines[0].text.contains("12500.00"), status == "won");
+        // All but that is as it was.
+        let bare = |lead: &Lead| Lead { status: String::new(), feedback: None, revision: 0, updated_at: NOON, ..lead.clone() };
+        assert_eq!(bare(&changed.lead), bare(&lead.lead));
+    }
+    // A later contact keeps it.
+    driver.now = driver.now.plus(Millis::MINUTE);
+    let mut again = scored_call();
+    again.event_id = event_id(9);
+    again.content = 2;
+    if let Event::CallEvent(call) = &mut again.event {
+        call.note = Some("rang again".to_owned());
+    }
+    again.score = Some(Score { score: 2, ..old_score() });
+    let done = driver.record(event_id(9), again.into()).unwrap();
+    assert!(changes(&done)[0].lead.feedback.is_some());
+}
+
+#[test]
+fn a_word_about_a_lead_that_is_not_there_is_answered() {
+    let mut driver = Driver::<Leads>::new(tenant(), NOON);
+    let first = driver.record(event_id(1), scored_call().into()).unwrap();
+    let mut lead = changes(&first)[0].clone();
+    lead.lead.lead_id = leadline_schemas::LeadId::of(&[b"another"]);
+    let mut odd = feedback(&lead, true, None);
+    for number in 2..4 {
+        let done = driver.record(event_id(number), odd).unwrap();
+        assert_eq!(requests(&done)[0].status, RequestStatus::Failed);
+        assert!(changes(&done).is_empty());
+        odd = LeadsIn::Feedback(LeadFeedback {
+            caller: String::new(),
+            lead_id: "no id".to_owned(),
+            good: true,
+            sold_micros: None,
+            note: None,
+        });
+    }
+}
+
+#[test]
+fn an_older_lead_of_the_caller_is_found_too() {
+    let mut driver = Driver::<Leads>::new(tenant(), NOON);
+    let first = driver.record(event_id(1), scored_call().into()).unwrap();
+    let old = changes(&first)[0].clone();
+    driver.now = driver.now.plus(60 * Millis::DAY);
+    let mut later = scored_call();
+    later.event_id = event_id(2);
+    if let Event::CallEvent(call) = &mut later.event {
+        call.call_id = leadline_schemas::CallId("CAL2".to_owned());
+        call.started_at = Some(driver.now);
+    }
+    later.event_time = driver.now;
+    let second = driver.record(event_id(2), later.into()).unwrap();
+    assert_ne!(changes(&second)[0].lead.lead_id, old.lead.lead_id);
+    let done = driver.record(event_id(3), feedback(&old, false, None)).unwrap();
+    assert_eq!(changes(&done)[0].lead.lead_id, old.lead.lead_id);
 }
