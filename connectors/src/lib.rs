@@ -40,6 +40,7 @@ pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;
+pub mod store_shadow;
 pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]

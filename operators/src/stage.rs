@@ -5,6 +5,7 @@ use leadline_schemas::event::{CallEvent, Event};
 use leadline_schemas::inbound::EventKind;
 use leadline_schemas::reply::JobRequest;
 use leadline_schemas::request::RequestStatus;
+use leadline_schemas::settings::Policy;
 use leadline_schemas::{JobId, Millis};
 
 use crate::contract::{Context, Fault, OperatorResult, Table};
@@ -63,7 +64,11 @@ pub(crate) fn was_heard(call: &CallEvent) -> bool {
 
 /// Why the words of this contact must not leave for an AI service; none when they may.
 pub(crate) fn ai_gate<Out>(cx: &Context<'_, Out>, contact: &Contact) -> Option<&'static str> {
-    let policy = &cx.tenant()?.policy;
+    consent(&cx.tenant()?.policy, contact)
+}
+
+/// Why a tenant of this policy lets the words of a contact not leave for an AI service; none when it does.
+pub fn consent(policy: &Policy, contact: &Contact) -> Option<&'static str> {
     if policy.no_ai_processing {
         return Some("the tenant has switched off AI processing");
     }

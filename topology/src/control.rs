@@ -75,6 +75,20 @@ pub enum Ask {
         /// The command.
         command: Command,
     },
+    /// Put a command under the caller whom it concerns.
+    CallerCommand {
+        /// Whose.
+        tenant: String,
+        /// The caller.
+        caller: String,
+        /// The command.
+        command: Command,
+    },
+    /// A tenant's profile and policy, as scores are made by them.
+    Scoring {
+        /// The tenant.
+        tenant: String,
+    },
 }
 
 /// What answers: the same on the socket of a running instance and on a stopped one.
@@ -150,6 +164,15 @@ impl Admin {
             }
             Ask::Command { tenant, place, command } => {
                 self.command(&known(&settings, &tenant)?, place, &command).await
+            }
+            Ask::CallerCommand { tenant, caller, command } => {
+                let tenant = known(&settings, &tenant)?;
+                let key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
+                self.command_at(key, &caller, &command).await
+            }
+            Ask::Scoring { tenant } => {
+                let tenant = known(&settings, &tenant)?;
+                Ok(json!({ "profile": tenant.profile, "policy": tenant.policy }))
             }
             Ask::Backfill { step } => callrail::backfill(self, &step).await,
             Ask::ConnectCallrail { .. } => Err(anyhow!("it was answered before")),

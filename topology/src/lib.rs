@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod descriptors;
 pub mod engine;
+pub mod evaluation;
 mod following;
 pub mod guard;
 mod handover;

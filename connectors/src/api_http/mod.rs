@@ -1,6 +1,7 @@
 //! The read API, health and metrics, and a page for people.
 
 mod blobs;
+mod feedback;
 mod lists;
 mod shape;
 mod windows;
@@ -84,6 +85,7 @@ pub fn routes(parts: ApiParts) -> Router {
         .route("/v1/tenants/{tenant}/calls/{id}", get(lists::call))
         .route("/v1/tenants/{tenant}/leads", get(lists::leads))
         .route("/v1/tenants/{tenant}/leads/{id}", get(lists::lead))
+        .route("/v1/tenants/{tenant}/leads/{id}/feedback", post(feedback::feedback))
         .route("/v1/tenants/{tenant}/deliveries", get(lists::deliveries))
         .route("/v1/tenants/{tenant}/deliveries/{integration}/{subject}/{action}", post(delivery_action))
         .route("/v1/tenants/{tenant}/metrics/windows", get(windows::windows))
@@ -204,19 +206,25 @@ async fn delivery_action(
             )));
         }
     };
-    let mut id = [0; 16];
-    api.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
-    let event_id = EventId(uuid::Uuid::from_bytes(id));
-    let key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
-    let at = (api.parts.clock.wall(), api.parts.intake.settings().version);
-    let event = Inbound::command(event_id, key, &caller, &command, at)
-        .map_err(|error| Problem::bad_request(error.to_string()))?;
-    let accepted = api.parts.intake.accept(event).await;
-    accepted.map_err(|error| Problem::unavailable(error.to_string(), 2))?;
+    let event_id = api.command(&tenant, &caller, &command).await?;
     Ok(answer(StatusCode::ACCEPTED, &json!({ "request_id": event_id.to_string() })))
 }
 
 impl Api {
+    /// Puts a command where what it is about lies: under its caller. Answers the id of its request.
+    async fn command(&self, tenant: &Tenant, caller: &str, command: &Command) -> Result<EventId, Problem> {
+        let mut id = [0; 16];
+        self.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
+        let event_id = EventId(uuid::Uuid::from_bytes(id));
+        let key = Key::new(tenant.tenant.clone(), caller, tenant.policy.spread);
+        let at = (self.parts.clock.wall(), self.parts.intake.settings().version);
+        let event = Inbound::command(event_id, key, caller, command, at)
+            .map_err(|error| Problem::bad_request(error.to_string()))?;
+        let accepted = self.parts.intake.accept(event).await;
+        accepted.map_err(|error| Problem::unavailable(error.to_string(), 2))?;
+        Ok(event_id)
+    }
+
     /// The caller that a delivery's subject (a lead, or `missed:` and a call) belongs to.
     async fn caller_of(&self, tenant: &TenantId, subject: &str) -> Result<String, Problem> {
         if subject.starts_with("callrail:") {

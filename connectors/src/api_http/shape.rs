@@ -130,6 +130,12 @@ pub fn lead_json(lead: &Lead) -> Value {
         "contacted_at": lead.contacted_at.map(|at| at.to_string()),
         "updated_at": lead.updated_at.to_string(),
         "revision": lead.revision,
+        "feedback": lead.feedback.as_ref().map(|said| json!({
+            "good": said.good,
+            "sold_value": said.sold_micros.map(|micros| micros as f64 / 1e6),
+            "note": said.note,
+            "at": said.at.to_string(),
+        })),
     })
 }
 

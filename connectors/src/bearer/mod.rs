@@ -64,7 +64,9 @@ impl GoogleCredentials {
     /// The scope of all of Google Cloud's APIs.
     const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-    async fn credentials(&self) -> Result<&google_cloud_auth::credentials::AccessTokenCredentials, CallError> {
+    async fn credentials(
+        &self,
+    ) -> Result<&google_cloud_auth::credentials::AccessTokenCredentials, CallError> {
         let make = || async {
             google_cloud_auth::credentials::Builder::default()
                 .with_scopes([Self::SCOPE])

@@ -17,6 +17,7 @@ use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Tabl
 use crate::dedupe::ContactOut;
 use crate::rules;
 use crate::spending::{self, SPENT};
+pub use crate::stage::consent;
 use crate::stage::{WAIT_TTL_MS, admitted, is_over, resume, wait};
 
 /// The provider that needs nobody: the rules in this crate.

@@ -193,9 +193,12 @@ fn what_the_company_says_of_a_lead_is_in_its_record_and_history_and_wakes_nobody
     let mut driver = Driver::<Leads>::new(tenant(), NOON);
     let first = driver.record(event_id(1), scored_call().into()).unwrap();
     let lead = changes(&first)[0].clone();
-    for (number, (good, sold, status)) in
-        (2..).zip([(true, None, "open"), (false, None, "not_a_lead"), (true, Some(12_500_000_000), "won"), (true, Some(0), "open")])
-    {
+    for (number, (good, sold, status)) in (2..).zip([
+        (true, None, "open"),
+        (false, None, "not_a_lead"),
+        (true, Some(12_500_000_000), "won"),
+        (true, Some(0), "open"),
+    ]) {
         driver.now = driver.now.plus(Millis::MINUTE);
         let done = driver.record(event_id(number), feedback(&lead, good, sold)).unwrap();
         let changed = changes(&done)[0];
@@ -213,7 +216,13 @@ fn what_the_company_says_of_a_lead_is_in_its_record_and_history_and_wakes_nobody
         assert_eq!((lines.len(), lines[0].kind.as_str(), lines[0].revision), (1, "feedback", number as i64));
         assert_eq!(lines[0].text.contains("12500.00"), status == "won");
         // All but that is as it was.
-        let bare = |lead: &Lead| Lead { status: String::new(), feedback: None, revision: 0, updated_at: NOON, ..lead.clone() };
+        let bare = |lead: &Lead| Lead {
+            status: String::new(),
+            feedback: None,
+            revision: 0,
+            updated_at: NOON,
+            ..lead.clone()
+        };
         assert_eq!(bare(&changed.lead), bare(&lead.lead));
     }
     // A later contact keeps it.

@@ -61,8 +61,8 @@ impl AiSpec {
     }
 }
 
-/// A sum as people write it, in millionths.
-pub(crate) fn micros(what: &str, text: &str) -> Result<i64, AdminError> {
+/// A sum as people write it, in millionths; the error names it by `what`.
+pub fn micros(what: &str, text: &str) -> Result<i64, AdminError> {
     let refused = || invalid(format!("{what} {text:?} is no sum: use one such as 2.50"));
     let (units, cents) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,11 +112,15 @@ mod tests {
         };
         spec.apply(&mut policy).unwrap();
         assert_eq!(policy.score_fallbacks, ["own"]);
-        assert_eq!((policy.ai_budget_soft_micros, policy.ai_budget_hard_micros), (Some(1_000_000), Some(2_500_000)));
+        assert_eq!(
+            (policy.ai_budget_soft_micros, policy.ai_budget_hard_micros),
+            (Some(1_000_000), Some(2_500_000))
+        );
         assert_eq!(policy.prompt_version.as_deref(), Some("v1"));
         let mut other = policy.clone();
         assert!(AiSpec { ai_budget_soft: text("3"), ..AiSpec::default() }.apply(&mut other).is_err());
-        let refused = AiSpec { prompt: text("v9"), ..AiSpec::default() }.apply(&mut policy.clone()).unwrap_err();
+        let refused =
+            AiSpec { prompt: text("v9"), ..AiSpec::default() }.apply(&mut policy.clone()).unwrap_err();
         assert!(refused.to_string().contains("v9") && refused.to_string().contains("v1"), "{refused}");
         let none = AiSpec {
             score_fallbacks: vec!["none".to_owned()],
@@ -139,7 +143,10 @@ mod tests {
         assert!(check_providers(&spec("gemini", "rules"), &known).is_ok());
         for spec in [spec("gpt", "rules"), spec("gemini", "gpt")] {
             let why = check_providers(&spec, &known).unwrap_err().to_string();
-            assert!(why.contains("gpt") && why.contains("rules, gemini") && why.contains("[scoring.gpt]"), "{why}");
+            assert!(
+                why.contains("gpt") && why.contains("rules, gemini") && why.contains("[scoring.gpt]"),
+                "{why}"
+            );
         }
     }
 }

@@ -7,8 +7,7 @@ mod integrations;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use ai::micros;
-pub use ai::{AiSpec, check_providers};
+pub use ai::{AiSpec, check_providers, micros};
 pub use companies::{add_company, rotate};
 
 use jiff::tz::TimeZone;

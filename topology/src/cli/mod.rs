@@ -5,9 +5,12 @@ mod backfill;
 mod dlq;
 mod inspect;
 mod layout;
+mod lead;
 mod output;
 mod run;
 mod score;
+mod score_calibration;
+mod score_replay;
 mod send;
 mod shape;
 mod state;
@@ -60,9 +63,16 @@ enum Command {
         after_help = "Example:\n  leadline backfill --tenant summit --from 2026-01-31 --data ./data\n  leadline backfill --tenant summit --from 2026-01-31 --to 2026-03-31 --deliver --data ./data"
     )]
     Backfill(backfill::BackfillArgs),
-    /// Score calls, texts and forms of a file.
-    #[command(after_help = "Example:\n  leadline score --input calls.jsonl --output scores.jsonl")]
+    /// Score calls, texts and forms of a file; try a prompt on history, and see how scores do against what was sold.
+    #[command(
+        after_help = "Example:\n  leadline score --input calls.jsonl --output scores.jsonl\n  leadline score replay --prompt v2 --since 2026-01-31 --tenant summit --data ./data\n  leadline score promote --prompt v2 --tenant summit --data ./data\n  leadline score calibration --tenant summit --data ./data"
+    )]
     Score(score::ScoreArgs),
+    /// Say what became of leads.
+    #[command(
+        after_help = "Example:\n  leadline lead feedback LEAD --tenant summit --good --sold 12500 --data ./data"
+    )]
+    Lead(lead::LeadArgs),
     /// Report every mistake in the configuration at once.
     #[command(after_help = "Example:\n  leadline check --config leadline.toml")]
     Check(CheckArgs),
@@ -199,7 +209,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Tenant(args) => tenant::run(&args, &output),
         Command::Send(args) => send::run(&args, &output),
         Command::Backfill(args) => backfill::run(&args, &output),
-        Command::Score(args) => score::run(&args),
+        Command::Score(args) => score::run(&args, &output),
+        Command::Lead(args) => lead::run(&args, &output),
         Command::Check(args) => check(&args, &output),
         Command::Topology(args) => shape::topology(&args, &output),
         Command::Plan(args) => shape::plan(&args, &output),

@@ -1,18 +1,24 @@
-//! `leadline score`: the rule-based scorer on a file, for evaluations and for trying words out.
+//! `leadline score`: a scorer on a file, for evaluations and for trying words out; and how scores do.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 
 use anyhow::{Context as _, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::ProgressBar;
+use leadline::evaluation::asker::Asker;
+use leadline::scorers;
+use leadline_connectors::scoring::Prompt;
 use leadline_operators::rules;
-use leadline_schemas::score::ScoreInput;
+use leadline_operators::score::RULES;
+use leadline_schemas::TenantId;
+use leadline_schemas::score::{ScoreInput, ScoreOutput};
 
-use super::Failure;
+use super::output::Output;
+use super::score_calibration::{self, CalibrationArgs};
+use super::score_replay::{self, PromoteArgs, ReplayArgs};
+use super::{Failure, Source};
 
-/// Who can score a file here. Providers that are asked over the network need a running instance.
-const PROVIDERS: &[&str] = &["rules"];
 /// Longest line that is read, in bytes; the scorer itself looks at far less.
 const LINE_BYTES_MAX: u64 = 32 << 20;
 /// Mistakes that are told one by one; of more only the number.
@@ -21,45 +27,118 @@ const MISTAKES_TOLD_MAX: usize = 20;
 const EXIT_SOME_LINES: u8 = 1;
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ScoreArgs {
+    #[command(subcommand)]
+    command: Option<ScoreCommand>,
     /// One contact a line (JSON); - for standard input.
-    #[arg(long, value_name = "FILE.jsonl")]
-    input: String,
+    #[arg(long, value_name = "FILE.jsonl", required = true)]
+    input: Option<String>,
     /// One result a line, in the order of the input; - for standard output. A line that cannot be read has none.
-    #[arg(long, value_name = "FILE.jsonl")]
-    output: String,
-    /// Who scores.
+    #[arg(long, value_name = "FILE.jsonl", required = true)]
+    output: Option<String>,
+    /// Who scores: rules, or a service of [scoring.NAME], for which the rules stand in where it fails.
     #[arg(long, default_value = "rules")]
     provider: String,
+    /// The prompt that a service is asked with; without it the newest.
+    #[arg(long, value_name = "VERSION")]
+    prompt: Option<String>,
+    #[command(flatten)]
+    source: Source,
 }
 
-pub(super) fn run(args: &ScoreArgs) -> Result<(), Failure> {
-    if !PROVIDERS.contains(&args.provider.as_str()) {
-        let known = PROVIDERS.join(", ");
-        let why = format!("provider {:?} is not known here; known are: {known}", args.provider);
-        return Err(Failure(why, 2));
+#[derive(Subcommand)]
+enum ScoreCommand {
+    /// Score what was scored before by another prompt, and say how far they agree. Nothing of it touches leads, and what was
+    /// asked is kept: the same command goes on where it ended.
+    #[command(
+        after_help = "Example:\n  leadline score replay --prompt v2 --since 2026-01-31 --tenant summit --data ./data"
+    )]
+    Replay(ReplayArgs),
+    /// Have a tenant's contacts scored by a prompt from now on.
+    #[command(after_help = "Example:\n  leadline score promote --prompt v2 --tenant summit --data ./data")]
+    Promote(PromoteArgs),
+    /// Say how scores have done by what the company says of its leads.
+    #[command(after_help = "Example:\n  leadline score calibration --tenant summit --data ./data")]
+    Calibration(CalibrationArgs),
+}
+
+/// Who scores a file.
+enum Scorer {
+    Rules,
+    Service { asker: Box<Asker>, tenant: TenantId, prompt: Option<String> },
+}
+
+impl Scorer {
+    fn of(args: &ScoreArgs) -> Result<Self, Failure> {
+        if args.provider == RULES {
+            return Ok(Self::Rules);
+        }
+        let config = args.source.read()?;
+        let known = scorers::names(&config);
+        if !known.contains(&args.provider) {
+            let why = format!(
+                "provider {:?} is not known here; known are: {}; configure it as [scoring.{}]",
+                args.provider,
+                known.join(", "),
+                args.provider
+            );
+            return Err(Failure(why, 2));
+        }
+        let prompt = args.prompt.as_deref().map(|version| Prompt::of(Some(version))).transpose();
+        let prompt = prompt.map_err(|why| Failure(why, 2))?.map(|prompt| prompt.version.to_owned());
+        let tenant = TenantId::new("evaluation").map_err(anyhow::Error::from)?;
+        Ok(Self::Service { asker: Box::new(Asker::new(&config, &args.provider)?), tenant, prompt })
     }
-    let (input, output) = open(args)?;
-    let progress = if args.output == "-" { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let mistakes = score(&args.input, input, output, &progress)?;
+
+    /// The score, and why the rules stand in for a service.
+    fn score(&self, contact: ScoreInput) -> (ScoreOutput, Option<String>) {
+        let Self::Service { asker, tenant, prompt } = self else { return (rules::score(&contact), None) };
+        let input = rules::masked(contact);
+        match asker.ask(tenant, &input, prompt.as_deref()).result {
+            Ok((_, output)) => (output, None),
+            Err(why) => (rules::score(&input), Some(why)),
+        }
+    }
+}
+
+pub(super) fn run(args: &ScoreArgs, out: &Output) -> Result<(), Failure> {
+    match &args.command {
+        Some(ScoreCommand::Replay(args)) => return score_replay::replay(args, out),
+        Some(ScoreCommand::Promote(args)) => return score_replay::promote(args, out),
+        Some(ScoreCommand::Calibration(args)) => return score_calibration::run(args, out),
+        None => {}
+    }
+    let scorer = Scorer::of(args)?;
+    let (from, to) = (args.input.as_deref().unwrap_or("-"), args.output.as_deref().unwrap_or("-"));
+    let (input, output) = open(from, to)?;
+    let progress = if to == "-" { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let mistakes = score(from, input, output, &scorer, &progress)?;
     progress.finish_and_clear();
+    if mistakes.stood_in > 0 {
+        let why = mistakes.why.as_deref().unwrap_or_default();
+        out.error(&format!(
+            "the rules stood in for {} of {} contacts, last because: {why}",
+            mistakes.stood_in, mistakes.scored
+        ));
+    }
     if mistakes.count == 0 { Ok(()) } else { Err(Failure(mistakes.text(), EXIT_SOME_LINES)) }
 }
 
 type Files = (Box<dyn BufRead>, Box<dyn Write>);
 
-fn open(args: &ScoreArgs) -> anyhow::Result<Files> {
-    let input: Box<dyn BufRead> = match args.input.as_str() {
+fn open(from: &str, to: &str) -> anyhow::Result<Files> {
+    let input: Box<dyn BufRead> = match from {
         "-" => Box::new(BufReader::new(std::io::stdin())),
         path => {
             let file = File::open(path).with_context(|| format!("{path} cannot be read"))?;
             Box::new(BufReader::new(file))
         }
     };
-    if args.input != "-" && args.output != "-" && same_file(&args.input, &args.output) {
-        bail!("{} is input and output at once: name another file for --output", args.output);
+    if from != "-" && to != "-" && same_file(from, to) {
+        bail!("{to} is input and output at once: name another file for --output");
     }
-    let output: Box<dyn Write> = match args.output.as_str() {
+    let output: Box<dyn Write> = match to {
         "-" => Box::new(BufWriter::new(std::io::stdout())),
         path => {
             let file = File::create(path).with_context(|| format!("{path} cannot be written"))?;
@@ -81,6 +160,9 @@ struct Mistakes {
     told: Vec<String>,
     count: usize,
     scored: usize,
+    /// Contacts that a service gave no score, and why not, last.
+    stood_in: usize,
+    why: Option<String>,
 }
 
 impl Mistakes {
@@ -104,6 +186,7 @@ fn score(
     place: &str,
     mut input: impl BufRead,
     mut output: impl Write,
+    scorer: &Scorer,
     progress: &ProgressBar,
 ) -> anyhow::Result<Mistakes> {
     let mut mistakes = Mistakes::default();
@@ -126,7 +209,10 @@ fn score(
         match contact(&line, number) {
             Ok(None) => {}
             Ok(Some(contact)) => {
-                serde_json::to_writer(&mut output, &rules::score(&contact))?;
+                let (scored, why) = scorer.score(contact);
+                mistakes.stood_in += usize::from(why.is_some());
+                mistakes.why = why.or(mistakes.why);
+                serde_json::to_writer(&mut output, &scored)?;
                 output.write_all(b"\n").context("the output cannot be written on")?;
                 mistakes.scored += 1;
                 progress.inc(1);
@@ -191,7 +277,8 @@ mod tests {
 
     fn scored(input: &[u8]) -> (Vec<serde_json::Value>, Mistakes) {
         let mut output = Vec::new();
-        let mistakes = score("calls.jsonl", input, &mut output, &ProgressBar::hidden()).unwrap();
+        let mistakes =
+            score("calls.jsonl", input, &mut output, &Scorer::Rules, &ProgressBar::hidden()).unwrap();
         let text = String::from_utf8(output).unwrap();
         (text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(), mistakes)
     }
@@ -249,10 +336,23 @@ mod tests {
         );
     }
 
+    fn args(input: &str, output: &str, provider: &str) -> ScoreArgs {
+        ScoreArgs {
+            command: None,
+            input: Some(input.to_owned()),
+            output: Some(output.to_owned()),
+            provider: provider.to_owned(),
+            prompt: None,
+            source: Source { config: None, data: None },
+        }
+    }
+
     #[test]
     fn an_unknown_provider_is_refused_with_the_known_ones() {
-        let args = ScoreArgs { input: "-".into(), output: "-".into(), provider: "gpt".into() };
-        let Err(Failure(why, code)) = run(&args) else { panic!("scored by an unknown provider") };
+        let args = args("-", "-", "gpt");
+        let Err(Failure(why, code)) = run(&args, &Output::default()) else {
+            panic!("scored by an unknown provider")
+        };
         assert!(why.contains("\"gpt\"") && why.contains("known are: rules"), "{why}");
         assert_eq!(code, 2);
     }
@@ -263,8 +363,8 @@ mod tests {
         let path = folder.path().join("calls.jsonl");
         std::fs::write(&path, "{\"id\": 1}\n").unwrap();
         let name = path.to_str().unwrap().to_owned();
-        let args = ScoreArgs { input: name.clone(), output: name, provider: "rules".into() };
-        assert!(run(&args).is_err_and(|failure| failure.0.contains("input and output at once")));
+        let failure = run(&args(&name, &name, "rules"), &Output::default());
+        assert!(failure.is_err_and(|failure| failure.0.contains("input and output at once")));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"id\": 1}\n");
     }
 }

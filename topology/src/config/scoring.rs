@@ -76,7 +76,8 @@ fn parts(key: &str) -> Option<(&str, &str)> {
 /// Takes a value of a service.
 pub(super) fn take(config: &mut Config, key: &str, text: &str) -> Result<(), String> {
     let Some((service, field)) = parts(key) else { return Ok(()) };
-    let is_name = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
+    let is_name =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter);
     if !service.chars().all(is_name) || service.len() > 40 || TAKEN.contains(&service) {
         return Err(format!(
             "{} is no name of a service: use small letters, digits, - and _, and neither of {}",
@@ -119,7 +120,10 @@ fn items(text: &str) -> impl Iterator<Item = &str> {
 fn prices(text: &str) -> Result<Vec<u64>, String> {
     let price = |item: &str| {
         item.parse::<u64>().ok().filter(|price| *price <= PRICE_MAX).ok_or_else(|| {
-            format!("{} is no price: use millionths of the currency for a million tokens, 300000 for 0.30", shown(item))
+            format!(
+                "{} is no price: use millionths of the currency for a million tokens, 300000 for 0.30",
+                shown(item)
+            )
         })
     };
     items(text).map(price).collect()
@@ -151,12 +155,16 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
                     say("has no project: give one, or google.project");
                 }
                 if scorer.key_file.is_none() && !cfg!(feature = "gcs") {
-                    say("needs Google's credentials: build leadline with --features gcs, or give key_file, a file with a token");
+                    say(
+                        "needs Google's credentials: build leadline with --features gcs, or give key_file, a file with a token",
+                    );
                 }
             }
             Some(ScorerKind::OpenAi) => {
                 if scorer.endpoint.is_none() {
-                    say("has no endpoint: give the address before /chat/completions, such as https://api.openai.com/v1");
+                    say(
+                        "has no endpoint: give the address before /chat/completions, such as https://api.openai.com/v1",
+                    );
                 }
                 if scorer.models.is_empty() {
                     say("has no models: name one, or more of which each stands in for the one before");
@@ -165,12 +173,19 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         }
         let count = scorer.models.len();
         let is_usual = scorer.kind == Some(ScorerKind::Gemini) && count == 0;
-        for (prices, which) in [(&scorer.input, "input"), (&scorer.output, "output"), (&scorer.cached, "cached")] {
+        for (prices, which) in
+            [(&scorer.input, "input"), (&scorer.output, "output"), (&scorer.cached, "cached")]
+        {
             if prices.is_empty() && !is_usual && which != "cached" {
-                say(&format!("has no price_micros_per_million_{which}_tokens: give it (0 where it costs nothing), for budgets count by it"));
+                say(&format!(
+                    "has no price_micros_per_million_{which}_tokens: give it (0 where it costs nothing), for budgets count by it"
+                ));
             }
             if prices.len() > 1 && prices.len() != count {
-                say(&format!("has {} prices of {which} tokens for {count} models: give one for all, or one for each", prices.len()));
+                say(&format!(
+                    "has {} prices of {which} tokens for {count} models: give one for all, or one for each",
+                    prices.len()
+                ));
             }
         }
     }
@@ -181,10 +196,15 @@ impl Scorer {
     /// The chain of models with their prices.
     pub fn chain(&self) -> Vec<Model> {
         if self.models.is_empty() {
-            return MODELS_DEFAULT.iter().map(|(name, price)| Model { name: (*name).to_owned(), price: self.price(0, *price) }).collect();
+            return MODELS_DEFAULT
+                .iter()
+                .map(|(name, price)| Model { name: (*name).to_owned(), price: self.price(0, *price) })
+                .collect();
         }
         let models = self.models.iter().enumerate();
-        models.map(|(at, name)| Model { name: name.clone(), price: self.price(at, Price::default()) }).collect()
+        models
+            .map(|(at, name)| Model { name: name.clone(), price: self.price(at, Price::default()) })
+            .collect()
     }
 
     fn price(&self, at: usize, usual: Price) -> Price {
