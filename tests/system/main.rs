@@ -18,4 +18,5 @@ mod kills;
 mod pulls;
 mod rebuild;
 mod recordings;
+mod scoring;
 mod stops;

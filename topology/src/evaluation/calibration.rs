@@ -112,9 +112,9 @@ fn ordering(good: &[u64], bad: &[u64]) -> Option<f64> {
 mod tests {
     use super::*;
     use leadline_schemas::Millis;
-    use leadline_schemas::lead::Feedback;
     use leadline_schemas::call::Channel;
     use leadline_schemas::event::Attribution;
+    use leadline_schemas::lead::Feedback;
     use leadline_schemas::{LeadId, TenantId};
 
     fn lead(score: i32, said: Option<(bool, i64)>) -> Lead {
