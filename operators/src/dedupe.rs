@@ -120,10 +120,9 @@ impl ContactOut {
 impl Publish for ContactOut {
     fn publish(&self) -> Option<Result<leadline_schemas::frame::Output, leadline_schemas::avro::AvroError>> {
         match self {
-            Self::Contact(_) => None,
+            Self::Contact(_) | Self::Notice(_) => None,
             Self::Request(request) => request.publish(),
             Self::Untold(line) => line.publish(),
-            Self::Notice(_) => None,
         }
     }
 }

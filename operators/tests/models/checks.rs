@@ -177,3 +177,23 @@ proptest! {
         prop_assert_eq!(kept.cost_micros, 1);
     }
 }
+
+/// The rules are a provider like any other: what they answer about real contacts holds together.
+#[test]
+fn what_the_rules_answer_is_taken() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scoring");
+    let mut seen = 0;
+    for name in ["dev.jsonl", "tuning.jsonl", "holdout.jsonl"] {
+        for line in std::fs::read_to_string(folder.join(name)).unwrap().lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            let input = case.get("input").cloned().unwrap_or(case);
+            let input = leadline_operators::rules::masked(serde_json::from_value(input).unwrap());
+            let output = leadline_operators::rules::score(&input);
+            let body = serde_json::to_vec(&output).unwrap();
+            let read = leadline_operators::score::read(&body, &input);
+            assert!(read.is_ok(), "{name}: {}: {}", input.id, read.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
