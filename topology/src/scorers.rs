@@ -40,7 +40,11 @@ pub struct NamedScorer {
 }
 
 /// All services that are configured, metered.
-pub fn scorers(config: &Config, client: &Client, budget: &Arc<DayBudget>) -> anyhow::Result<Vec<NamedScorer>> {
+pub fn scorers(
+    config: &Config,
+    client: &Client,
+    budget: &Arc<DayBudget>,
+) -> anyhow::Result<Vec<NamedScorer>> {
     let mut found = Vec::new();
     if let Some(url) = &config.ai_model_endpoint {
         // It names no price: what it costs is somebody else's.
@@ -64,10 +68,18 @@ pub fn scorers(config: &Config, client: &Client, budget: &Arc<DayBudget>) -> any
 
 /// What services are compared by: a call is some four times as many tokens as its score.
 fn dearness(scorer: &Scorer) -> u64 {
-    scorer.chain().first().map_or(0, |model| model.price.input.saturating_mul(4).saturating_add(model.price.output))
+    scorer
+        .chain()
+        .first()
+        .map_or(0, |model| model.price.input.saturating_mul(4).saturating_add(model.price.output))
 }
 
-fn service(name: &str, scorer: &Scorer, config: &Config, client: &Client) -> anyhow::Result<Arc<dyn Provider>> {
+fn service(
+    name: &str,
+    scorer: &Scorer,
+    config: &Config,
+    client: &Client,
+) -> anyhow::Result<Arc<dyn Provider>> {
     let missing = |what: &str| anyhow!("[scoring.{name}] has no {what}: `leadline check` says what to do");
     let key = scorer.key_file.as_deref().map(|file| -> Arc<dyn Bearer> { Arc::new(TokenFile::new(file)) });
     match scorer.kind.ok_or_else(|| missing("kind"))? {

@@ -88,6 +88,9 @@ impl CachedProvider {
     }
 
     async fn keep(&self, name: &str, job: &PendingJob, answer: &ProviderAnswer) {
+        if !is_worth_keeping(&answer.body) {
+            return;
+        }
         let Some(raw) = std::str::from_utf8(&answer.body)
             .ok()
             .and_then(|text| RawValue::from_string(text.to_owned()).ok())
@@ -112,6 +115,16 @@ impl CachedProvider {
     fn failed(&self, error: &BlobError) {
         tracing::warn!(provider = self.inner.name(), %error, "kept answers cannot be used: they are paid for again");
     }
+}
+
+/// Of an answer that names its outcome only a score is kept: what was blocked, cut or no score may go well next time.
+fn is_worth_keeping(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Peek {
+        outcome: Option<Value>,
+    }
+    let outcome = serde_json::from_slice::<Peek>(body).ok().and_then(|peek| peek.outcome);
+    outcome.is_none_or(|outcome| outcome.get("scored").is_some())
 }
 
 impl Provider for CachedProvider {
@@ -245,6 +258,18 @@ mod tests {
         shelf.clock.0.fetch_add(86_400_001, Ordering::Relaxed);
         assert_eq!(shelf.ask("v1", job(2, text)).await, (SECOND.to_owned(), 700), "too old");
         assert_eq!(shelf.ask("v1", job(3, text)).await, (SECOND.to_owned(), 0), "the new one is kept");
+    }
+
+    #[test]
+    fn what_is_no_score_is_not_kept() {
+        for (body, is_kept) in [
+            (r#"{"outcome":{"scored":{"score":71}},"model":"m"}"#, true),
+            (r#"{"score":71}"#, true),
+            (r#"{"outcome":"cut","model":"m"}"#, false),
+            (r#"{"outcome":{"blocked":"SPII"}}"#, false),
+        ] {
+            assert_eq!(is_worth_keeping(body.as_bytes()), is_kept, "{body}");
+        }
     }
 
     #[tokio::test]

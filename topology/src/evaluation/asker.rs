@@ -46,7 +46,8 @@ impl Asker {
         // The instance's own sum is its own to count.
         let budget = Arc::new(DayBudget::open(config.ai_budget, clock, None));
         let known = scorers::scorers(config, &Client::new()?, &budget)?;
-        let provider = known.into_iter().find(|provider| provider.name() == name).ok_or_else(|| {
+        let found = known.into_iter().find(|scorer| scorer.provider.name() == name);
+        let provider = found.map(|scorer| scorer.provider).ok_or_else(|| {
             anyhow!("service {name:?} is not known here; known are: {}", scorers::names(config).join(", "))
         })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
