@@ -13,6 +13,7 @@ pub mod blob_retention;
 pub mod callrail;
 pub mod clock_system;
 pub mod contract;
+pub mod crm;
 pub mod disk_folder;
 pub mod disk_room;
 #[cfg(feature = "simulation")]
@@ -31,6 +32,7 @@ pub mod provider_http;
 pub mod provider_recording;
 pub mod secrets_file;
 pub mod sink_http;
+pub mod sink_hubspot;
 pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;

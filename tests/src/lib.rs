@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 pub mod callrail;
+pub mod crm;
 pub mod google;
+pub mod hubspot;
 pub mod kafka;
 pub mod proxy;
 pub mod registry;
