@@ -34,6 +34,7 @@ pub mod secrets_file;
 pub mod sink_http;
 pub mod sink_hubspot;
 pub mod sink_pipedrive;
+pub mod sink_salesforce;
 pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;

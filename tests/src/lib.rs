@@ -9,6 +9,7 @@ pub mod kafka;
 pub mod pipedrive;
 pub mod proxy;
 pub mod registry;
+pub mod salesforce;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

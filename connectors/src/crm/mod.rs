@@ -4,10 +4,12 @@
 
 pub mod access;
 pub mod fields;
+pub mod gather;
 mod lead;
 pub mod limiter;
 pub(crate) mod options;
 mod remote;
+mod setup;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -15,6 +17,7 @@ pub use access::Credentials;
 pub use lead::{Lead, Told};
 pub use options::{check, one_of, yes};
 pub use remote::RemoteIds;
+pub use setup::SetupStep;
 
 use std::time::Duration;
 

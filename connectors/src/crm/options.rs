@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use leadline_schemas::settings::Integration;
 
-use crate::{sink_hubspot, sink_pipedrive};
+use crate::{sink_hubspot, sink_pipedrive, sink_salesforce};
 
 /// What is wrong with the fields and options of an integration with a CRM; other kinds are none of ours.
 pub fn check(integration: &Integration) -> Result<(), String> {
     match integration.kind.as_str() {
         sink_hubspot::KIND => sink_hubspot::Config::of(integration).map(|_| ()),
         sink_pipedrive::KIND => sink_pipedrive::Config::of(integration).map(|_| ()),
+        sink_salesforce::KIND => sink_salesforce::Config::of(integration).map(|_| ()),
         _ => Ok(()),
     }
 }

@@ -145,6 +145,7 @@ pub(crate) async fn lose_each_answer<S: Send + 'static>(
 pub(crate) struct AtDouble<S> {
     pub(crate) sink: S,
     pub(crate) base: String,
+    pub(crate) options: &'static [(&'static str, &'static str)],
 }
 
 impl<S: Sink> Sink for AtDouble<S> {
@@ -160,6 +161,8 @@ impl<S: Sink> Sink for AtDouble<S> {
         deadline: Duration,
     ) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
         request.integration.url.clone_from(&self.base);
+        let options = self.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        request.integration.options.extend(options);
         self.sink.deliver(request, deadline)
     }
     fn preview(&self, request: &SinkRequest) -> Result<Vec<WireRequest>, CallError> {

@@ -18,5 +18,5 @@ mod tests;
 
 pub use client::HubSpotClient;
 pub use config::{BASE_URL, Config, KIND, VERSION};
-pub use setup::{SetupStep, setup};
+pub use setup::setup;
 pub use sink::HubSpotSink;

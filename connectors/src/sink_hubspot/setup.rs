@@ -11,21 +11,10 @@ use super::judge::Failure;
 use crate::contract::provider::CallError;
 use crate::contract::sink::SinkRequest;
 use crate::contract::wire::WireRequest;
-use crate::crm::until;
+use crate::crm::{SetupStep, until};
 
 /// Where HubSpot shows them.
 const GROUP: &str = "contactinformation";
-
-/// What was found, or done, about one property.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetupStep {
-    /// Its name at the other side.
-    pub field: String,
-    /// In words.
-    pub found: String,
-    /// Whether it is as it has to be now.
-    pub good: bool,
-}
 
 /// Looks at the properties that are needed and, with `apply`, makes those that are missing and ours. `request` names the
 /// integration; its payload is not looked at.
@@ -50,7 +39,7 @@ async fn property(
     unique: bool,
     apply: bool,
 ) -> Result<SetupStep, CallError> {
-    let step = |found: &str, good: bool| SetupStep { field: name.to_owned(), found: found.to_owned(), good };
+    let step = |found: &str, good: bool| SetupStep::new(name, found, good);
     let get = WireRequest::new(Method::GET, session.config.properties(&format!("/{name}")));
     match session.ask(get, &Map::new()).await {
         Ok(answer) => {

@@ -318,8 +318,11 @@ async fn it_passes_the_suite() {
             Mood::Refuses => double.fail("batch/upsert", Fault::golden(KIND, "429_daily.json")),
             Mood::Hangs => (0..2).for_each(|_| double.fail("batch/upsert", Fault::Hang)),
         }
-        let sink =
-            Arc::new(AtDouble { sink: HubSpotSink::new(client(Granted::new(None))), base: double.base() });
+        let sink = Arc::new(AtDouble {
+            sink: HubSpotSink::new(client(Granted::new(None))),
+            base: double.base(),
+            options: &[],
+        });
         let payload: &'static str = Box::leak(lead().to_string().into_boxed_str());
         SinkUnderTest { sink, secret: Some(Sealed(TOKEN.to_owned())), payload, good: "" }
     })

@@ -227,8 +227,11 @@ async fn it_passes_the_suite() {
             Mood::Refuses => double.fail("/persons", Fault::golden(KIND, "429_over_limit.json")),
             Mood::Hangs => (0..2).for_each(|_| double.fail("/persons", Fault::Hang)),
         }
-        let sink =
-            Arc::new(AtDouble { sink: PipedriveSink::new(client(Granted::new(None))), base: double.base() });
+        let sink = Arc::new(AtDouble {
+            sink: PipedriveSink::new(client(Granted::new(None))),
+            base: double.base(),
+            options: &[],
+        });
         let payload: &'static str = Box::leak(lead().to_string().into_boxed_str());
         SinkUnderTest { sink, secret: Some(Sealed(TOKEN.to_owned())), payload, good: "" }
     })
