@@ -27,6 +27,7 @@ pub mod log_kafka;
 pub mod log_memory;
 pub mod log_registry;
 pub mod log_spool;
+pub mod oauth;
 pub mod provider_cached;
 pub mod provider_http;
 pub mod provider_recording;

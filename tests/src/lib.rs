@@ -6,6 +6,7 @@ pub mod crm;
 pub mod google;
 pub mod hubspot;
 pub mod kafka;
+pub mod oauth;
 pub mod pipedrive;
 pub mod proxy;
 pub mod registry;

@@ -277,6 +277,11 @@ pub const KEYS: &[Key] = &[
     }),
 ];
 
+/// Every key: those above, and those of applications at vendors.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(&super::oauth::KEYS)
+}
+
 /// 124 bits of letters and digits: it stands in an address, and is all that protects it.
 const NOTIFICATION_KEY_CHARS_MIN: usize = 24;
 
@@ -284,7 +289,7 @@ const NOTIFICATION_KEY_CHARS_MIN: usize = 24;
 const SPOOL_BYTES_LEAST: u64 = 5 << 20;
 
 /// How a key is taken; the error says what is wrong with the value and what to do.
-type Take = fn(&mut Config, &str) -> Result<(), String>;
+pub(super) type Take = fn(&mut Config, &str) -> Result<(), String>;
 
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -297,7 +302,7 @@ pub struct Key {
 }
 
 impl Key {
-    const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
+    pub(super) const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
         Self { name, variable, take }
     }
 
@@ -322,7 +327,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let is_client = |name: &str| {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
-    KEYS.iter().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
+    all().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
 }
 
 /// How much of a wrong value or name is shown.
@@ -345,7 +350,7 @@ fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     }
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     if text.starts_with("http://") || text.starts_with("https://") {
         Ok(text.to_owned())
     } else {
@@ -370,7 +375,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         Err("is empty: give a name, or leave it out".to_owned())
     } else {
