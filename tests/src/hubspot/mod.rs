@@ -18,15 +18,17 @@ const USUAL: [&str; 6] = ["firstname", "lastname", "phone", "email", "city", "hu
 /// The double.
 pub type HubSpot = Server<State>;
 
+/// Notes or calls by id: properties, and the contact.
+pub type Engagements = BTreeMap<u64, (Map<String, Value>, u64)>;
+
 /// An account.
 pub struct State {
     pub token: String,
     /// Contact properties, by name; whether values are unique.
     pub properties: BTreeMap<String, bool>,
     pub contacts: BTreeMap<u64, Map<String, Value>>,
-    /// Properties, and the contact.
-    pub notes: BTreeMap<u64, (Map<String, Value>, u64)>,
-    pub calls: BTreeMap<u64, (Map<String, Value>, u64)>,
+    pub notes: Engagements,
+    pub calls: Engagements,
     /// In ten seconds.
     pub limit: usize,
     /// In a day.

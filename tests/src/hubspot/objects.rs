@@ -1,10 +1,8 @@
 //! Objects: contacts by batch upsert, notes and calls, and the properties of contacts.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value, json};
 
-use super::{State, VERSION, failure};
+use super::{Engagements, State, VERSION, failure};
 use crate::crm::{Asked, Reply};
 
 const NOTE_PROPERTIES: [&str; 3] = ["hs_timestamp", "hs_note_body", "hubspot_owner_id"];
@@ -184,7 +182,7 @@ fn upsert_one(state: &mut State, input: &Map<String, Value>) -> Result<Value, Va
 fn engagements<'a>(
     state: &'a mut State,
     object: &str,
-) -> (&'a mut BTreeMap<u64, (Map<String, Value>, u64)>, &'static [&'static str]) {
+) -> (&'a mut Engagements, &'static [&'static str]) {
     match object {
         "notes" => (&mut state.notes, &NOTE_PROPERTIES),
         _ => (&mut state.calls, &CALL_PROPERTIES),
