@@ -179,10 +179,7 @@ fn upsert_one(state: &mut State, input: &Map<String, Value>) -> Result<Value, Va
     }))
 }
 
-fn engagements<'a>(
-    state: &'a mut State,
-    object: &str,
-) -> (&'a mut Engagements, &'static [&'static str]) {
+fn engagements<'a>(state: &'a mut State, object: &str) -> (&'a mut Engagements, &'static [&'static str]) {
     match object {
         "notes" => (&mut state.notes, &NOTE_PROPERTIES),
         _ => (&mut state.calls, &CALL_PROPERTIES),
