@@ -55,6 +55,9 @@ pub struct DeliverJob {
     pub payload: String,
     /// The other side's id from before.
     pub remote_id: Option<String>,
+    /// The delivery before this one ended with nobody knowing what of it arrived.
+    #[serde(default)]
+    pub may_have_arrived: bool,
 }
 
 impl DeliverJob {
@@ -254,6 +257,7 @@ fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorRe
         subject: line.subject.clone(),
         payload: line.payload.clone(),
         remote_id: state.remote_id.clone(),
+        may_have_arrived: line.attempts > 0 && line.status != DeliveryStatus::Done,
     };
     let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
     let job_id = cx.job(JobRequest {

@@ -3,10 +3,15 @@
 
 pub mod ai;
 pub mod callrail;
+pub mod crm;
 pub mod google;
+pub mod hubspot;
 pub mod kafka;
+pub mod oauth;
+pub mod pipedrive;
 pub mod proxy;
 pub mod registry;
+pub mod salesforce;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -25,6 +25,7 @@ use tokio::net::UnixListener;
 
 use crate::admin::{self, Fresh, TenantSpec};
 use crate::callrail::{self, BackfillStep, ConnectStep};
+use crate::crms::{self, CrmStep, Crms};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -66,6 +67,15 @@ pub enum Ask {
         /// Which.
         step: BackfillStep,
     },
+    /// Set up, or connect, an integration with a CRM.
+    Crm {
+        /// Whose.
+        tenant: String,
+        /// Which.
+        integration: String,
+        /// What.
+        step: CrmStep,
+    },
     /// Put a command into `inbound`.
     Command {
         /// Whose.
@@ -100,7 +110,8 @@ pub struct Admin {
     pub(crate) callrail: CallRailClient,
     /// Names that tenants' chains of scoring may have.
     scorers: Arc<Vec<String>>,
-    /// One change at a time, or two of them would each write the other's away.
+    pub(crate) crms: Arc<Crms>,
+    /// As in [`Parts`].
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -113,7 +124,8 @@ impl Admin {
             clock: Arc::clone(&parts.clock),
             callrail: parts.callrail.clone(),
             scorers: Arc::clone(&parts.scorers),
-            changing: Arc::default(),
+            crms: Arc::clone(&parts.crms),
+            changing: Arc::clone(&parts.changing),
         }
     }
 
@@ -122,6 +134,9 @@ impl Admin {
         if let Ask::ConnectCallrail { step } = ask {
             // It asks CallRail: others do not wait for that.
             return callrail::step(self, &step).await;
+        }
+        if let Ask::Crm { tenant, integration, step } = ask {
+            return crms::step(self, &tenant, &integration, step).await;
         }
         let _changing = self.changing.lock().await;
         let settings = self.settings.fresh_settings().await;
@@ -175,7 +190,7 @@ impl Admin {
                 Ok(json!({ "profile": tenant.profile, "policy": tenant.policy }))
             }
             Ask::Backfill { step } => callrail::backfill(self, &step).await,
-            Ask::ConnectCallrail { .. } => Err(anyhow!("it was answered before")),
+            Ask::ConnectCallrail { .. } | Ask::Crm { .. } => Err(anyhow!("it was answered before")),
         }
     }
 
@@ -190,14 +205,7 @@ impl Admin {
         tenant: &TenantId,
         change: impl FnOnce(&mut Tenant) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let _changing = self.changing.lock().await;
-        let before = self.tenant(tenant.as_str()).await?;
-        let mut next = before.clone();
-        change(&mut next)?;
-        if next != before {
-            self.settings.put(&next).await?;
-        }
-        Ok(())
+        change_tenant(&self.settings, &self.changing, tenant, change).await
     }
 
     /// Has the tenant told of something; notices of one subject are told in their order.
@@ -238,6 +246,23 @@ impl Admin {
         self.settings.accept(event).await?;
         Ok(json!({ "request_id": event_id.to_string() }))
     }
+}
+
+/// Changes a tenant's record under the lock of all changes. Nothing is written where nothing differs.
+pub(crate) async fn change_tenant(
+    settings: &SettingsService,
+    changing: &tokio::sync::Mutex<()>,
+    tenant: &TenantId,
+    change: impl FnOnce(&mut Tenant) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let _changing = changing.lock().await;
+    let before = known(&*settings.fresh_settings().await, tenant.as_str())?;
+    let mut next = before.clone();
+    change(&mut next)?;
+    if next != before {
+        settings.put(&next).await?;
+    }
+    Ok(())
 }
 
 fn known(settings: &leadline_schemas::settings::Settings, tenant: &str) -> anyhow::Result<Tenant> {

@@ -8,6 +8,7 @@ pub mod blobs;
 pub mod callrail;
 pub mod config;
 pub mod control;
+pub mod crms;
 pub mod demo;
 pub mod descriptors;
 pub mod engine;

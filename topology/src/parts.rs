@@ -18,6 +18,7 @@ use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
 use crate::blobs;
 use crate::config::{Config, LogKind};
+use crate::crms::Crms;
 use crate::descriptors;
 use crate::guard::{self, GuardedState};
 use crate::logs::{self, Logs};
@@ -53,6 +54,10 @@ pub struct Parts {
     pub scorers: Arc<Vec<String>>,
     /// Companies whose signatures were refused, for the watch over their keys.
     pub doubts: Arc<Doubts>,
+    /// Whoever changes a tenant's record holds it: one change at a time, or two would each write the other's away.
+    pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
+    /// Asks CRMs, and keeps the grants of integrations; one for the process, for it counts what accounts have used.
+    pub crms: Arc<Crms>,
 }
 
 impl Parts {
@@ -91,6 +96,8 @@ impl Parts {
         let log = spooled.unwrap_or(log);
         let callrail = CallRailClient::new(&config.callrail, Arc::clone(&clock))?;
         let ai_budget = scorers::day_budget(config, &clock);
+        let changing = Arc::default();
+        let crms = Crms::new(config, &settings, secrets.clone(), &clock, &changing)?;
         Ok(Self {
             log,
             logs: Arc::new(logs),
@@ -104,6 +111,8 @@ impl Parts {
             ai_budget,
             scorers: Arc::new(scorers::names(config)),
             doubts: Arc::default(),
+            changing,
+            crms: Arc::new(crms),
         })
     }
 

@@ -114,6 +114,7 @@ impl Process<'_> {
         callrail::watch(self.runtime, &live.parts, live.follower.workplace(), interval);
         let interval = Duration::from_secs(self.config.callrail_pull_interval_s);
         callrail::keep_rounds(self.runtime, &live.parts, live.follower.workplace(), interval);
+        live.parts.crms.keep_grants(self.runtime, live.follower.workplace());
         self.runtime.spawn(wait_for_signals(Arc::clone(&live.stop)));
         match self.stand_by(&live) {
             Ok(true) => {

@@ -79,6 +79,9 @@ pub(crate) fn router(parts: &Parts, config: &Config, shown: Shown) -> Router {
     if let (true, Some(records)) = (config.role.answers(), reader) {
         let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
         router = router.merge(api_http::routes(ApiParts { records, intake, blob, clock }));
+        if let Some(connect) = parts.crms.connect_routes(parts) {
+            router = router.merge(connect);
+        }
         if let Some(links) = parts.links.clone() {
             let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
             router = router.merge(api_http::link_routes(LinkedBlobs { blob, links, clock }));

@@ -119,6 +119,6 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         WriteBackSink::new(parts.callrail.clone(), Arc::clone(&secrets), intake, Arc::clone(&parts.clock));
     let sinks: [Arc<dyn Sink>; 2] =
         [Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock))), Arc::new(write_back)];
-    let sinks = sinks.into_iter().map(|sink| (sink.kind().to_owned(), sink));
+    let sinks = sinks.into_iter().chain(parts.crms.sinks()).map(|sink| (sink.kind().to_owned(), sink));
     Ok(Responders { providers, sinks: sinks.collect() })
 }

@@ -82,6 +82,11 @@ impl OtherSide {
         format!("http://{}/hook/{SECRET}?token={SECRET}", self.address)
     }
 
+    /// Scheme and host alone, for who makes paths of its own.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// An address at which nobody listens.
     pub fn nobody() -> String {
         format!("http://127.0.0.1:1/hook/{SECRET}?token={SECRET}")

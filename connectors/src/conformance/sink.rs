@@ -40,7 +40,9 @@ pub async fn suite(test: &SinkUnderTest) {
 pub async fn suite_of_double(told: &dyn Fn(Mood) -> SinkUnderTest) {
     let test = told(Mood::Answers);
     assert!(!test.sink.kind().is_empty());
-    let (first, again) = (test.deliver("", 1, PATIENT).await, test.deliver("", 1, PATIENT).await);
+    let first = test.deliver("", 1, PATIENT).await;
+    let repeated = SinkRequest { may_have_arrived: true, ..test.request("", 1) };
+    let again = test.attempt(repeated, PATIENT).await;
     assert!(first.is_ok() && first == again, "the same delivery has the same id: {first:?}, {again:?}");
     let answer = told(Mood::Refuses).deliver("", 1, PATIENT).await;
     assert!(matches!(answer, Err(CallError::Retry { .. })), "it certainly did not arrive: {answer:?}");
@@ -56,8 +58,8 @@ pub async fn suite_of_double(told: &dyn Fn(Mood) -> SinkUnderTest) {
 /// Whether what may have arrived is told as the guarantee says.
 fn is_as_declared(guarantee: Guarantee, answer: &Result<SinkAnswer, CallError>) -> bool {
     match guarantee {
-        // Once more does nothing there.
-        Guarantee::Once => matches!(answer, Err(CallError::Retry { .. })),
+        // Once more does nothing there, or is looked for first.
+        Guarantee::Once | Guarantee::Reconciled => matches!(answer, Err(CallError::Retry { .. })),
         // Once more may be once too often.
         Guarantee::AtLeastOnce => matches!(answer, Err(CallError::Unclear { .. })),
     }
@@ -84,12 +86,17 @@ impl SinkUnderTest {
             integration,
             payload: self.payload.to_owned(),
             remote_id: None,
+            may_have_arrived: false,
             trace: Trace::default(),
         }
     }
 
     async fn deliver(&self, url: &str, number: u64, deadline: Duration) -> Result<SinkAnswer, CallError> {
-        let delivery = self.sink.deliver(self.request(url, number), deadline);
+        self.attempt(self.request(url, number), deadline).await
+    }
+
+    async fn attempt(&self, request: SinkRequest, deadline: Duration) -> Result<SinkAnswer, CallError> {
+        let delivery = self.sink.deliver(request, deadline);
         let answer = tokio::time::timeout(slack(deadline), delivery).await.expect("it bounds its own time");
         if let Err(CallError::Retry { why, .. } | CallError::Reject { why } | CallError::Unclear { why }) =
             &answer

@@ -40,6 +40,9 @@ pub enum Guarantee {
     Once,
     /// It happens again; so an attempt is noted as started first, and an unclear one is not simply repeated.
     AtLeastOnce,
+    /// It would happen again, but the sink looks before it repeats; so an attempt is noted as started first, and whoever
+    /// repeats it says that it may have arrived. What the other side does not show by then is made twice.
+    Reconciled,
 }
 
 /// A delivery.
@@ -57,6 +60,8 @@ pub struct SinkRequest {
     pub payload: String,
     /// The other side's id from an earlier delivery of the same key.
     pub remote_id: Option<String>,
+    /// An earlier attempt may have taken effect, in whole or in part, and its answer is not known.
+    pub may_have_arrived: bool,
     /// Takes down what is sent and heard, for the ledger.
     pub trace: Trace,
 }

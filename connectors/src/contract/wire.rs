@@ -130,7 +130,11 @@ impl Trace {
             Ok(answer) => format!("{}\n\n{}", answer.status, beginning(&answer.body)),
             Err(why) => why.to_string(),
         };
-        let exchange = Exchange { request: request.shown(), answer: request.masked(answer) };
+        self.add(Exchange { request: request.shown(), answer: request.masked(answer) });
+    }
+
+    /// Takes down one that another attempt has made for this one too.
+    pub fn add(&self, exchange: Exchange) {
         let mut exchanges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if exchanges.len() == EXCHANGES_MAX {
             exchanges.remove(0);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::keys::{KEYS, SHOWN_CHARS_MAX, find};
+use super::keys::{SHOWN_CHARS_MAX, all, find};
 use super::{Config, LogKind, RecordsStore};
 
 /// One mistake, in words that name its place and its remedy.
@@ -47,7 +47,7 @@ pub fn read(
     if let Some(path) = file {
         read_file(path, &mut config, &mut mistakes);
     }
-    for key in KEYS {
+    for key in all() {
         // Empty is not set: that is how a unit or a compose file leaves a variable out.
         let set = |name| Some((name, variable(name).filter(|text| !text.is_empty())?));
         let Some((variable_name, text)) = key.variable.and_then(set) else { continue };
@@ -107,6 +107,7 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         wrong.push(("schema_registry.user", what.to_owned()));
     }
     wrong.extend(super::scoring::together(config));
+    wrong.extend(config.oauth.wrong());
     wrong
 }
 
@@ -136,7 +137,7 @@ fn read_file(path: &Path, config: &mut Config, mistakes: &mut Vec<Mistake>) {
     for (name, value) in found {
         let Some(key) = find(&name) else {
             let name: String = name.chars().take(SHOWN_CHARS_MAX).collect();
-            let is_section = KEYS.iter().any(|key| key.name.starts_with(&format!("{name}.")));
+            let is_section = all().any(|key| key.name.starts_with(&format!("{name}.")));
             let what = match is_section {
                 true => format!("is a section: write [{name}], and its keys below it"),
                 false => format!("is not known; did you mean {:?}?", nearest(&name)),
@@ -166,7 +167,7 @@ fn flatten(section: &str, table: &toml::Table, found: &mut Vec<(String, Value)>)
 
 /// The known key that differs least.
 fn nearest(name: &str) -> &'static str {
-    KEYS.iter().map(|key| key.name).min_by_key(|known| distance(name, known)).unwrap_or_default()
+    all().map(|key| key.name).min_by_key(|known| distance(name, known)).unwrap_or_default()
 }
 
 /// Edit distance (Levenshtein).

@@ -287,6 +287,11 @@ pub const KEYS: &[Key] = &[
     }),
 ];
 
+/// Every key: those above, and those of applications at vendors.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(&super::oauth::KEYS)
+}
+
 /// 124 bits of letters and digits: it stands in an address, and is all that protects it.
 const NOTIFICATION_KEY_CHARS_MIN: usize = 24;
 
@@ -294,7 +299,7 @@ const NOTIFICATION_KEY_CHARS_MIN: usize = 24;
 const SPOOL_BYTES_LEAST: u64 = 5 << 20;
 
 /// How a key is taken; the error says what is wrong with the value and what to do.
-type Take = fn(&mut Config, &str) -> Result<(), String>;
+pub(super) type Take = fn(&mut Config, &str) -> Result<(), String>;
 
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -307,7 +312,7 @@ pub struct Key {
 }
 
 impl Key {
-    const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
+    pub(super) const fn new(name: &'static str, variable: Option<&'static str>, take: Take) -> Self {
         Self { name, variable, take }
     }
 
@@ -338,7 +343,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let are_alike = |key: &Key| {
         is_client(key.name) && is_client(name) || scoring::is_key(key.name) && scoring::is_key(name)
     };
-    KEYS.iter().find(|key| key.name == name || are_alike(key))
+    all().find(|key| key.name == name || are_alike(key))
 }
 
 /// How much of a wrong value or name is shown.

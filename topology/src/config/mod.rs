@@ -2,6 +2,7 @@
 
 mod file;
 mod keys;
+mod oauth;
 pub mod scoring;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_metered::DayBudgetConfig;
+pub use oauth::{OauthApp, OauthApps};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -185,6 +187,8 @@ pub struct Config {
     pub callrail_watch_interval_s: u64,
     /// How often an account is listed for what no webhook has told.
     pub callrail_pull_interval_s: u64,
+    /// leadline's applications at vendors whose accounts people connect.
+    pub oauth: OauthApps,
 }
 
 impl Default for Config {
@@ -241,6 +245,7 @@ impl Default for Config {
             callrail: CallRailConfig::default(),
             callrail_watch_interval_s: 3_600,
             callrail_pull_interval_s: 900,
+            oauth: OauthApps::default(),
         }
     }
 }

@@ -60,7 +60,7 @@ fn the_example_names_every_key_and_is_right() {
     let (_, mistakes) = read(Some(&path), |_| None, &[]);
     assert_eq!(mistakes, Vec::new());
     let text = std::fs::read_to_string(&path).unwrap();
-    for key in KEYS {
+    for key in super::keys::all() {
         let last = key.name.rsplit('.').next().unwrap();
         assert!(text.contains(&format!("{last} =")), "{} is missing in the example", key.name);
         assert!(key.variable.is_none_or(|variable| text.contains(variable)), "{:?} is missing", key.variable);

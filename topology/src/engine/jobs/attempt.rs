@@ -126,8 +126,8 @@ impl Attempt {
             Failure::NotConfigured(format!("this leadline has no sink of kind {:?}", integration.kind))
         })?;
         let started_attempt = self.hold_lease(job).await?;
-        if sink.guarantee() == Guarantee::AtLeastOnce {
-            if started_attempt > 0 && attempt == 1 {
+        if sink.guarantee() != Guarantee::Once {
+            if sink.guarantee() == Guarantee::AtLeastOnce && started_attempt > 0 && attempt == 1 {
                 let why = "an attempt was under way when leadline stopped, and this sink has no idempotency";
                 return Err(Failure::Call(CallError::Unclear { why: why.to_owned() }));
             }
@@ -144,6 +144,7 @@ impl Attempt {
             integration,
             payload: work.payload,
             remote_id: work.remote_id,
+            may_have_arrived: work.may_have_arrived || started_attempt > 0 || attempt > 1,
             trace: Trace::default(),
         };
         match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, sink.deliver(request, JOB_ATTEMPT_TIMEOUT)).await {

@@ -1,0 +1,239 @@
+//! What the sink promises, against the strict double and Pipedrive's own ways to fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use leadline_schemas::settings::{Integration, Sealed};
+use leadline_tests::crm::{Fault, goldens};
+use leadline_tests::pipedrive::{self, Pipedrive};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::clock_system::SystemClock;
+use crate::conformance::other_side::{Mood, check_why};
+use crate::conformance::sink::{SinkUnderTest, suite_of_double};
+use crate::contract::provider::CallError;
+use crate::contract::sink::{Sink, SinkRequest};
+use crate::crm::Credentials;
+use crate::crm::testing::*;
+use crate::http_client::Client;
+
+const CUSTOM: &str = "d4de1c1518b4531717c676029a45911c340390a6";
+
+fn client(tokens: Granted) -> PipedriveClient {
+    let credentials = Credentials::new(Arc::new(Plain), Arc::new(tokens));
+    PipedriveClient::new(Client::new().unwrap(), credentials, Arc::new(SystemClock))
+}
+
+fn scene() -> (Pipedrive, Box<dyn Sink>, SinkRequest) {
+    let double = pipedrive::start(TOKEN);
+    let secret = Some(Sealed(TOKEN.to_owned()));
+    let integration = Integration { secret, ..Integration::new("crm", KIND, double.base()) };
+    let request = request(integration, "lead-1", &lead());
+    (double, Box::new(PipedriveSink::new(client(Granted::new(None)))), request)
+}
+
+fn counts(double: &Pipedrive) -> (usize, usize, usize) {
+    double.with(|state| (state.persons.len(), state.leads.len(), state.notes.len()))
+}
+
+#[tokio::test]
+async fn a_lead_becomes_a_person_a_lead_and_a_note_for_25_tokens_and_only_changes_are_written() {
+    let (double, sink, mut request) = scene();
+    request.integration.field_map.insert(format!("person.{CUSTOM}"), "score".to_owned());
+    request.integration.field_map.insert(format!("lead.{CUSTOM}"), "band".to_owned());
+    let first = sink.deliver(request.clone(), PATIENT).await.unwrap();
+    assert_eq!((counts(&double), double.with(|state| state.spent)), ((1, 1, 1), 25));
+    assert_eq!(double.count("search"), 0, "search is for what is unclear");
+    let (person, lead_made) = double.with(|state| {
+        (state.persons.values().next().unwrap().clone(), state.leads.values().next().unwrap().clone())
+    });
+    assert_eq!(person["phones"], json!([{"value": "+13035550142", "primary": true, "label": "mobile"}]));
+    assert_eq!((&person["custom_fields"][CUSTOM], &lead_made[CUSTOM]), (&json!(92), &json!("hot")));
+    assert_eq!(lead_made["origin_id"], "leadline:0190b0c0-0000-8000-8000-000000000001");
+
+    request.remote_id = first.remote_id;
+    let mut cooler = lead();
+    cooler["reasons"] = json!(["Budget of $61,000"]);
+    request.payload = cooler.to_string();
+    let second = sink.deliver(request.clone(), PATIENT).await.unwrap();
+    assert_eq!((counts(&double), double.with(|state| state.spent)), ((1, 1, 1), 35), "only the note differs");
+    request.remote_id = second.remote_id;
+    double.with(|state| state.leads.clear());
+    cooler["score"] = json!(95);
+    request.payload = cooler.to_string();
+    sink.deliver(request, PATIENT).await.unwrap();
+    assert_eq!(counts(&double).1, 1, "a lead that somebody deleted comes again");
+}
+
+#[tokio::test]
+async fn whichever_answer_is_lost_nothing_is_there_twice() {
+    lose_each_answer(scene, |double, place| assert_eq!(counts(double), (1, 1, 1), "after {place} was lost"))
+        .await;
+}
+
+/// What is declared: a person for each answer that was lost while search was behind, and nothing else.
+#[tokio::test]
+async fn while_search_is_behind_a_lost_answer_costs_one_person_and_no_lead() {
+    let (double, sink, mut request) = scene();
+    double.fail("POST /api/v2/persons", Fault::Lose);
+    double.with(|state| state.search_lags = 1);
+    let Err(CallError::Retry { after: Some(after), .. }) = sink.deliver(request.clone(), PATIENT).await
+    else {
+        panic!("an answer that was lost is an attempt to repeat")
+    };
+    assert!(after >= Duration::from_secs(30), "the next attempt waits for search");
+    request.may_have_arrived = true;
+    sink.deliver(request.clone(), PATIENT).await.unwrap();
+    sink.deliver(request, PATIENT).await.unwrap();
+    assert_eq!(counts(&double), (2, 1, 1));
+}
+
+#[tokio::test]
+async fn missed_calls_and_notices_are_not_entered() {
+    for payload in [missed(), json!({"type": "notice", "text": "x"})] {
+        let (double, sink, mut request) = scene();
+        request.payload = payload.to_string();
+        sink.deliver(request.clone(), PATIENT).await.unwrap();
+        assert!(double.asked().is_empty() && sink.preview(&request).unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_days_tokens_are_not_overdrawn_and_a_burst_waits() {
+    let (double, sink, mut request) = scene();
+    request.integration.options.insert("tokens_per_day".to_owned(), "60".to_owned());
+    double.with(|state| state.budget = 60);
+    let mut arrived = 0;
+    for number in 0..4 {
+        request.key.subject = format!("lead-{number}");
+        match sink.deliver(request.clone(), Duration::from_millis(900)).await {
+            Ok(_) => arrived += 1,
+            Err(CallError::Retry { after: Some(_), .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(arrived, 2, "25 tokens each");
+    assert!(double.asked().iter().all(|asked| asked.status != Some(429)), "Pipedrive had to refuse");
+
+    // By somebody else's requests: room in the burst, so it is the day that is used up.
+    let (double, sink, request) = scene();
+    double.with(|state| state.spent = 29_999);
+    let answer = sink.deliver(request.clone(), PATIENT).await;
+    let Err(CallError::Retry { after: Some(after), .. }) = answer else { panic!("{answer:?}") };
+    assert_eq!(after, Duration::from_secs(3_600));
+    let again = sink.deliver(request, PATIENT).await;
+    assert!(matches!(again, Err(CallError::Retry { .. })), "{again:?}");
+    assert_eq!(double.asked().len(), 1, "it was asked while it was closed");
+}
+
+/// File, what it means, and words that the tenant reads.
+const MEANINGS: &[(&str, &str, &[&str])] = &[
+    ("200_success_false.json", "reject", &["Person not created"]),
+    ("400_bad_request.json", "reject", &["Bad request"]),
+    ("401_unauthorized.json", "reject", &["connect it again"]),
+    ("402_payment_required.json", "reject", &["not paid for"]),
+    ("403_cloudflare.html", "retry 300", &["403"]),
+    ("403_feature_capping.json", "reject", &["no room for more open deals"]),
+    ("404_not_found.json", "reject", &["404"]),
+    ("410_gone.json", "reject", &["410"]),
+    ("422_validation.json", "reject", &["emails was \"dana@example.com\""]),
+    ("429_over_limit.json", "retry 2", &["over limit"]),
+    ("500_internal.json", "retry 30", &["500"]),
+    ("502_bad_gateway.html", "retry 30", &["502"]),
+    ("503_unavailable.html", "retry 30", &["503"]),
+];
+
+#[tokio::test]
+async fn every_way_to_fail_has_its_meaning_in_words_and_tells_no_secret() {
+    let named: Vec<&str> = MEANINGS.iter().map(|(name, ..)| *name).collect();
+    assert_eq!(goldens(KIND), named, "each kept answer has its meaning here");
+    for (name, meaning, words) in MEANINGS {
+        let (double, sink, request) = scene();
+        double.fail("/persons", Fault::golden(KIND, name));
+        let (said, why) = match sink.deliver(request.clone(), PATIENT).await {
+            Ok(answer) => panic!("{name}: {answer:?}"),
+            Err(CallError::Retry { after: Some(after), why }) => (format!("retry {}", after.as_secs()), why),
+            Err(CallError::Retry { after: None, why }) => ("retry".to_owned(), why),
+            Err(CallError::Reject { why }) => ("reject".to_owned(), why),
+            Err(CallError::Unclear { why }) => ("unclear".to_owned(), why),
+        };
+        assert_eq!(said, *meaning, "{name}: {why}");
+        assert!(words.iter().all(|words| why.contains(words)), "{name}: {why}");
+        check_why(&why);
+        let shown = format!("{why} {:?}", request.trace.take());
+        assert!(!shown.contains(TOKEN), "{name}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_says_where_its_account_is() {
+    let (double, _, mut request) = scene();
+    request.integration.url = "http://127.0.0.1:1".to_owned();
+    request.integration.grant = Some(grant());
+    let sink = PipedriveSink::new(client(Granted::new(Some(double.base()))));
+    sink.deliver(request, PATIENT).await.unwrap();
+    assert_eq!(counts(&double), (1, 1, 1));
+    assert!(double.asked().iter().all(|asked| asked.header("x-api-token").is_none()));
+}
+
+#[tokio::test]
+async fn a_preview_shows_the_requests_that_a_delivery_makes_and_sends_none() {
+    let (double, sink, request) = scene();
+    let shown = sink.preview(&request).unwrap();
+    assert!(double.asked().is_empty());
+    sink.deliver(request, PATIENT).await.unwrap();
+    let (person, lead) = double.with(|state| {
+        (state.persons.keys().next().unwrap().to_string(), state.leads.keys().next().unwrap().clone())
+    });
+    let made = double.asked();
+    assert_eq!(shown.len(), made.len());
+    for (shown, made) in shown.iter().zip(made) {
+        assert_eq!(shown.url, format!("{}{}", double.base(), made.path));
+        let body = String::from_utf8_lossy(&shown.body)
+            .replace("\"{person id}\"", &person)
+            .replace("{lead id}", &lead);
+        let (shown_body, sent): (Value, Value) = (serde_json::from_str(&body).unwrap(), made.json().unwrap());
+        assert_eq!(shown_body, sent);
+        assert!(shown.shown().contains("x-api-token: ***"));
+    }
+}
+
+#[test]
+fn what_is_configured_wrongly_is_refused_in_words() {
+    let with = |field: (&str, &str)| {
+        let mut integration = Integration::new("crm", KIND, "");
+        integration.field_map.insert(field.0.to_owned(), field.1.to_owned());
+        crate::crm::check(&integration)
+    };
+    assert_eq!(with(("person.emails", "-")), Ok(()));
+    for (field, words) in [
+        (("phone", "phone"), "use person.name"),
+        (("person.1234", "score"), "custom field"),
+        (("lead.title", "-"), "cannot be left out"),
+        (("lead.title", "titel"), "did you mean \"title\""),
+    ] {
+        let why = with(field).unwrap_err();
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn it_passes_the_suite() {
+    suite_of_double(&|mood| {
+        let double = pipedrive::start(TOKEN);
+        match mood {
+            Mood::Answers => {}
+            Mood::Refuses => double.fail("/persons", Fault::golden(KIND, "429_over_limit.json")),
+            Mood::Hangs => (0..2).for_each(|_| double.fail("/persons", Fault::Hang)),
+        }
+        let sink = Arc::new(AtDouble {
+            sink: PipedriveSink::new(client(Granted::new(None))),
+            base: double.base(),
+            options: &[],
+        });
+        let payload: &'static str = Box::leak(lead().to_string().into_boxed_str());
+        SinkUnderTest { sink, secret: Some(Sealed(TOKEN.to_owned())), payload, good: "" }
+    })
+    .await;
+}
