@@ -31,6 +31,8 @@ pub mod provider_http;
 pub mod provider_recording;
 pub mod secrets_file;
 pub mod sink_http;
+pub mod sink_slack;
+pub mod sink_webhook;
 pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;

@@ -84,6 +84,7 @@ impl SinkUnderTest {
             integration,
             payload: self.payload.to_owned(),
             remote_id: None,
+            failing_since: None,
             trace: Trace::default(),
         }
     }

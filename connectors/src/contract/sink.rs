@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use leadline_schemas::Millis;
 use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Integration;
@@ -57,6 +58,8 @@ pub struct SinkRequest {
     pub payload: String,
     /// The other side's id from an earlier delivery of the same key.
     pub remote_id: Option<String>,
+    /// Since when the other side has not taken it, through all attempts; none for a first one.
+    pub failing_since: Option<Millis>,
     /// Takes down what is sent and heard, for the ledger.
     pub trace: Trace,
 }

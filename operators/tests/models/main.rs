@@ -15,5 +15,7 @@ mod payloads;
 mod process;
 mod pull;
 mod route;
+mod routing;
 mod stages;
+mod waits;
 mod window;

@@ -18,7 +18,7 @@ use crate::pull::Pull;
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
-use crate::state::{DeliveryState, Ringing, Routed, Seen, WindowState, WriteBack};
+use crate::state::{DeliveryState, Reaction, Ringing, Routed, Seen, WindowState, WriteBack};
 use crate::topic::Topic;
 use crate::window::WindowMetrics;
 
@@ -37,7 +37,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 22] = [
+const RECORDS: [CodecOf; 23] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -58,6 +58,7 @@ const RECORDS: [CodecOf; 22] = [
     WindowState::codec,
     Routed::codec,
     Ringing::codec,
+    Reaction::codec,
     DeliveryState::codec,
     Pull::codec,
 ];

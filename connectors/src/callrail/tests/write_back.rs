@@ -95,6 +95,7 @@ async fn deliver(sink: &WriteBackSink, payload: serde_json::Value) -> Result<Sin
         integration,
         payload: payload.to_string(),
         remote_id: None,
+        failing_since: None,
         trace: Trace::default(),
     };
     sink.deliver(request, Duration::from_secs(20)).await
