@@ -30,6 +30,7 @@ pub mod provider_cached;
 pub mod provider_http;
 pub mod provider_recording;
 pub mod secrets_file;
+pub mod sink_email;
 pub mod sink_http;
 pub mod sink_slack;
 pub mod sink_webhook;

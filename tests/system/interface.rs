@@ -9,6 +9,8 @@ use serde_json::Value;
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = "run|tenant|tenant add|tenant list|tenant rotate-key|tenant remove|send|score|check|topology|plan|\
+        integration|integration add|integration list|integration test|integration remove|integration routes|\
+        delivery|delivery list|delivery show|delivery retry|delivery skip|delivery replay|\
         dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
     for command in commands.split('|').map(str::trim) {
         let help = Command::new(binary()).args(command.split(' ')).arg("--help").output().unwrap();

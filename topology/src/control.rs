@@ -12,6 +12,7 @@ use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::source::Intake as _;
+use leadline_connectors::sink_email::EmailServer;
 use leadline_schemas::command::Command;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
@@ -25,6 +26,7 @@ use tokio::net::UnixListener;
 
 use crate::admin::{self, Fresh, TenantSpec};
 use crate::callrail::{self, BackfillStep, ConnectStep};
+use crate::integrations::{self, IntegrationStep};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -66,6 +68,22 @@ pub enum Ask {
         /// Which.
         step: BackfillStep,
     },
+    /// Change, list or try a tenant's integrations.
+    Integrations {
+        /// Whose.
+        tenant: String,
+        /// What.
+        step: Box<IntegrationStep>,
+    },
+    /// Put a command where a caller's rows lie.
+    AboutCaller {
+        /// Whose.
+        tenant: String,
+        /// The caller, or what a notice is about.
+        caller: String,
+        /// The command.
+        command: Command,
+    },
     /// Put a command into `inbound`.
     Command {
         /// Whose.
@@ -84,7 +102,8 @@ pub struct Admin {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) callrail: CallRailClient,
-    /// One change at a time, or two of them would each write the other's away.
+    pub(crate) email: Option<EmailServer>,
+    /// As in [`Parts`].
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -96,7 +115,8 @@ impl Admin {
             secrets: parts.secrets.clone(),
             clock: Arc::clone(&parts.clock),
             callrail: parts.callrail.clone(),
-            changing: Arc::default(),
+            email: parts.email.clone(),
+            changing: Arc::clone(&parts.changing),
         }
     }
 
@@ -105,6 +125,9 @@ impl Admin {
         if let Ask::ConnectCallrail { step } = ask {
             // It asks CallRail: others do not wait for that.
             return callrail::step(self, &step).await;
+        }
+        if let Ask::Integrations { tenant, step } = ask {
+            return integrations::step(self, &tenant, *step).await;
         }
         let _changing = self.changing.lock().await;
         let settings = self.settings.fresh_settings().await;
@@ -148,7 +171,12 @@ impl Admin {
                 self.command(&known(&settings, &tenant)?, place, &command).await
             }
             Ask::Backfill { step } => callrail::backfill(self, &step).await,
-            Ask::ConnectCallrail { .. } => Err(anyhow!("it was answered before")),
+            Ask::AboutCaller { tenant, caller, command } => {
+                let tenant = known(&settings, &tenant)?;
+                let key = Key::new(tenant.tenant, &caller, tenant.policy.spread);
+                self.command_at(key, &caller, &command).await
+            }
+            Ask::ConnectCallrail { .. } | Ask::Integrations { .. } => Err(anyhow!("it was answered before")),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod engine;
 mod following;
 pub mod guard;
 mod handover;
+pub mod integrations;
 pub mod layout;
 mod listening;
 pub mod logs;

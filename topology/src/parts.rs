@@ -12,6 +12,7 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
 use leadline_connectors::secrets_file::FileSecrets;
+use leadline_connectors::sink_email::EmailServer;
 use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
@@ -45,8 +46,12 @@ pub struct Parts {
     pub settings: Arc<SettingsService>,
     /// Asks CallRail; one for the process, for it counts what accounts have used.
     pub callrail: CallRailClient,
+    /// The operator's mail server, for integrations that name none.
+    pub email: Option<EmailServer>,
     /// Companies whose signatures were refused, for the watch over their keys.
     pub doubts: Arc<Doubts>,
+    /// Whoever changes a tenant's record holds it: one change at a time, or two would each write the other's away.
+    pub(crate) changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Parts {
@@ -94,7 +99,9 @@ impl Parts {
             clock,
             settings,
             callrail,
+            email: email_server(config)?,
             doubts: Arc::default(),
+            changing: Arc::default(),
         })
     }
 
@@ -102,6 +109,17 @@ impl Parts {
     pub fn close(&self) {
         self.logs.close();
     }
+}
+
+/// The mail server with its password.
+fn email_server(config: &Config) -> anyhow::Result<Option<EmailServer>> {
+    let Some(server) = config.email.clone().filter(|server| !server.url.is_empty()) else { return Ok(None) };
+    let password = config.email_password_file.as_ref().map(|file| {
+        std::fs::read_to_string(file)
+            .map(|text| text.trim().to_owned())
+            .with_context(|| format!("email.password_file {} cannot be read", file.display()))
+    });
+    Ok(Some(EmailServer { password: password.transpose()?, ..server }))
 }
 
 /// A state store that cannot be read, now or by the process before, is moved aside: it is rebuilt from snapshots and

@@ -2,6 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
+use leadline_connectors::sink_email::EmailServer;
+
 use super::{Config, LogKind, RecordsStore, Role};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
@@ -178,6 +180,25 @@ pub const KEYS: &[Key] = &[
     }),
     Key::new("http.process_timeout_s", Some("WEBHOOK_TIMEOUT_SECONDS"), |config, text| {
         config.process_timeout_s = number(text, 1, 86_400)?;
+        Ok(())
+    }),
+    Key::new("email.server", None, |config, text| {
+        if !["smtp://", "smtps://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Err(format!("{} is no mail server: use smtps://HOST:465 or smtp://HOST:587", shown(text)));
+        }
+        email(config).url = text.to_owned();
+        Ok(())
+    }),
+    Key::new("email.user", None, |config, text| {
+        email(config).user = Some(name(text)?.to_owned());
+        Ok(())
+    }),
+    Key::new("email.password_file", None, |config, text| {
+        config.email_password_file = Some(name(text)?.into());
+        Ok(())
+    }),
+    Key::new("email.from", None, |config, text| {
+        email(config).from = Some(name(text)?.to_owned());
         Ok(())
     }),
     Key::new("http.public_url", None, |config, text| {
@@ -376,4 +397,8 @@ fn name(text: &str) -> Result<String, String> {
     } else {
         Ok(text.to_owned())
     }
+}
+
+fn email(config: &mut Config) -> &mut EmailServer {
+    config.email.get_or_insert_with(EmailServer::default)
 }

@@ -12,6 +12,7 @@ pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
+use leadline_connectors::sink_email::EmailServer;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -133,6 +134,10 @@ pub struct Config {
     pub ai_limits: Limits,
     /// For how many days its answers are taken again where the same is asked; 0: never.
     pub ai_answers_kept_days: u32,
+    /// The mail server for integrations that name none; its password lies in `email_password_file`.
+    pub email: Option<EmailServer>,
+    /// The file that holds the mail server's password.
+    pub email_password_file: Option<PathBuf>,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -198,6 +203,8 @@ impl Default for Config {
             ai_model_endpoint: None,
             ai_limits: Limits { calls_max: 64, per_minute: None },
             ai_answers_kept_days: 30,
+            email: None,
+            email_password_file: None,
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),
