@@ -38,7 +38,7 @@ class Handler:
 def authenticate(server, session, envelope, mechanism, data):
     user, password = data.login.decode(), data.password.decode()
     good = [user, password] == sys.argv[4:6]
-    return AuthResult(success=good, auth_data=user if good else None)
+    return AuthResult(success=good, handled=good, auth_data=user if good else None)
 
 
 MODE = sys.argv[1]

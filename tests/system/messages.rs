@@ -19,14 +19,29 @@ fn with_slack(leadline: &Instance, slack: &Slack) {
     let url = slack.api();
     cli(
         leadline,
-        &["integration", "add", "summit", "sales", "--kind", "slack", "--url", &url, "--secret", TOKEN, "--option", "channel=C0LEADS"],
+        &[
+            "integration",
+            "add",
+            "summit",
+            "sales",
+            "--kind",
+            "slack",
+            "--url",
+            &url,
+            "--secret",
+            TOKEN,
+            "--option",
+            "channel=C0LEADS",
+        ],
     );
 }
 
 /// A post-call of caller `n` that nobody answered.
 fn missed(n: u64) -> String {
     let mut body: Value = serde_json::from_str(&call(COMPANY, n)).unwrap();
-    for (name, value) in [("answered", json!(false)), ("call_type", json!("missed")), ("transcription", json!(null))] {
+    for (name, value) in
+        [("answered", json!(false)), ("call_type", json!("missed")), ("transcription", json!(null))]
+    {
         body[name] = value;
     }
     body.to_string()
@@ -52,7 +67,9 @@ fn a_missed_call_is_in_slack_within_five_seconds_whatever_others_crms_do_and_a_l
 
     let proved = Instant::now();
     assert_eq!(leadline.hook(&missed(1)), Some(200));
-    until("the alert", Duration::from_secs(5), || !texts(&slack, "Missed call from (303) 555-0001").is_empty());
+    until("the alert", Duration::from_secs(5), || {
+        !texts(&slack, "Missed call from (303) 555-0001").is_empty()
+    });
     assert!(proved.elapsed() < Duration::from_secs(5));
     until("the lead's own message", PATIENT, || slack.messages().len() == 2);
 
@@ -71,11 +88,17 @@ fn a_missed_call_is_in_slack_within_five_seconds_whatever_others_crms_do_and_a_l
     let shown = || cli(&leadline, &["delivery", "show", "sales", &subject, "--tenant", "summit"]);
     until("the ledger", PATIENT, || shown().contains("\"status\": \"done\""));
     let shown = shown();
-    assert!(shown.contains("chat.postMessage") && shown.contains("Missed call") && !shown.contains(TOKEN), "{shown}");
+    assert!(
+        shown.contains("chat.postMessage") && shown.contains("Missed call") && !shown.contains(TOKEN),
+        "{shown}"
+    );
 
     // A trial shows everything and sends nothing, unless it is asked to.
     let tried = cli(&leadline, &["integration", "test", "summit", "sales"]);
-    assert!(tried.contains("POST http") && tried.contains("nothing was sent") && !tried.contains(TOKEN), "{tried}");
+    assert!(
+        tried.contains("POST http") && tried.contains("nothing was sent") && !tried.contains(TOKEN),
+        "{tried}"
+    );
     assert_eq!(slack.messages().len(), 2);
     let sent = cli(&leadline, &["integration", "test", "summit", "sales", "--sample", "notice", "--send"]);
     assert!(sent.contains("it was sent") && slack.messages().len() == 3, "{sent}");
@@ -89,7 +112,11 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
     leadline.start();
     leadline.tenant("summit", COMPANY, &["--integration", &crm.address]);
     with_slack(&leadline, &slack);
-    slack.fail(Fault::Answer { status: 200, headers: vec![], body: r#"{"ok":false,"error":"token_revoked"}"#.to_owned() });
+    slack.fail(Fault::Answer {
+        status: 200,
+        headers: vec![],
+        body: r#"{"ok":false,"error":"token_revoked"}"#.to_owned(),
+    });
     assert_eq!(leadline.hook(&call(COMPANY, 1)), Some(200));
     let told = |part: &str| crm.seen.lock().unwrap().iter().any(|(_, body)| body.contains(part));
     until("the tenant is told", PATIENT, || told("sales was switched off: Slack says token_revoked"));
@@ -98,12 +125,14 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
 
     // The next one is not even tried.
     assert_eq!(leadline.hook(&call(COMPANY, 2)), Some(200));
-    let ledger = |status: &str| cli(&leadline, &["delivery", "list", "--tenant", "summit", "--status", status]);
+    let ledger =
+        |status: &str| cli(&leadline, &["delivery", "list", "--tenant", "summit", "--status", status]);
     until("it is left out", PATIENT, || ledger("skipped").contains("the integration is switched off"));
     assert!(slack.messages().is_empty());
 
     cli(&leadline, &["integration", "add", "summit", "sales", "--enable"]);
-    let range = ["--tenant", "summit", "--from", "2020-01-01", "--to", "2100-01-01", "--integration", "sales"];
+    let range =
+        ["--tenant", "summit", "--from", "2020-01-01", "--to", "2100-01-01", "--integration", "sales"];
     let dry = cli(&leadline, &[&["delivery", "replay"][..], &range].concat());
     assert!(dry.contains("2 deliveries would be sent again"), "{dry}");
     assert!(slack.messages().is_empty(), "a dry run sends nothing");

@@ -99,11 +99,7 @@ pub(super) async fn show(
 
 fn no_delivery(integration: &str, subject: &str) -> Problem {
     let short = |text: &str| text.chars().take(80).collect::<String>();
-    Problem::not_found(format!(
-        "there is no delivery to {:?} about {:?}",
-        short(integration),
-        short(subject)
-    ))
+    Problem::not_found(format!("there is no delivery to {:?} about {:?}", short(integration), short(subject)))
 }
 
 /// `POST .../deliveries/{integration}/{subject}/retry` or `/skip`: a person's word, as a command through the log.

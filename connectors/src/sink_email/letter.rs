@@ -110,7 +110,8 @@ fn of_lead(told: &Value) -> Letter {
     ];
     let quotes = told.get("evidence").and_then(Value::as_array).into_iter().flatten();
     let quotes = quotes.filter_map(|one| one.get("quote").and_then(Value::as_str));
-    let reasons = told.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let reasons =
+        told.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     Letter {
         title: title.collect::<Vec<_>>().join(", "),
         facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),

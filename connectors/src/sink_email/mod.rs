@@ -171,7 +171,9 @@ impl EmailSink {
 
 /// What may stand in a message's id.
 fn id_safe(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '.' }).collect()
+    text.chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '.' })
+        .collect()
 }
 
 impl Sink for EmailSink {

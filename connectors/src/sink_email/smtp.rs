@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use lettre::Message;
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::Error;
 use reqwest::Url;
 use tokio::time::Instant;
 
@@ -40,7 +40,11 @@ impl Server {
             "smtps" => (Tls::Wrapped, 465),
             "smtp" if is_here => (Tls::Offered, 587),
             "smtp" => (Tls::Upgraded, 587),
-            other => return Err(format!("{other} is no way to a mail server: use smtps://HOST:465 or smtp://HOST:587")),
+            other => {
+                return Err(format!(
+                    "{other} is no way to a mail server: use smtps://HOST:465 or smtp://HOST:587"
+                ));
+            }
         };
         if host.is_empty() {
             return Err("the mail server's address has no host".to_owned());
@@ -139,7 +143,8 @@ impl<'a> Submission<'a> {
         let upgrades = match self.server.tls {
             Tls::Wrapped => false,
             Tls::Upgraded if !connection.can_starttls() => {
-                let why = "the mail server offers no TLS (STARTTLS): mail in the clear goes to this machine only";
+                let why =
+                    "the mail server offers no TLS (STARTTLS): mail in the clear goes to this machine only";
                 return Err(CallError::Reject { why: why.to_owned() });
             }
             Tls::Upgraded => true,
@@ -155,7 +160,8 @@ impl<'a> Submission<'a> {
     fn tls(&self) -> Result<TlsParameters, CallError> {
         let mut builder = TlsParameters::builder(self.server.host.trim_matches(['[', ']']).to_owned());
         if let Some(pem) = self.root_pem {
-            let root = Certificate::from_pem(pem).map_err(|error| CallError::Reject { why: words(&error) })?;
+            let root =
+                Certificate::from_pem(pem).map_err(|error| CallError::Reject { why: words(&error) })?;
             builder = builder.add_root_certificate(root);
         }
         builder.build_rustls().map_err(|error| CallError::Reject { why: words(&error) })
@@ -173,10 +179,23 @@ fn said(error: &Error, of_what: &str) -> CallError {
         Some(_) if error.is_permanent() => CallError::Reject { why },
         Some(_) => retry(why),
         // A certificate that is not good will not become so in a minute.
-        None if error.is_tls() => CallError::Reject { why: broken(error) },
+        None if error.is_tls() || is_bad_certificate(error) => CallError::Reject { why: broken(error) },
         None if error.is_client() => CallError::Reject { why },
         None => retry(broken(error)),
     }
+}
+
+fn is_bad_certificate(error: &Error) -> bool {
+    let mut inner: Option<&dyn std::error::Error> = Some(error);
+    while let Some(cause) = inner {
+        let io = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = io.and_then(|error| error.downcast_ref::<rustls::Error>());
+        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        inner = cause.source();
+    }
+    false
 }
 
 fn broken(error: &Error) -> String {

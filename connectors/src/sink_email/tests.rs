@@ -1,4 +1,3 @@
-
 use leadline_schemas::TenantId;
 use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::partitioning::Key;
@@ -130,7 +129,9 @@ fn what_is_missing_is_said_and_another_machine_is_never_spoken_to_in_the_clear()
         assert!(why.contains(part), "{why}");
     }
     for (url, part) in [("", "email.server"), ("http://x.example", "smtps://"), ("smtp", "no address")] {
-        let Err(CallError::Reject { why }) = sink.preview(&request(url, "a@x.example", None)) else { panic!("{url}") };
+        let Err(CallError::Reject { why }) = sink.preview(&request(url, "a@x.example", None)) else {
+            panic!("{url}")
+        };
         assert!(why.contains(part), "{why}");
     }
     let own = EmailServer {

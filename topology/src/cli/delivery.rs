@@ -23,7 +23,9 @@ pub(super) struct DeliveryArgs {
 #[derive(Subcommand)]
 enum DeliveryCommand {
     /// List deliveries, newest first.
-    #[command(after_help = "Example:\n  leadline delivery list --tenant summit --status parked --data ./data")]
+    #[command(
+        after_help = "Example:\n  leadline delivery list --tenant summit --status parked --data ./data"
+    )]
     List(ListArgs),
     /// Show one: what was sent and answered last, secrets masked, and how its last attempts ended.
     #[command(
@@ -136,7 +138,9 @@ fn open(source: &Source, tenant: &str) -> Result<(SqliteReader, TenantId), Failu
 fn unknown(args: &OneArgs) -> Failure {
     let (integration, subject) = (&args.integration, &args.subject);
     Failure(
-        format!("there is no delivery to {integration:?} about {subject:?}: `leadline delivery list` shows them"),
+        format!(
+            "there is no delivery to {integration:?} about {subject:?}: `leadline delivery list` shows them"
+        ),
         1,
     )
 }

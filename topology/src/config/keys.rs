@@ -184,7 +184,10 @@ pub const KEYS: &[Key] = &[
     }),
     Key::new("email.server", None, |config, text| {
         if !["smtp://", "smtps://"].iter().any(|scheme| text.starts_with(scheme)) {
-            return Err(format!("{} is no mail server: use smtps://HOST:465 or smtp://HOST:587", shown(text)));
+            return Err(format!(
+                "{} is no mail server: use smtps://HOST:465 or smtp://HOST:587",
+                shown(text)
+            ));
         }
         email(config).url = text.to_owned();
         Ok(())

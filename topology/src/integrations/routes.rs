@@ -94,7 +94,8 @@ fn written(hours: &OpenHours) -> String {
 fn read(text: &str) -> anyhow::Result<OpenHours> {
     let minutes = |clock: &str| {
         let (hour, minute) = clock.split_once(':')?;
-        let minutes = hour.parse::<i32>().ok()? * 60 + minute.parse::<i32>().ok().filter(|minute| *minute < 60)?;
+        let minutes =
+            hour.parse::<i32>().ok()? * 60 + minute.parse::<i32>().ok().filter(|minute| *minute < 60)?;
         (0..=24 * 60).contains(&minutes).then_some(minutes)
     };
     let parsed = text.split_once(' ').and_then(|(day, times)| {

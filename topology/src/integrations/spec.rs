@@ -153,7 +153,9 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
         "slack" => {
             let has_hook = one.secret.is_some() || is_address(&one.url);
             if !has_hook || secret.is_some_and(|secret| !is_address(secret)) {
-                bail!("name a channel with --option channel=C..., or give an incoming webhook's address as --secret")
+                bail!(
+                    "name a channel with --option channel=C..., or give an incoming webhook's address as --secret"
+                )
             }
         }
         "email" if !has("to") => bail!("name who gets the mail with --option to=sales@example.com"),

@@ -31,7 +31,11 @@ fn pairs(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
 fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
     let (_folder, secrets) = secrets();
     let text = |text: &str| Some(text.to_owned());
-    let slack = || IntegrationSpec { options: pairs(&[("channel", "C1")]), secret: text("xoxb"), ..spec("s", "slack") };
+    let slack = || IntegrationSpec {
+        options: pairs(&[("channel", "C1")]),
+        secret: text("xoxb"),
+        ..spec("s", "slack")
+    };
     let cases = [
         (spec("a b", "http"), ["a b", "letters"]),
         (spec("a", "pigeon"), ["pigeon", "slack"]),
@@ -62,7 +66,8 @@ fn an_integration_is_added_changed_and_switched_on_again_and_its_secret_is_seale
     let (_folder, secrets) = secrets();
     let mut tenant = tenant();
     let url = Some("https://erp.example/leads".to_owned());
-    let made = IntegrationSpec { url, ..spec("erp", "webhook") }.apply(&mut tenant, &secrets, &[7; 32]).unwrap();
+    let made =
+        IntegrationSpec { url, ..spec("erp", "webhook") }.apply(&mut tenant, &secrets, &[7; 32]).unwrap();
     let made = made.expect("a webhook's secret is made where none is given");
     key_of(&made).unwrap();
     let sealed = tenant.integrations[0].secret.clone().unwrap();
@@ -102,7 +107,8 @@ fn rules_and_hours_are_checked_whole_before_any_counts() {
     let mut tenant = tenant();
     tenant.integrations.push(Integration::new("sales", "slack", ""));
     let rule = |change: &dyn Fn(&mut RouteRule)| {
-        let mut rule = RouteRule { id: "hot".to_owned(), to: vec!["sales".to_owned()], ..RouteRule::default() };
+        let mut rule =
+            RouteRule { id: "hot".to_owned(), to: vec!["sales".to_owned()], ..RouteRule::default() };
         change(&mut rule);
         rule
     };
@@ -121,7 +127,8 @@ fn rules_and_hours_are_checked_whole_before_any_counts() {
     refused(&|rule| rule.escalate_after_s = Some(60), "belong together");
     let twice = Routing { routes: vec![rule(&|_| ()), rule(&|_| ())], hours: vec![] };
     assert!(twice.set(&mut tenant.clone()).unwrap_err().to_string().contains("hot"));
-    for hours in ["monday 08:00-17:00", "mon 17:00-08:00", "mon 08:00", "mon 08:60-09:00", "sun 00:00-24:01"] {
+    for hours in ["monday 08:00-17:00", "mon 17:00-08:00", "mon 08:00", "mon 08:60-09:00", "sun 00:00-24:01"]
+    {
         let routing = Routing { routes: vec![], hours: vec![hours.to_owned()] };
         assert!(routing.set(&mut tenant.clone()).is_err(), "{hours}");
     }

@@ -108,9 +108,7 @@ pub(super) async fn test(
         .map(|exchange| json!({ "request": exchange.request, "answer": exchange.answer }))
         .collect();
     match came_of_it {
-        Ok(Ok(answer)) => {
-            Ok(json!({ "sent": true, "remote_id": answer.remote_id, "exchanges": exchanges }))
-        }
+        Ok(Ok(answer)) => Ok(json!({ "sent": true, "remote_id": answer.remote_id, "exchanges": exchanges })),
         Ok(Err(error)) => Err(anyhow!("it did not arrive: {}", words(&error))),
         Err(_) => Err(anyhow!("there was no answer within {TRIAL_TIMEOUT:?}")),
     }
