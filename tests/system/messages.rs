@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use leadline_tests::slack::{Fault, Slack, TOKEN};
-use leadline_tests::{COMPANY, Instance, Receiver, call, until};
+use leadline_tests::{COMPANY, Instance, Receiver, call, get, post, until};
 use serde_json::{Value, json};
 
 const PATIENT: Duration = Duration::from_secs(20);
@@ -110,7 +110,7 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
     slack.unlimited();
     let mut leadline = Instance::new();
     leadline.start();
-    leadline.tenant("summit", COMPANY, &["--integration", &crm.address]);
+    let token = leadline.tenant("summit", COMPANY, &["--integration", &crm.address]);
     with_slack(&leadline, &slack);
     slack.fail(Fault::Answer {
         status: 200,
@@ -135,6 +135,20 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
         ["--tenant", "summit", "--from", "2020-01-01", "--to", "2100-01-01", "--integration", "sales"];
     let dry = cli(&leadline, &[&["delivery", "replay"][..], &range].concat());
     assert!(dry.contains("2 deliveries would be sent again"), "{dry}");
+    // The API says the same.
+    let bearer = format!("Bearer {token}");
+    let ask = |body: &str| {
+        post(leadline.port, "/v1/tenants/summit/deliveries/replay", &[("Authorization", &bearer)], body).unwrap()
+    };
+    let (status, answer) = ask(r#"{"from":"2020-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","integration":"sales"}"#);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, answer["dry_run"].as_bool(), answer["items"].as_array().unwrap().len()), (200, Some(true), 2));
+    assert_eq!(ask(r#"{"from":"yesterday","to":"2100-01-01T00:00:00Z"}"#).0, 400);
+    let parked = answer["items"].as_array().unwrap().iter().find(|one| one["status"] == "parked").unwrap();
+    let path = format!("/v1/tenants/summit/deliveries/sales/{}", parked["subject"].as_str().unwrap());
+    let (status, shown) = get(leadline.port, &path, &token).unwrap();
+    assert!(status == 200 && shown.contains("token_revoked") && !shown.contains(TOKEN), "{shown}");
+    assert_eq!(get(leadline.port, "/v1/tenants/summit/deliveries/sales/nothing", &token).unwrap().0, 404);
     assert!(slack.messages().is_empty(), "a dry run sends nothing");
     cli(&leadline, &[&["delivery", "replay", "--yes"][..], &range].concat());
     until("both arrive", PATIENT, || slack.messages().len() == 2);
