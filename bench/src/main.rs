@@ -4,6 +4,7 @@
 mod arguments;
 mod bare;
 mod calls;
+mod deliveries;
 mod disk;
 mod double;
 mod idle;
@@ -47,6 +48,11 @@ const BENCHES: &[Bench] = &[
         name: "calls",
         about: "jobs that wait for a slow model, and what waits for them",
         run: calls::run,
+    },
+    Bench {
+        name: "deliveries",
+        about: "deliveries of a thousand tenants, a tenth of whose targets fail; and missed calls to Slack",
+        run: deliveries::run,
     },
     Bench { name: "idle", about: "CPU, memory and start of an instance with nothing to do", run: idle::run },
     Bench {

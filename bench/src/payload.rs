@@ -60,11 +60,25 @@ impl Request {
     /// A post-call of `body_bytes`, padded by its transcript, for `tenants` companies in turn. `started_at` is the
     /// time of the call: what is older than a day is a backfill, of which nobody is told.
     pub(crate) fn post_call(body_bytes: usize, tenants: usize, started_at: &str) -> Result<Self> {
+        Self::call(body_bytes, tenants, started_at, ("answered", true))
+    }
+
+    /// As [`Request::post_call`], of calls that nobody has answered.
+    pub(crate) fn missed_call(body_bytes: usize, tenants: usize, started_at: &str) -> Result<Self> {
+        Self::call(body_bytes, tenants, started_at, ("missed", false))
+    }
+
+    fn call(
+        body_bytes: usize,
+        tenants: usize,
+        started_at: &str,
+        (call_type, answered): (&str, bool),
+    ) -> Result<Self> {
         const HOLE: &str = "@@";
         let (company, call) = (company(0), call_id(0));
         let fields = serde_json::json!({
             "resource_id": call, "company_resource_id": company, "company_name": "Summit Kitchens",
-            "answered": true, "voicemail": false, "call_type": "answered", "direction": "inbound",
+            "answered": answered, "voicemail": false, "call_type": call_type, "direction": "inbound",
             "duration": "412", "first_call": true, "customer_name": "DENVER CO",
             "customer_phone_number": "+13030000000", "customer_city": "Denver", "customer_state": "CO",
             "tracking_phone_number": "+17205550100", "recording": null, "tags": [], "transcription": HOLE,

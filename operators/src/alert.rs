@@ -1,7 +1,8 @@
 //! alert: tells the tenant of a call that nobody answered, once, without waiting for recording or transcript.
 //!
 //! A pre-call says "missed" for every call, for it is sent while the phone rings, and routing-complete says nothing
-//! of an answer. They start a timer; when it fires without a post-call, CallRail is asked.
+//! of an answer. They start a timer; when it fires without a post-call, CallRail is asked. Where the tenant's rules say so,
+//! others are told when the company has not called back.
 
 use leadline_schemas::contact::Contact;
 use leadline_schemas::delivery::missed_call;
@@ -9,12 +10,16 @@ use leadline_schemas::event::{CallEvent, Direction, Event};
 use leadline_schemas::inbound::EventKind;
 use leadline_schemas::missed::{GetCallJob, GotCall};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
-use leadline_schemas::state::Ringing;
+use leadline_schemas::settings::{RouteRule, Tenant};
+use leadline_schemas::state::{Reaction, Ringing};
 use leadline_schemas::{JobId, Millis};
+use serde_json::{Value, json};
 
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind};
 use crate::deliveries::DeliveryRequest;
 use crate::publish::Publish;
+use crate::route::escalation;
+use crate::routing::{self, Matter};
 
 /// Long after the last call-modified of a call that anybody still wants to be woken for.
 const RINGING_TTL_MS: i64 = 7 * Millis::DAY;
@@ -25,7 +30,11 @@ const ASKED_MAX: i32 = 60;
 
 /// Calls that rang.
 pub const RINGING: Table<Ringing> = Table::new(1, "ringing", Some(RINGING_TTL_MS));
-const TABLES: &[TableSpec] = &[RINGING.spec];
+/// When the company last talked to a caller, or called them, by caller: where rules ask for it.
+pub const REACTIONS: Table<Reaction> = Table::new(2, "reactions", Some(RINGING_TTL_MS));
+const TABLES: &[TableSpec] = &[RINGING.spec, REACTIONS.spec];
+/// What names the timer of a rule that tells others: no call's id begins so.
+const ESCALATES: u8 = 0xFF;
 
 /// Watches calls.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +72,9 @@ impl Operator for Alert {
 
     fn on_record(&mut self, cx: &mut Context<'_, AlertOut>, contact: Contact) -> OperatorResult {
         let Event::CallEvent(call) = &contact.event else { return Ok(()) };
+        if !contact.backfill && is_reaction(call) {
+            react(cx, &contact)?;
+        }
         if contact.backfill || call.direction == Some(Direction::Outbound) {
             return Ok(());
         }
@@ -80,6 +92,9 @@ impl Operator for Alert {
         name: &[u8],
         _: Millis,
     ) -> OperatorResult {
+        if let Some((&ESCALATES, name)) = name.split_first() {
+            return nobody_called_back(cx, name);
+        }
         let Some(ringing) = cx.get(&RINGING, name)?.filter(|ringing| !ringing.settled).cloned() else {
             return Ok(());
         };
@@ -144,6 +159,8 @@ fn ringing_of(contact: &Contact, call: &CallEvent) -> Ringing {
         rang_at: contact.event_time,
         asked: 0,
         settled: false,
+        source: call.attribution.source.clone(),
+        city: call.caller_city.clone(),
     }
 }
 
@@ -182,19 +199,12 @@ fn found_out(cx: &mut Context<'_, AlertOut>, ringing: Ringing, call: &GotCall) -
     Ok(())
 }
 
-/// Tells every integration that wants alerts, once per call.
+/// Tells whoever wants alerts, or the tenant's rules name, once per call.
 fn alert(cx: &mut Context<'_, AlertOut>, ringing: Ringing, doubt: &str) -> OperatorResult {
     let Some(tenant) = cx.tenant() else { return Ok(()) };
-    let payload = serde_json::json!({
-        "type": "missed_call",
-        "call_id": ringing.call_id,
-        "caller": ringing.caller,
-        "rang_at": ringing.rang_at.to_string(),
-        "confirmed": doubt.is_empty(),
-        "note": doubt,
-    })
-    .to_string();
-    for integration in tenant.alerted() {
+    let rules = rules_of(tenant, &ringing, cx.now);
+    let payload = payload(&ringing, doubt).to_string();
+    for integration in routing::alerted(tenant, &rules) {
         cx.emit(AlertOut::Delivery(DeliveryRequest {
             integration: integration.id.clone(),
             subject: missed_call(&ringing.call_id),
@@ -204,7 +214,69 @@ fn alert(cx: &mut Context<'_, AlertOut>, ringing: Ringing, doubt: &str) -> Opera
             payload: payload.clone(),
         }));
     }
+    for rule in rules {
+        let Some(after_ms) = routing::escalates_after_ms(rule) else { continue };
+        let name = [&[ESCALATES], ringing.call_id.as_bytes(), &[0], rule.id.as_bytes()].concat();
+        cx.timer(TimerKind::Now, &name, cx.now.plus(after_ms))?;
+    }
     let call_id = ringing.call_id.clone();
     cx.put(&RINGING, call_id.as_bytes(), Ringing { settled: true, ..ringing });
+    Ok(())
+}
+
+fn payload(ringing: &Ringing, doubt: &str) -> Value {
+    json!({
+        "type": "missed_call",
+        "call_id": ringing.call_id,
+        "caller": ringing.caller,
+        "rang_at": ringing.rang_at.to_string(),
+        "confirmed": doubt.is_empty(),
+        "note": doubt,
+    })
+}
+
+fn rules_of<'t>(tenant: &'t Tenant, ringing: &Ringing, now: Millis) -> Vec<&'t RouteRule> {
+    let (city, source) = (ringing.city.as_deref(), ringing.source.as_deref());
+    routing::holding(tenant, &Matter { kind: "missed_call", city, source, ..Matter::default() }, now)
+}
+
+/// The company has called, or somebody has talked to the caller.
+fn is_reaction(call: &CallEvent) -> bool {
+    let over = matches!(call.kind, EventKind::PostCall | EventKind::CallModified);
+    call.direction == Some(Direction::Outbound) || (over && call.answered == Some(true))
+}
+
+/// Notes it where a rule will ask for it.
+fn react(cx: &mut Context<'_, AlertOut>, contact: &Contact) -> OperatorResult {
+    let escalates = |tenant: &&std::sync::Arc<Tenant>| {
+        tenant.routes.iter().any(|rule| routing::escalates_after_ms(rule).is_some())
+    };
+    if cx.tenant().filter(escalates).is_none() {
+        return Ok(());
+    }
+    let (caller, at) = (contact.caller.as_bytes(), contact.event_time);
+    cx.update(&REACTIONS, caller, || Reaction { at }, |reaction| reaction.at = reaction.at.max(at))
+}
+
+/// The time of a rule is over: unless the company has reacted since the phone rang, others are told.
+fn nobody_called_back(cx: &mut Context<'_, AlertOut>, name: &[u8]) -> OperatorResult {
+    let mut parts = name.splitn(2, |byte| *byte == 0);
+    let (call_id, rule_id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let Some(ringing) = cx.get(&RINGING, call_id)?.cloned() else { return Ok(()) };
+    let reacted = cx.get(&REACTIONS, ringing.caller.as_bytes())?.map(|reaction| reaction.at);
+    if reacted.is_some_and(|at| at > ringing.rang_at) {
+        return Ok(());
+    }
+    let Some(tenant) = cx.tenant() else { return Ok(()) };
+    let Some(rule) = tenant.routes.iter().find(|rule| rule.id.as_bytes() == rule_id) else { return Ok(()) };
+    let mut payload = payload(&ringing, "");
+    if let Some(fields) = payload.as_object_mut() {
+        fields.retain(|name, _| !["confirmed", "note"].contains(&name.as_str())); // The alert has said it.
+        fields.insert("escalated_after_s".to_owned(), json!(rule.escalate_after_s));
+    }
+    let subject = missed_call(&ringing.call_id);
+    for integration in routing::escalated_to(tenant, rule) {
+        cx.emit(AlertOut::Delivery(escalation(cx.now, integration, &subject, "missed_call", &payload)));
+    }
     Ok(())
 }

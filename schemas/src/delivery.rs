@@ -59,7 +59,7 @@ pub struct Delivery {
     pub subject: String,
     /// The lead, when it is about one.
     pub lead_id: Option<LeadId>,
-    /// `lead` or `missed_call`.
+    /// `lead`, `missed_call` or `notice`.
     pub kind: String,
     /// The revision of the subject that it carries.
     pub revision: i64,
@@ -79,12 +79,71 @@ pub struct Delivery {
     pub queued_at: Millis,
     /// When it last changed, by the epoch's clock.
     pub updated_at: Millis,
+    /// What was sent and heard last.
+    pub exchange: Option<Exchanged>,
+    /// How its last jobs ended, oldest first.
+    pub tries: Vec<Try>,
+    /// Nothing is sent before: quiet hours, or a pause after failures; 0 = nothing waits.
+    pub held_until: Millis,
 }
 
-avro_record!(Delivery, "delivery", ["v1"]);
+avro_record!(Delivery, "delivery", ["v1", "v2"]);
+
+/// What was sent and heard last, masked and bounded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchanged {
+    /// The request as people may see it.
+    pub request: String,
+    /// The answer, or why there is none.
+    pub answer: String,
+    /// When it ended, by the executor's clock.
+    pub at: Millis,
+}
+
+/// How one job of a delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Try {
+    /// When, by the epoch's clock.
+    pub at: Millis,
+    /// What was sent.
+    pub revision: i64,
+    /// How many attempts the job took.
+    pub attempts: i32,
+    /// What came of it.
+    pub status: DeliveryStatus,
+    /// Why, when that needs saying.
+    pub reason: Option<String>,
+}
 
 /// What the subject of an alert begins with; its call's id follows.
 const MISSED: &str = "missed:";
+
+/// What the subject of a notice begins with: it is filed under the subject itself.
+const NOTICES: [&str; 2] = ["callrail:", "integration:"];
+
+/// Whether a delivery is a notice, which is filed under its subject, as a lead is under its caller.
+pub fn is_notice(subject: &str) -> bool {
+    NOTICES.iter().any(|start| subject.starts_with(start))
+}
+
+/// The subject of the notice that leadline has switched an integration off.
+pub fn switched_off(integration: &str) -> String {
+    format!("integration:{integration}")
+}
+
+/// What the subject begins with of what goes out when nobody has reacted; what it is about follows.
+const ESCALATED: &str = "escalated:";
+
+/// The subject of what goes out when nobody has reacted to this one: a message of its own, for nobody looks again at one
+/// that has changed.
+pub fn escalated(subject: &str) -> String {
+    format!("{ESCALATED}{subject}")
+}
+
+/// What a delivery is about: the lead's id, or [`missed_call`] of a call.
+pub fn about(subject: &str) -> &str {
+    subject.strip_prefix(ESCALATED).unwrap_or(subject)
+}
 
 /// The subject of the alert that a call was missed.
 pub fn missed_call(call_id: &str) -> String {
@@ -94,6 +153,6 @@ pub fn missed_call(call_id: &str) -> String {
 impl Delivery {
     /// The call that an alert is about.
     pub fn call_id(&self) -> Option<&str> {
-        self.subject.strip_prefix(MISSED)
+        about(&self.subject).strip_prefix(MISSED)
     }
 }

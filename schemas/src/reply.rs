@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::avro::avro_record;
+use crate::delivery::Exchanged;
 use crate::{Bucket, JobId, KeyGroup, Millis, TenantId};
 
 /// What an operator asks of the outside. The engine adds id, key and operator when it files the job.
@@ -63,7 +64,7 @@ pub struct Reply {
     pub at: Millis,
 }
 
-avro_record!(Reply, "reply", ["v1"]);
+avro_record!(Reply, "reply", ["v1", "v2"]);
 
 /// What happened to a job. The aliases are the names of the records in the Avro union.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,4 +121,6 @@ pub struct JobFailed {
     pub why: String,
     /// How many attempts were made.
     pub attempts: i32,
+    /// What a delivery sent and heard last.
+    pub exchange: Option<Exchanged>,
 }

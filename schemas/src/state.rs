@@ -46,6 +46,21 @@ pub struct WindowState {
 pub struct Routed {
     /// Their ids.
     pub integrations: Vec<String>,
+    /// What was told last (JSON); empty where nobody would be told later.
+    pub payload: String,
+    /// Its revision.
+    pub revision: i64,
+    /// Whether anybody of the company has reacted.
+    pub reacted: bool,
+    /// Ids of the rules that held for it and tell others when nobody reacts.
+    pub rules: Vec<String>,
+}
+
+/// State of alert: when the company last reacted to a caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// When, by the epoch's clock.
+    pub at: Millis,
 }
 
 /// State of alert: a call that rang.
@@ -63,6 +78,10 @@ pub struct Ringing {
     pub asked: i32,
     /// Alerted, answered or known not to need an alert.
     pub settled: bool,
+    /// Where the caller came from, as the tracking says.
+    pub source: Option<String>,
+    /// The city of the caller's number.
+    pub city: Option<String>,
 }
 
 /// State of deliveries: one key's line in flight and the one behind it.
@@ -78,6 +97,12 @@ pub struct DeliveryState {
     pub delivered_hash: i64,
     /// The other side's id.
     pub remote_id: Option<String>,
+    /// Since when the other side has not taken it; 0 = it does.
+    pub failing_since: Millis,
+    /// How often it was put off since.
+    pub later: i32,
+    /// Whether an unclear one was sent again by itself.
+    pub sent_again: bool,
 }
 
 /// State of score: who is asked about a contact, and what became of those asked before.
@@ -122,8 +147,9 @@ pub struct SpentDay {
 avro_record!(Seen, "seen", ["v1", "v2", "v3", "v4"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
-avro_record!(Routed, "routed", ["v1"]);
-avro_record!(Ringing, "ringing", ["v1"]);
-avro_record!(DeliveryState, "delivery_state", ["v1"]);
 avro_record!(Asked, "asked", ["v1"]);
 avro_record!(Spent, "spent", ["v1"]);
+avro_record!(Routed, "routed", ["v1", "v2"]);
+avro_record!(Ringing, "ringing", ["v1", "v2"]);
+avro_record!(DeliveryState, "delivery_state", ["v1", "v2"]);
+avro_record!(Reaction, "reaction", ["v1"]);

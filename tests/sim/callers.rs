@@ -168,6 +168,7 @@ impl World {
                 kind: FailureKind::Rejected,
                 why: "the simulator contradicts".to_owned(),
                 attempts: 1,
+                exchange: None,
             });
         }
         let value = Bytes::from(avro::encode(&reply).unwrap());

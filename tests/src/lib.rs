@@ -12,6 +12,8 @@ pub mod pipedrive;
 pub mod proxy;
 pub mod registry;
 pub mod salesforce;
+pub mod slack;
+pub mod smtp;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -8,8 +8,11 @@ use serde_json::Value;
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    let commands = "run|tenant|tenant add|tenant list|tenant rotate-key|tenant remove|send|score|score replay|score promote|score calibration|lead|lead feedback|check|topology|plan|\
-        dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
+    let commands = "run|tenant|tenant add|tenant list|tenant rotate-key|tenant remove|send|check|topology|plan|\
+         score|score replay|score promote|score calibration|lead|lead feedback|\
+         integration|integration add|integration list|integration test|integration remove|integration routes|\
+         delivery|delivery list|delivery show|delivery retry|delivery skip|delivery replay|\
+         dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
     for command in commands.split('|').map(str::trim) {
         let help = Command::new(binary()).args(command.split(' ')).arg("--help").output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();

@@ -15,6 +15,7 @@ mod faults;
 mod interface;
 mod isolation;
 mod kills;
+mod messages;
 mod pulls;
 mod rebuild;
 mod recordings;

@@ -12,6 +12,7 @@ use leadline_connectors::callrail::CallRailClient;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::source::Intake as _;
+use leadline_connectors::sink_email::EmailServer;
 use leadline_schemas::command::Command;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::partitioning::Key;
@@ -26,6 +27,7 @@ use tokio::net::UnixListener;
 use crate::admin::{self, Fresh, TenantSpec};
 use crate::callrail::{self, BackfillStep, ConnectStep};
 use crate::crms::{self, CrmStep, Crms};
+use crate::integrations::{self, IntegrationStep};
 use crate::parts::Parts;
 use crate::settings::SettingsService;
 
@@ -76,21 +78,28 @@ pub enum Ask {
         /// What.
         step: CrmStep,
     },
+    /// Change, list or try a tenant's integrations.
+    Integrations {
+        /// Whose.
+        tenant: String,
+        /// What.
+        step: Box<IntegrationStep>,
+    },
+    /// Put a command where a caller's rows lie.
+    AboutCaller {
+        /// Whose.
+        tenant: String,
+        /// The caller, or what a notice is about.
+        caller: String,
+        /// The command.
+        command: Command,
+    },
     /// Put a command into `inbound`.
     Command {
         /// Whose.
         tenant: String,
         /// The key group and bucket that it concerns, where the tenant alone does not say.
         place: Option<(u16, u8)>,
-        /// The command.
-        command: Command,
-    },
-    /// Put a command under the caller whom it concerns.
-    CallerCommand {
-        /// Whose.
-        tenant: String,
-        /// The caller.
-        caller: String,
         /// The command.
         command: Command,
     },
@@ -111,6 +120,7 @@ pub struct Admin {
     /// Names that tenants' chains of scoring may have.
     scorers: Arc<Vec<String>>,
     pub(crate) crms: Arc<Crms>,
+    pub(crate) email: Option<EmailServer>,
     /// As in [`Parts`].
     changing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -125,6 +135,7 @@ impl Admin {
             callrail: parts.callrail.clone(),
             scorers: Arc::clone(&parts.scorers),
             crms: Arc::clone(&parts.crms),
+            email: parts.email.clone(),
             changing: Arc::clone(&parts.changing),
         }
     }
@@ -137,6 +148,9 @@ impl Admin {
         }
         if let Ask::Crm { tenant, integration, step } = ask {
             return crms::step(self, &tenant, &integration, step).await;
+        }
+        if let Ask::Integrations { tenant, step } = ask {
+            return integrations::step(self, &tenant, *step).await;
         }
         let _changing = self.changing.lock().await;
         let settings = self.settings.fresh_settings().await;
@@ -180,17 +194,19 @@ impl Admin {
             Ask::Command { tenant, place, command } => {
                 self.command(&known(&settings, &tenant)?, place, &command).await
             }
-            Ask::CallerCommand { tenant, caller, command } => {
-                let tenant = known(&settings, &tenant)?;
-                let key = Key::new(tenant.tenant.clone(), &caller, tenant.policy.spread);
-                self.command_at(key, &caller, &command).await
-            }
             Ask::Scoring { tenant } => {
                 let tenant = known(&settings, &tenant)?;
                 Ok(json!({ "profile": tenant.profile, "policy": tenant.policy }))
             }
             Ask::Backfill { step } => callrail::backfill(self, &step).await,
-            Ask::ConnectCallrail { .. } | Ask::Crm { .. } => Err(anyhow!("it was answered before")),
+            Ask::AboutCaller { tenant, caller, command } => {
+                let tenant = known(&settings, &tenant)?;
+                let key = Key::new(tenant.tenant, &caller, tenant.policy.spread);
+                self.command_at(key, &caller, &command).await
+            }
+            Ask::ConnectCallrail { .. } | Ask::Crm { .. } | Ask::Integrations { .. } => {
+                Err(anyhow!("it was answered before"))
+            }
         }
     }
 

@@ -209,6 +209,7 @@ async fn setup(
         payload: String::new(),
         remote_id: None,
         may_have_arrived: false,
+        failing_since: None,
         trace: Trace::default(),
     };
     match kind.as_str() {

@@ -16,6 +16,7 @@ pub mod evaluation;
 mod following;
 pub mod guard;
 mod handover;
+pub mod integrations;
 pub mod layout;
 mod listening;
 pub mod logs;

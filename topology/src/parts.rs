@@ -13,6 +13,7 @@ use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::StateError;
 use leadline_connectors::provider_metered::DayBudget;
 use leadline_connectors::secrets_file::FileSecrets;
+use leadline_connectors::sink_email::EmailServer;
 use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
@@ -52,6 +53,8 @@ pub struct Parts {
     pub ai_budget: Arc<DayBudget>,
     /// Names that tenants' chains of scoring may have.
     pub scorers: Arc<Vec<String>>,
+    /// The operator's mail server, for integrations that name none.
+    pub email: Option<EmailServer>,
     /// Companies whose signatures were refused, for the watch over their keys.
     pub doubts: Arc<Doubts>,
     /// Whoever changes a tenant's record holds it: one change at a time, or two would each write the other's away.
@@ -113,6 +116,7 @@ impl Parts {
             doubts: Arc::default(),
             changing,
             crms: Arc::new(crms),
+            email: email_server(config)?,
         })
     }
 
@@ -120,6 +124,17 @@ impl Parts {
     pub fn close(&self) {
         self.logs.close();
     }
+}
+
+/// The mail server with its password.
+fn email_server(config: &Config) -> anyhow::Result<Option<EmailServer>> {
+    let Some(server) = config.email.clone().filter(|server| !server.url.is_empty()) else { return Ok(None) };
+    let password = config.email_password_file.as_ref().map(|file| {
+        std::fs::read_to_string(file)
+            .map(|text| text.trim().to_owned())
+            .with_context(|| format!("email.password_file {} cannot be read", file.display()))
+    });
+    Ok(Some(EmailServer { password: password.transpose()?, ..server }))
 }
 
 /// A state store that cannot be read, now or by the process before, is moved aside: it is rebuilt from snapshots and

@@ -10,15 +10,21 @@ use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::contract::sink::Sink;
 use leadline_connectors::contract::source::Intake;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
+use leadline_connectors::contract::switch::Switch;
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_cached::CachedProvider;
 use leadline_connectors::provider_recording::{CallRailRecordings, RecordingProvider};
+use leadline_connectors::sink_email::EmailSink;
 use leadline_connectors::sink_http::HttpSink;
+use leadline_connectors::sink_slack::SlackSink;
+use leadline_connectors::sink_webhook::WebhookSink;
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use leadline_schemas::layout::LayoutRecord;
 
 use crate::config::{Config, RecordsStore};
+use crate::control::Admin;
 use crate::engine::{Engine, EngineParts, Responders, Stored, lock};
+use crate::integrations::SwitchOff;
 use crate::layout::GenerationState;
 use crate::layout::follow::StartEngine;
 use crate::logs::LogOf;
@@ -115,10 +121,22 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     for (kind, provider) in by_kind {
         providers.entry(kind.to_owned()).or_default().insert(provider.name().to_owned(), provider);
     }
-    let write_back =
-        WriteBackSink::new(parts.callrail.clone(), Arc::clone(&secrets), intake, Arc::clone(&parts.clock));
-    let sinks: [Arc<dyn Sink>; 2] =
-        [Arc::new(HttpSink::new(client, secrets, Arc::clone(&parts.clock))), Arc::new(write_back)];
-    let sinks = sinks.into_iter().chain(parts.crms.sinks()).map(|sink| (sink.kind().to_owned(), sink));
+    let sinks = sinks(&Admin::new(parts))?.into_iter().map(|sink| (sink.kind().to_owned(), sink));
     Ok(Responders { providers, sinks: sinks.collect() })
+}
+
+/// Every sink of this leadline.
+pub(crate) fn sinks(admin: &Admin) -> anyhow::Result<Vec<Arc<dyn Sink>>> {
+    let client = Client::new()?;
+    let (secrets, clock) = (|| Arc::clone(&admin.secrets), || Arc::clone(&admin.clock));
+    let switch: Arc<dyn Switch> = Arc::new(SwitchOff(admin.clone()));
+    let intake: Arc<dyn Intake> = admin.settings.clone();
+    let own: [Arc<dyn Sink>; 5] = [
+        Arc::new(HttpSink::new(client.clone(), secrets(), clock())),
+        Arc::new(WriteBackSink::new(admin.callrail.clone(), secrets(), intake, clock())),
+        Arc::new(SlackSink::new(client.clone(), secrets(), Some(admin.crms.tokens()), Arc::clone(&switch))),
+        Arc::new(WebhookSink::new(client, secrets(), clock(), switch)),
+        Arc::new(EmailSink::new(secrets(), admin.email.clone())),
+    ];
+    Ok(own.into_iter().chain(admin.crms.sinks()).collect())
 }

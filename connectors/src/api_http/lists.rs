@@ -21,7 +21,7 @@ const LINK_MS: i64 = 15 * 60_000;
 /// What the `status` of each kind of record can be.
 const REQUEST_STATUSES: [&str; 4] = ["processing", "done", "duplicate", "failed"];
 const LEAD_STATUSES: [&str; 1] = ["open"];
-const DELIVERY_STATUSES: [&str; 6] = ["queued", "sending", "done", "parked", "unclear", "skipped"];
+pub(super) const DELIVERY_STATUSES: [&str; 6] = ["queued", "sending", "done", "parked", "unclear", "skipped"];
 
 /// Reads `limit`, `cursor` and filters; refuses what it does not know, for a filter with a typo shows too much.
 ///

@@ -1,6 +1,7 @@
 //! The read API, health and metrics, and a page for people.
 
 mod blobs;
+mod deliveries;
 mod feedback;
 mod lists;
 mod shape;
@@ -10,21 +11,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use leadline_schemas::command::Command;
-use leadline_schemas::inbound::Inbound;
-use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Tenant;
-use leadline_schemas::{EventId, TenantId};
-use ring::rand::{SecureRandom, SystemRandom};
+use ring::rand::SystemRandom;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
 pub use blobs::{LinkedBlobs, link_routes};
-pub use shape::{call_json, lead_json, request_json};
+pub use deliveries::{Replay, caller_of, to_replay};
+pub use shape::{call_json, delivery_detail_json, delivery_json, lead_json, request_json};
 
 use crate::contract::blob::Blob;
 use crate::contract::clock::Clock;
@@ -87,7 +85,9 @@ pub fn routes(parts: ApiParts) -> Router {
         .route("/v1/tenants/{tenant}/leads/{id}", get(lists::lead))
         .route("/v1/tenants/{tenant}/leads/{id}/feedback", post(feedback::feedback))
         .route("/v1/tenants/{tenant}/deliveries", get(lists::deliveries))
-        .route("/v1/tenants/{tenant}/deliveries/{integration}/{subject}/{action}", post(delivery_action))
+        .route("/v1/tenants/{tenant}/deliveries/replay", post(deliveries::replay))
+        .route("/v1/tenants/{tenant}/deliveries/{integration}/{subject}", get(deliveries::show))
+        .route("/v1/tenants/{tenant}/deliveries/{integration}/{subject}/{action}", post(deliveries::act))
         .route("/v1/tenants/{tenant}/metrics/windows", get(windows::windows))
         .with_state(api)
 }
@@ -185,59 +185,5 @@ impl Api {
             }
             Err(_) => Err(Problem::unavailable("the query was given up", 2)),
         }
-    }
-}
-
-/// `POST .../deliveries/{integration}/{subject}/retry` or `/skip`: a person's word, as a command through the log.
-async fn delivery_action(
-    State(api): State<Arc<Api>>,
-    Path((tenant, integration, subject, action)): Path<(String, String, String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
-    let tenant = api.tenant(&tenant, &headers)?;
-    let caller = api.caller_of(&tenant.tenant, &subject).await?;
-    let command = match action.as_str() {
-        "retry" => Command::RetryDelivery { integration, subject },
-        "skip" => Command::SkipDelivery { integration, subject },
-        other => {
-            let other: String = other.chars().take(40).collect();
-            return Err(Problem::not_found(format!(
-                "{other:?} is no action of a delivery; use retry or skip"
-            )));
-        }
-    };
-    let event_id = api.command(&tenant, &caller, &command).await?;
-    Ok(answer(StatusCode::ACCEPTED, &json!({ "request_id": event_id.to_string() })))
-}
-
-impl Api {
-    /// Puts a command where what it is about lies: under its caller. Answers the id of its request.
-    async fn command(&self, tenant: &Tenant, caller: &str, command: &Command) -> Result<EventId, Problem> {
-        let mut id = [0; 16];
-        self.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
-        let event_id = EventId(uuid::Uuid::from_bytes(id));
-        let key = Key::new(tenant.tenant.clone(), caller, tenant.policy.spread);
-        let at = (self.parts.clock.wall(), self.parts.intake.settings().version);
-        let event = Inbound::command(event_id, key, caller, command, at)
-            .map_err(|error| Problem::bad_request(error.to_string()))?;
-        let accepted = self.parts.intake.accept(event).await;
-        accepted.map_err(|error| Problem::unavailable(error.to_string(), 2))?;
-        Ok(event_id)
-    }
-
-    /// The caller that a delivery's subject (a lead, or `missed:` and a call) belongs to.
-    async fn caller_of(&self, tenant: &TenantId, subject: &str) -> Result<String, Problem> {
-        if subject.starts_with("callrail:") {
-            return Ok(subject.to_owned()); // A notice is filed under what it is about.
-        }
-        let (tenant, subject) = (tenant.clone(), subject.to_owned());
-        let asked = subject.clone();
-        let found = self
-            .query(move |records| match subject.strip_prefix("missed:") {
-                Some(call_id) => Ok(records.call(&tenant, call_id)?.map(|call| call.caller)),
-                None => Ok(records.lead(&tenant, &subject)?.map(|lead| lead.caller)),
-            })
-            .await?;
-        found.ok_or_else(|| Problem::not_found(format!("there is no delivery about {asked:?}")))
     }
 }

@@ -150,8 +150,31 @@ pub(super) fn lead_event_json(line: &LeadEvent) -> Value {
     })
 }
 
+/// A delivery with all that is known of it: what was sent and heard last, secrets masked, and how its last jobs ended.
+pub fn delivery_detail_json(line: &Delivery) -> Value {
+    let mut shown = delivery_json(line);
+    if let Some(fields) = shown.as_object_mut() {
+        let exchange = line.exchange.as_ref().map(
+            |exchange| json!({ "request": exchange.request, "answer": exchange.answer, "at": exchange.at.to_string() }),
+        );
+        let tries = line.tries.iter().map(|one| {
+            json!({
+                "at": one.at.to_string(),
+                "revision": one.revision,
+                "attempts": one.attempts,
+                "status": one.status.name(),
+                "reason": one.reason,
+            })
+        });
+        fields.insert("job_id".to_owned(), json!(line.job_id.map(|id| id.to_string())));
+        fields.insert("last_exchange".to_owned(), exchange.unwrap_or(Value::Null));
+        fields.insert("tries".to_owned(), tries.collect());
+    }
+    shown
+}
+
 /// A line of the ledger of deliveries.
-pub(super) fn delivery_json(line: &Delivery) -> Value {
+pub fn delivery_json(line: &Delivery) -> Value {
     json!({
         "integration": line.integration,
         "subject": line.subject,
@@ -163,6 +186,7 @@ pub(super) fn delivery_json(line: &Delivery) -> Value {
         "attempts": line.attempts,
         "remote_id": line.remote_id,
         "payload": detail(&line.payload),
+        "held_until": (line.held_until.0 != 0).then(|| line.held_until.to_string()),
         "queued_at": line.queued_at.to_string(),
         "updated_at": line.updated_at.to_string(),
     })

@@ -87,6 +87,7 @@ impl SinkUnderTest {
             payload: self.payload.to_owned(),
             remote_id: None,
             may_have_arrived: false,
+            failing_since: None,
             trace: Trace::default(),
         }
     }

@@ -11,6 +11,7 @@ pub mod sink;
 pub mod source;
 pub mod state;
 pub mod store;
+pub mod switch;
 pub mod tokens;
 pub mod wire;
 

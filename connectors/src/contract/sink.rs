@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use leadline_schemas::Millis;
 use leadline_schemas::delivery::DeliveryKey;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::Integration;
@@ -62,6 +63,8 @@ pub struct SinkRequest {
     pub remote_id: Option<String>,
     /// An earlier attempt may have taken effect, in whole or in part, and its answer is not known.
     pub may_have_arrived: bool,
+    /// Since when the other side has not taken it, through all attempts; none for a first one.
+    pub failing_since: Option<Millis>,
     /// Takes down what is sent and heard, for the ledger.
     pub trace: Trace,
 }

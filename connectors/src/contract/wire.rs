@@ -7,8 +7,8 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 /// Headers whose values are never shown.
-const SECRET_HEADERS: [&str; 5] =
-    ["authorization", "x-api-token", "x-goog-api-key", "api-key", "leadline-signature"];
+const SECRET_HEADERS: [&str; 6] =
+    ["authorization", "x-api-token", "x-goog-api-key", "api-key", "leadline-signature", "webhook-signature"];
 /// How much of a body an exchange keeps.
 const SHOWN_BYTES_MAX: usize = 4 << 10;
 /// How many exchanges of an attempt are kept: the last ones.

@@ -104,6 +104,7 @@ pub(crate) fn request(integration: Integration, subject: &str, payload: &Value) 
         payload: payload.to_string(),
         remote_id: None,
         may_have_arrived: false,
+        failing_since: None,
         trace: Trace::default(),
     }
 }

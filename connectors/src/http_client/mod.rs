@@ -20,6 +20,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client(reqwest::Client);
 
+/// No answer, or none that could be read to its end.
+struct Missed {
+    error: CallError,
+    may_have_arrived: bool,
+}
+
 /// What all clients have in common.
 pub fn builder() -> reqwest::ClientBuilder {
     static RING: Once = Once::new();
@@ -97,19 +103,46 @@ impl Client {
         deadline: Duration,
         trace: &Trace,
     ) -> Result<WireAnswer, CallError> {
+        self.exchanged(request, deadline, trace).await.map_err(|missed| missed.error)
+    }
+
+    /// As [`Client::exchange`], of a request that must not be made twice: what may have arrived is unclear.
+    pub async fn exchange_once(
+        &self,
+        request: &WireRequest,
+        deadline: Duration,
+        trace: &Trace,
+    ) -> Result<WireAnswer, CallError> {
+        self.exchanged(request, deadline, trace).await.map_err(|missed| match missed.error {
+            CallError::Retry { why, .. } if missed.may_have_arrived => CallError::Unclear { why },
+            error => error,
+        })
+    }
+
+    async fn exchanged(
+        &self,
+        request: &WireRequest,
+        deadline: Duration,
+        trace: &Trace,
+    ) -> Result<WireAnswer, Missed> {
         let answered = self.answer(request, deadline).await;
-        trace.note(request, answered.as_ref().map_err(|error| error as _));
+        trace.note(request, answered.as_ref().map_err(|missed| &missed.error as _));
         answered
     }
 
-    async fn answer(&self, request: &WireRequest, deadline: Duration) -> Result<WireAnswer, CallError> {
+    async fn answer(&self, request: &WireRequest, deadline: Duration) -> Result<WireAnswer, Missed> {
         let mut sent = self.0.request(request.method.clone(), &request.url).timeout(deadline);
         for (name, value) in &request.headers {
             sent = sent.header(name, value);
         }
-        let response = sent.body(request.body.clone()).send().await.map_err(|error| not_sent(&error))?;
+        let sent = sent.body(request.body.clone()).send().await;
+        let response = sent.map_err(|error| Missed {
+            may_have_arrived: !error.is_connect() && !error.is_builder(),
+            error: not_sent(&error),
+        })?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = bounded(response).await?;
+        let body = bounded(response).await;
+        let body = body.map_err(|error| Missed { may_have_arrived: true, error })?;
         let too_large = body.is_none();
         Ok(WireAnswer { status, headers, body: body.unwrap_or_default().into(), too_large })
     }

@@ -94,6 +94,16 @@ impl RecordReader for MemoryStore {
         list(&self.live()?.current.deliveries, ("deliveries", false, true), Some(tenant), page)
     }
 
+    fn delivery(
+        &self,
+        tenant: &TenantId,
+        integration: &str,
+        subject: &str,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let key = [integration.as_bytes(), subject.as_bytes()].join(&0);
+        Ok(self.live()?.current.deliveries.get(tenant, &key).cloned())
+    }
+
     fn windows(
         &self,
         tenant: &TenantId,

@@ -314,7 +314,8 @@ pub(crate) fn answered(body: impl Into<Vec<u8>>) -> Result<Answered, JobFailed> 
 
 /// A failure of this kind.
 pub(crate) fn failed(kind: FailureKind) -> Result<Answered, JobFailed> {
-    Err(JobFailed { kind, why: format!("it was {kind:?}"), attempts: 3 })
+    let why = "the other side did not take it".to_owned();
+    Err(JobFailed { kind, why, attempts: 3, exchange: None })
 }
 
 /// Whether a fault is the input's.

@@ -17,6 +17,8 @@ mod payloads;
 mod process;
 mod pull;
 mod route;
+mod routing;
 mod spending;
 mod stages;
+mod waits;
 mod window;

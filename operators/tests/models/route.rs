@@ -13,9 +13,9 @@ use proptest::prelude::*;
 use crate::driver::{Driver, cases, is_poison};
 use crate::inputs::{CALLER, NOON, event_id, integration, tenant, tenant_id};
 
-const BANDS: [&str; 4] = ["cold", "nurture", "warm", "hot"];
+pub(crate) const BANDS: [&str; 4] = ["cold", "nurture", "warm", "hot"];
 
-fn lead(which: u8, band: usize, revision: i64) -> Lead {
+pub(crate) fn lead(which: u8, band: usize, revision: i64) -> Lead {
     Lead {
         tenant: tenant_id(),
         lead_id: LeadId::of(&[&[which]]),

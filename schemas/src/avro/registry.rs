@@ -18,7 +18,7 @@ use crate::pull::Pull;
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
-use crate::state::{Asked, DeliveryState, Ringing, Routed, Seen, Spent, WindowState, WriteBack};
+use crate::state::{Asked, DeliveryState, Reaction, Ringing, Routed, Seen, Spent, WindowState, WriteBack};
 use crate::topic::Topic;
 use crate::window::WindowMetrics;
 
@@ -37,7 +37,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 24] = [
+const RECORDS: [CodecOf; 25] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -58,6 +58,7 @@ const RECORDS: [CodecOf; 24] = [
     WindowState::codec,
     Routed::codec,
     Ringing::codec,
+    Reaction::codec,
     DeliveryState::codec,
     Pull::codec,
     Asked::codec,

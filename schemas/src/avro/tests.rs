@@ -198,6 +198,7 @@ for_every_record! {
     window_state: crate::state::WindowState;
     routed: crate::state::Routed;
     ringing: crate::state::Ringing;
+    reaction: crate::state::Reaction;
     delivery_state: crate::state::DeliveryState;
     pull: crate::pull::Pull;
     asked: crate::state::Asked;

@@ -67,7 +67,7 @@ pub(super) fn run(args: &LeadArgs, output: &Output) -> Result<(), Failure> {
         sold_micros: sold_micros.map_err(anyhow::Error::from)?,
         note: args.note.clone(),
     };
-    let ask = Ask::CallerCommand { tenant: args.tenant.clone(), caller: lead.caller, command };
+    let ask = Ask::AboutCaller { tenant: args.tenant.clone(), caller: lead.caller, command };
     output.json(&tenant::ask(&args.source, ask)?);
     Ok(())
 }

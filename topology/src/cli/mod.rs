@@ -2,8 +2,10 @@
 
 mod audit;
 mod backfill;
+mod delivery;
 mod dlq;
 mod inspect;
+mod integration;
 mod layout;
 mod lead;
 mod output;
@@ -82,6 +84,16 @@ enum Command {
     /// Say what this binary would change in a data folder.
     #[command(after_help = "Example:\n  leadline plan --data ./data")]
     Plan(shape::PlanArgs),
+    /// Add, list, try and remove integrations: where leads and alerts go; and the rules that say which is told of what.
+    #[command(
+        after_help = "Example:\n  leadline integration add summit sales --kind slack --secret xoxb-... --option channel=C0123456789\n  leadline integration test summit sales"
+    )]
+    Integration(integration::IntegrationArgs),
+    /// Look at deliveries, and send, leave out or replay them.
+    #[command(
+        after_help = "Example:\n  leadline delivery list --tenant summit --status parked --data ./data\n  leadline delivery replay --tenant summit --from 2026-03-01 --to 2026-03-02 --data ./data"
+    )]
+    Delivery(delivery::DeliveryArgs),
     /// Look at dead letters, and feed them once more.
     #[command(
         after_help = "Example:\n  leadline dlq list --data ./data\n  leadline dlq replay ID --data ./data"
@@ -214,6 +226,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Check(args) => check(&args, &output),
         Command::Topology(args) => shape::topology(&args, &output),
         Command::Plan(args) => shape::plan(&args, &output),
+        Command::Integration(args) => integration::run(&args, &output),
+        Command::Delivery(args) => delivery::run(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),
         Command::Audit(args) => audit::run(&args, &output),
         Command::Log(args) => inspect::run(&args, &output),

@@ -6,6 +6,7 @@ mod oauth;
 pub mod scoring;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_metered::DayBudgetConfig;
+use leadline_connectors::sink_email::EmailServer;
 pub use oauth::{OauthApp, OauthApps};
 
 /// The file that is read when none is named, if it is there.
@@ -141,6 +143,10 @@ pub struct Config {
     pub scoring: scoring::Scorers,
     /// What this process may spend on AI services in a day, for all tenants together.
     pub ai_budget: DayBudgetConfig,
+    /// The mail server for integrations that name none; its password lies in `email_password_file`.
+    pub email: Option<EmailServer>,
+    /// The file that holds the mail server's password.
+    pub email_password_file: Option<PathBuf>,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -210,6 +216,8 @@ impl Default for Config {
             ai_answers_kept_days: 30,
             scoring: BTreeMap::new(),
             ai_budget: DayBudgetConfig::default(),
+            email: None,
+            email_password_file: None,
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use leadline_connectors::oauth::{App, Apps};
 
-use super::keys::{Key, address, name};
+use super::keys::Key;
+use super::values::{address, name};
 
 /// One application.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

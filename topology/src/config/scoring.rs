@@ -7,7 +7,7 @@ use leadline_connectors::provider_gemini::{LOCATION_GLOBAL, MODELS_DEFAULT};
 use leadline_connectors::scoring::{Model, Price};
 
 use super::Config;
-use super::keys::{address, name, shown};
+use super::values::{address, name, shown};
 
 /// In front of the names of these keys.
 pub(super) const PREFIX: &str = "scoring.";

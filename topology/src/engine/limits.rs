@@ -73,6 +73,8 @@ pub(crate) const RETRY_LOOK_MS: u64 = 250;
 pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
 /// One attempt of a job.
 pub(crate) const JOB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Characters of a request, and of an answer, that the ledger keeps: what was sent is 4 KiB at most in the trace already.
+pub(crate) const EXCHANGE_CHARS_MAX: usize = 6_000;
 /// For how long after a commit nobody else starts deliveries of the partition: an attempt, and time to renew it.
 pub(crate) const LEASE_MS: u64 = 45_000;
 /// What a reply may take to come through the log to a new owner, beyond the end of the call itself.

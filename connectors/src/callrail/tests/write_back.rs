@@ -96,6 +96,7 @@ async fn deliver(sink: &WriteBackSink, payload: serde_json::Value) -> Result<Sin
         payload: payload.to_string(),
         remote_id: None,
         may_have_arrived: false,
+        failing_since: None,
         trace: Trace::default(),
     };
     sink.deliver(request, Duration::from_secs(20)).await

@@ -6,7 +6,7 @@ use leadline_schemas::avro::{self, AvroRecord};
 use leadline_schemas::call::{CallRecord, CallStage, Channel};
 use leadline_schemas::contact::{Recording, Score};
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
-use leadline_schemas::delivery::{Delivery, DeliveryStatus};
+use leadline_schemas::delivery::{Delivery, DeliveryStatus, Exchanged};
 use leadline_schemas::event::{Attribution, Direction};
 use leadline_schemas::frame::Output;
 use leadline_schemas::inbound::{EventKind, Origin};
@@ -205,6 +205,13 @@ pub(super) fn delivery(owner: &str, subject: &str, status: DeliveryStatus) -> De
         payload: r#"{"lead":1}"#.to_owned(),
         queued_at: Millis(1_000),
         updated_at: Millis(2_000),
+        exchange: Some(Exchanged {
+            request: "POST https://crm.example/hook".to_owned(),
+            answer: "200".to_owned(),
+            at: Millis(1_900),
+        }),
+        tries: Vec::new(),
+        held_until: Millis(0),
     }
 }
 

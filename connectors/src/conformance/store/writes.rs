@@ -84,6 +84,8 @@ fn every_record_comes_back_as_it_was_written_after_a_restart_too(store: &mut dyn
         assert_eq!(reader.lead_events(&owner, &lead.lead_id.to_string()).unwrap(), from_ref(&line));
         assert_eq!(reader.windows(&owner, WindowKind::Hour, Millis(0), Millis(1)).unwrap(), windows);
         assert_eq!(reader.deliveries(&owner, &whole()).unwrap().items, from_ref(&delivery));
+        assert_eq!(reader.delivery(&owner, "crm", "lead-1").unwrap().as_ref(), Some(&delivery));
+        assert_eq!(reader.delivery(&owner, "lead-1", "crm").unwrap(), None);
         assert_eq!(reader.dead_letters(Some(&owner), &whole()).unwrap().items, from_ref(&letter));
         assert_eq!(reader.dead_letters(None, &whole()).unwrap().items, from_ref(&of_nobody));
         reader.ping().unwrap();

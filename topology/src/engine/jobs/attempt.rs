@@ -9,8 +9,9 @@ use leadline_connectors::contract::log::{Append, AppendError, Log};
 use leadline_connectors::contract::provider::{CallError, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkRequest};
 use leadline_connectors::contract::wire::Trace;
-use leadline_operators::deliveries::DeliverJob;
+use leadline_operators::deliveries::{DeliverJob, Delivered};
 use leadline_schemas::avro;
+use leadline_schemas::delivery::Exchanged;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed, PendingJob, Reply, ReplyOutcome, Started};
 use leadline_schemas::sabotage::{self, Bug};
@@ -60,9 +61,14 @@ impl Attempt {
     pub(super) async fn run(self, job: &PendingJob, attempt: i32) -> Outcome {
         let kind = job.request.kind.clone();
         let started = tokio::time::Instant::now();
-        let result = self.call(job, attempt).await;
+        let trace = Trace::default();
+        let result = self.call(job, attempt, &trace).await;
         metrics::histogram!("leadline_job_seconds", "kind" => kind.clone())
             .record(started.elapsed().as_secs_f64());
+        let failed = |kind, why| {
+            let exchange = self.last_exchange(&trace);
+            ReplyOutcome::JobFailed(JobFailed { kind, why, attempts: attempt, exchange })
+        };
         let (outcome, reached) = match result {
             Ok(answer) => {
                 let answered =
@@ -74,17 +80,14 @@ impl Attempt {
                 metrics::counter!("leadline_job_retries_total", "kind" => kind).increment(1);
                 return Outcome::Retry { after };
             }
-            Err(Failure::Call(CallError::Retry { why, .. })) => {
-                (failed(FailureKind::Exhausted, why, attempt), false)
-            }
-            Err(Failure::Call(CallError::Reject { why })) => {
-                (failed(FailureKind::Rejected, why, attempt), true)
-            }
-            Err(Failure::Call(CallError::Unclear { why })) => {
-                (failed(FailureKind::Unclear, why, attempt), false)
-            }
+            Err(Failure::Call(CallError::Retry { why, .. })) => (failed(FailureKind::Exhausted, why), false),
+            Err(Failure::Call(CallError::Reject { why })) => (failed(FailureKind::Rejected, why), true),
+            Err(Failure::Call(CallError::Unclear { why })) => (failed(FailureKind::Unclear, why), false),
             Err(Failure::Gone) => return Outcome::Abandoned,
-            Err(Failure::NotConfigured(why)) => (failed(FailureKind::NotConfigured, why, attempt - 1), true),
+            Err(Failure::NotConfigured(why)) => {
+                let (kind, attempts, exchange) = (FailureKind::NotConfigured, attempt - 1, None);
+                (ReplyOutcome::JobFailed(JobFailed { kind, why, attempts, exchange }), true)
+            }
         };
         let label = if matches!(outcome, ReplyOutcome::Answered(_)) { "answered" } else { "failed" };
         metrics::counter!("leadline_jobs_total", "kind" => kind, "outcome" => label).increment(1);
@@ -94,9 +97,19 @@ impl Attempt {
         }
     }
 
-    async fn call(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {
+    /// What a delivery has sent and heard last, for the ledger; secrets are masked, and the length is bounded.
+    fn last_exchange(&self, trace: &Trace) -> Option<Exchanged> {
+        let last = trace.take().pop()?;
+        let short = |text: String| match text.char_indices().nth(EXCHANGE_CHARS_MAX) {
+            Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+            None => text,
+        };
+        Some(Exchanged { request: short(last.request), answer: short(last.answer), at: self.clock.wall() })
+    }
+
+    async fn call(&self, job: &PendingJob, attempt: i32, trace: &Trace) -> Result<ProviderAnswer, Failure> {
         if job.request.kind == "deliver" {
-            return self.deliver(job, attempt).await;
+            return self.deliver(job, attempt, trace).await;
         }
         let responders = &self.responders;
         let provider =
@@ -113,7 +126,12 @@ impl Attempt {
         }
     }
 
-    async fn deliver(&self, job: &PendingJob, attempt: i32) -> Result<ProviderAnswer, Failure> {
+    async fn deliver(
+        &self,
+        job: &PendingJob,
+        attempt: i32,
+        trace: &Trace,
+    ) -> Result<ProviderAnswer, Failure> {
         let work: DeliverJob = serde_json::from_slice(&job.request.payload).map_err(|error| {
             Failure::Call(CallError::Reject { why: format!("the delivery cannot be read: {error}") })
         })?;
@@ -145,11 +163,14 @@ impl Attempt {
             payload: work.payload,
             remote_id: work.remote_id,
             may_have_arrived: work.may_have_arrived || started_attempt > 0 || attempt > 1,
-            trace: Trace::default(),
+            failing_since: work.failing_since,
+            trace: trace.clone(),
         };
         match tokio::time::timeout(JOB_ATTEMPT_TIMEOUT, sink.deliver(request, JOB_ATTEMPT_TIMEOUT)).await {
             Ok(Ok(answer)) => {
-                let body = serde_json::json!({ "remote_id": answer.remote_id }).to_string();
+                let delivered =
+                    Delivered { remote_id: answer.remote_id, exchange: self.last_exchange(trace) };
+                let body = serde_json::to_vec(&delivered).unwrap_or_default();
                 Ok(ProviderAnswer { body: Bytes::from(body), cost_micros: 0 })
             }
             Ok(Err(error)) => Err(Failure::Call(error)),
@@ -227,8 +248,4 @@ enum Failure {
 
 fn timed_out(limit: Duration) -> Failure {
     Failure::Call(CallError::Retry { after: None, why: format!("no answer within {limit:?}") })
-}
-
-fn failed(kind: FailureKind, why: String, attempts: i32) -> ReplyOutcome {
-    ReplyOutcome::JobFailed(JobFailed { kind, why, attempts })
 }

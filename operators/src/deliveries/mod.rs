@@ -1,13 +1,21 @@
 //! deliveries: outbox and ledger. One delivery in flight per key, in order; the newest revision wins.
+//!
+//! What must wait (quiet hours, a pause after failures) waits as a line and a timer, and costs nobody anything.
+
+mod settle;
+mod wait;
+
+pub use self::wait::LATER_MS;
 
 use leadline_schemas::command::Command;
-use leadline_schemas::delivery::{Delivery, DeliveryKey, DeliveryStatus};
-use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
+use leadline_schemas::delivery::{Delivery, DeliveryKey, DeliveryStatus, Exchanged};
+use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
 use leadline_schemas::state::DeliveryState;
 use leadline_schemas::{JobId, LeadId, Millis, TenantId};
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
+use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind};
+use crate::routing;
 
 /// Each key's line of the ledger, and what waits behind it; under a job's id, the key that it delivers.
 pub const LINES: Table<DeliveryState> = Table::new(1, "lines", Some(25 * 31 * Millis::DAY));
@@ -58,6 +66,9 @@ pub struct DeliverJob {
     /// The delivery before this one ended with nobody knowing what of it arrived.
     #[serde(default)]
     pub may_have_arrived: bool,
+    /// Since when the other side has not taken it.
+    #[serde(default)]
+    pub failing_since: Option<Millis>,
 }
 
 impl DeliverJob {
@@ -74,6 +85,9 @@ pub struct Delivered {
     /// The other side's id.
     #[serde(default)]
     pub remote_id: Option<String>,
+    /// What was sent and heard last.
+    #[serde(default)]
+    pub exchange: Option<Exchanged>,
 }
 
 impl Operator for Deliveries {
@@ -116,11 +130,32 @@ impl Operator for Deliveries {
         if state.current.job_id != Some(job_id) {
             return Ok(()); // The line has expired, and a new one under its key is on its way.
         }
-        settle(&mut state, answer);
-        state.current.updated_at = cx.now;
+        settle::settle(cx, &key, &mut state, answer)?;
         cx.emit(state.current.clone());
-        send_next(cx, key, state)
+        send_next(cx, key, state, Hurry::No)
     }
+
+    /// A line has waited long enough.
+    fn on_timer(
+        &mut self,
+        cx: &mut Context<'_, Delivery>,
+        _: TimerKind,
+        key: &[u8],
+        _: Millis,
+    ) -> OperatorResult {
+        let now = cx.now;
+        match cx.get(&LINES, key)?.filter(|state| wait::is_over(state, now)).cloned() {
+            Some(state) => send_next(cx, key.to_vec(), wait::queued_again(state), Hurry::No),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a person asked for it: then it does not wait for quiet hours to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hurry {
+    No,
+    ByHand,
 }
 
 /// The line's key within a caller's rows.
@@ -154,18 +189,22 @@ fn queue(cx: &mut Context<'_, Delivery>, request: DeliveryRequest) -> OperatorRe
             queued_revision: 0,
             delivered_hash: 0,
             remote_id: None,
+            failing_since: Millis(0),
+            later: 0,
+            sent_again: false,
         },
     };
     state.queued_revision = request.revision;
     state.queued_payload = Some(request.payload);
+    state.sent_again = false;
     if in_flight(cx, &state)? {
         cx.put(&LINES, &key, state);
         return Ok(());
     }
-    send_next(cx, key, state)
+    send_next(cx, key, state, Hurry::No)
 }
 
-/// Tells every integration that wants alerts. When it was found is its revision and not part of what is sent: who was
+/// Tells whoever the tenant's rules name, or wants alerts. When it was found is its revision and not part of what is sent: who was
 /// told already, before a restart, is not told again.
 fn notice(
     cx: &mut Context<'_, Delivery>,
@@ -178,7 +217,7 @@ fn notice(
     let payload =
         serde_json::json!({ "type": "notice", "subject": subject, "trouble": is_trouble, "text": text })
             .to_string();
-    for integration in tenant.alerted() {
+    for integration in routing::noticed(tenant, cx.now) {
         let request = DeliveryRequest {
             integration: integration.id.clone(),
             subject: subject.to_owned(),
@@ -218,11 +257,19 @@ fn line_of(cx: &Context<'_, Delivery>, request: &DeliveryRequest) -> Delivery {
         payload: String::new(),
         queued_at: cx.now,
         updated_at: cx.now,
+        exchange: None,
+        tries: Vec::new(),
+        held_until: Millis(0),
     }
 }
 
 /// Starts what waits behind a line that is not in flight.
-fn send_next(cx: &mut Context<'_, Delivery>, key: Vec<u8>, mut state: DeliveryState) -> OperatorResult {
+fn send_next(
+    cx: &mut Context<'_, Delivery>,
+    key: Vec<u8>,
+    mut state: DeliveryState,
+    hurry: Hurry,
+) -> OperatorResult {
     let Some(payload) = state.queued_payload.take() else {
         cx.put(&LINES, &key, state);
         return Ok(());
@@ -231,6 +278,7 @@ fn send_next(cx: &mut Context<'_, Delivery>, key: Vec<u8>, mut state: DeliverySt
     state.current.payload = payload;
     state.current.reason = None;
     state.current.updated_at = cx.now;
+    wait::release(cx, &key, &mut state)?;
     let integration = cx.tenant().and_then(|tenant| tenant.integration(&state.current.integration));
     let gone = match integration {
         None => Some("the integration was removed"),
@@ -243,6 +291,8 @@ fn send_next(cx: &mut Context<'_, Delivery>, key: Vec<u8>, mut state: DeliverySt
     } else if hash_of(&state.current.payload) == state.delivered_hash {
         state.current.status = DeliveryStatus::Done;
         state.current.reason = Some("nothing has changed since the last delivery".to_owned());
+    } else if let Some((until, why)) = wait::quiet(cx, integration).filter(|_| hurry == Hurry::No) {
+        wait::hold(cx, &key, &mut state, until, why)?;
     } else {
         send(cx, &mut state)?;
     }
@@ -258,6 +308,7 @@ fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorRe
         payload: line.payload.clone(),
         remote_id: state.remote_id.clone(),
         may_have_arrived: line.attempts > 0 && line.status != DeliveryStatus::Done,
+        failing_since: Some(state.failing_since).filter(|since| since.0 != 0),
     };
     let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
     let job_id = cx.job(JobRequest {
@@ -272,34 +323,9 @@ fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorRe
     let mut by_job = state.clone();
     by_job.current.payload = String::new(); // The line itself has it; this row only leads to the line.
     by_job.queued_payload = None;
+    (by_job.current.exchange, by_job.current.tries) = (None, Vec::new());
     cx.put(&LINES, job_id.as_bytes(), by_job);
     Ok(())
-}
-
-fn settle(state: &mut DeliveryState, answer: Result<Answered, JobFailed>) {
-    let line = &mut state.current;
-    match answer {
-        Ok(answered) => {
-            // An answer that cannot be read is still an answer: the other side has the delivery.
-            let delivered: Delivered = serde_json::from_slice(&answered.body).unwrap_or_default();
-            line.status = DeliveryStatus::Done;
-            line.attempts += answered.attempts;
-            line.reason = None;
-            state.delivered_hash = hash_of(&line.payload);
-            state.remote_id = delivered.remote_id.or(state.remote_id.take());
-            line.remote_id.clone_from(&state.remote_id);
-        }
-        Err(failed) if line.status == DeliveryStatus::Skipped => line.attempts += failed.attempts,
-        Err(failed) => {
-            line.status = match failed.kind {
-                FailureKind::Rejected | FailureKind::Exhausted => DeliveryStatus::Parked,
-                FailureKind::Unclear => DeliveryStatus::Unclear,
-                FailureKind::NotConfigured => DeliveryStatus::Skipped,
-            };
-            line.attempts += failed.attempts;
-            line.reason = Some(failed.why);
-        }
-    }
 }
 
 fn retry(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> OperatorResult {
@@ -321,7 +347,8 @@ fn retry(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> Op
         state.queued_revision = state.current.revision;
     }
     state.delivered_hash = 0; // A person who asks again wants it sent, changed or not.
-    send_next(cx, key, state)
+    (state.later, state.sent_again) = (0, false);
+    send_next(cx, key, state, Hurry::ByHand)
 }
 
 fn skip(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> OperatorResult {
@@ -335,6 +362,7 @@ fn skip(cx: &mut Context<'_, Delivery>, integration: &str, subject: &str) -> Ope
     state.current.updated_at = cx.now;
     state.queued_payload = None;
     state.queued_revision = 0;
+    wait::release(cx, &key, &mut state)?;
     cx.emit(state.current.clone());
     cx.put(&LINES, &key, state);
     Ok(())
