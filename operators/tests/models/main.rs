@@ -16,4 +16,5 @@ mod process;
 mod pull;
 mod route;
 mod stages;
+mod transcribing;
 mod window;

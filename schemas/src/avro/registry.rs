@@ -20,6 +20,7 @@ use crate::request::Request;
 use crate::settings::Tenant;
 use crate::state::{DeliveryState, Ringing, Routed, Seen, WindowState, WriteBack};
 use crate::topic::Topic;
+use crate::transcription::Transcription;
 use crate::window::WindowMetrics;
 
 /// One version of one record's schema.
@@ -37,7 +38,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 22] = [
+const RECORDS: [CodecOf; 23] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -60,6 +61,7 @@ const RECORDS: [CodecOf; 22] = [
     Ringing::codec,
     DeliveryState::codec,
     Pull::codec,
+    Transcription::codec,
 ];
 
 /// All schemas of all records, each record's oldest first.

@@ -200,6 +200,7 @@ for_every_record! {
     ringing: crate::state::Ringing;
     delivery_state: crate::state::DeliveryState;
     pull: crate::pull::Pull;
+    transcription: crate::transcription::Transcription;
 }
 
 #[test]
