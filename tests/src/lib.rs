@@ -6,6 +6,7 @@ pub mod google;
 pub mod kafka;
 pub mod proxy;
 pub mod registry;
+pub mod speech;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
