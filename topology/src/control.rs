@@ -235,6 +235,8 @@ fn shown(tenant: &Tenant) -> Value {
         "min_budget": tenant.profile.min_budget,
         "time_zone": tenant.profile.time_zone,
         "score_provider": tenant.policy.score_provider,
+        "transcribe": tenant.policy.transcribe_provider.iter().chain(&tenant.policy.transcribe_fallbacks).collect::<Vec<_>>(),
+        "language": tenant.profile.language,
         "no_ai_processing": tenant.policy.no_ai_processing,
         "fetch_recordings": tenant.policy.fetch_recordings,
         "recording_disclosure_attested": tenant.policy.recording_disclosure_attested,

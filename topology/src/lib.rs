@@ -25,6 +25,7 @@ mod routed;
 pub mod run;
 mod serving;
 pub mod settings;
+mod speech;
 pub mod spool;
 mod stop;
 mod work;

@@ -25,6 +25,7 @@ use crate::layout::follow::StartEngine;
 use crate::logs::LogOf;
 use crate::parts::Parts;
 use crate::pipeline;
+use crate::speech;
 use crate::stop::Fatal;
 
 /// The provider that `AI_MODEL_ENDPOINT` makes; a tenant's `score_provider` names it.
@@ -111,6 +112,7 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         ("pull", Arc::new(PullPages::new(callrail(), Arc::clone(&secrets), Arc::clone(&intake), clock))),
         ("fetch_recording", Arc::new(RecordingProvider::new(Arc::new(recordings), Arc::clone(&parts.blob)))),
     ];
+    by_kind.extend(speech::providers(parts, config, &client)?);
     if let Some(url) = &config.ai_model_endpoint {
         let model = HttpProvider::new(HTTP_PROVIDER, url, client.clone()).within(config.ai_limits);
         by_kind.push(("score", kept(Arc::new(model), url, parts, config)));

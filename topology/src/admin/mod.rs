@@ -5,6 +5,7 @@ mod forms;
 mod integrations;
 #[cfg(test)]
 mod tests;
+mod transcription;
 
 pub use companies::{add_company, rotate};
 
@@ -60,6 +61,10 @@ pub struct TenantSpec {
     pub form_fields: Vec<String>,
     /// `rules` or `http`.
     pub score_provider: Option<String>,
+    /// Who transcribes calls that come without a transcript, the first who hears words; `none` = nobody.
+    pub transcribe_providers: Vec<String>,
+    /// What callers speak (BCP 47).
+    pub language: Option<String>,
     /// No word leaves for an AI service.
     pub no_ai_processing: Option<bool>,
     /// Recordings are fetched, heard and kept.
@@ -160,6 +165,9 @@ fn profile(spec: &TenantSpec, profile: &mut Profile) -> Result<(), AdminError> {
         }
         profile.time_zone.clone_from(time_zone);
     }
+    if let Some(language) = &spec.language {
+        profile.language = Some(transcription::language(language)?);
+    }
     Ok(())
 }
 
@@ -172,6 +180,7 @@ fn policy(spec: &TenantSpec, policy: &mut Policy) -> Result<(), AdminError> {
         }
         policy.score_provider.clone_from(provider);
     }
+    transcription::set(&spec.transcribe_providers, policy)?;
     let bounded = |what, value: Option<i32>, now: i32, most| match value {
         Some(value) => within(what, value, 1, most),
         None => Ok(now),

@@ -38,6 +38,11 @@ fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
         (TenantSpec { trades: vec!["rockets".to_owned()], ..spec("a") }, ["rockets", "kitchen"]),
         (TenantSpec { score_provider: text("gpt"), ..spec("a") }, ["gpt", "rules"]),
         (TenantSpec { missed_call_timer_s: Some(-5), ..spec("a") }, ["-5", "3600"]),
+        (TenantSpec { language: text("english"), ..spec("a") }, ["english", "en-US"]),
+        (
+            TenantSpec { transcribe_providers: vec!["x".into(), "none".into()], ..spec("a") },
+            ["none", "alone"],
+        ),
         (TenantSpec { min_budget: Some(-1), ..spec("a") }, ["-1", "0"]),
         (TenantSpec { rate_per_s: Some(0), ..spec("a") }, ["0", "100000"]),
         (TenantSpec { lead_window_days: Some(9_999), ..spec("a") }, ["9999", "730"]),

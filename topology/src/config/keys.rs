@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, LogKind, RecordsStore, Role};
+use super::{Config, LogKind, RecordsStore, Role, transcription};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -212,6 +212,20 @@ pub const KEYS: &[Key] = &[
         config.ai_limits.per_minute = Some(number(text, 1, 10_000_000)?);
         Ok(())
     }),
+    // Each stands for the same key of all sections, which take their own.
+    Key::new("transcription.NAME.kind", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.endpoint", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.model", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.key_file", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.project", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.location", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.bucket", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.command", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.price_micros_per_minute", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.batch_price_micros_per_minute", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.timeout_s", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.max_bytes", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.running_max", None, |_, _| Ok(())),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())
@@ -303,10 +317,13 @@ impl Key {
 
     /// Takes a value; `name` is the key's own, or one of the names that it stands for.
     pub(super) fn take(&self, config: &mut Config, name: &str, text: &str) -> Result<(), String> {
-        match name.strip_prefix(CLIENT) {
-            Some(client_key) => {
-                config.kafka.client.insert(client_key.to_owned(), text.to_owned());
-                Ok(())
+        if let Some(client_key) = name.strip_prefix(CLIENT) {
+            config.kafka.client.insert(client_key.to_owned(), text.to_owned());
+            return Ok(());
+        }
+        match transcription::parts(name) {
+            Some((section, key)) => {
+                config.transcription.entry(section.to_owned()).or_default().take(key, text)
             }
             None => (self.take)(config, text),
         }
@@ -322,19 +339,22 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let is_client = |name: &str| {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
-    KEYS.iter().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
+    let general = transcription::general(name);
+    let is_general = |key: &str| general.as_deref() == Some(key);
+    KEYS.iter()
+        .find(|key| key.name == name || is_general(key.name) || (is_client(key.name) && is_client(name)))
 }
 
 /// How much of a wrong value or name is shown.
 pub(super) const SHOWN_CHARS_MAX: usize = 80;
 
 /// A value in a message: enough of it to be found again.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
 }
 
-fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
+pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,
     most: N,
@@ -345,7 +365,7 @@ fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     }
 }
 
-fn address(text: &str) -> Result<String, String> {
+pub(super) fn address(text: &str) -> Result<String, String> {
     if text.starts_with("http://") || text.starts_with("https://") {
         Ok(text.to_owned())
     } else {
@@ -370,7 +390,7 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         Err("is empty: give a name, or leave it out".to_owned())
     } else {

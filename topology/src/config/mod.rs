@@ -4,6 +4,7 @@ mod file;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod transcription;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
+pub use transcription::{SpeechKind, Transcription};
+pub(crate) use transcription::{google_location, google_model};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -133,6 +136,8 @@ pub struct Config {
     pub ai_limits: Limits,
     /// For how many days its answers are taken again where the same is asked; 0: never.
     pub ai_answers_kept_days: u32,
+    /// Who answers `transcribe` jobs, by the names that tenants' policies have for them.
+    pub transcription: BTreeMap<String, Transcription>,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -198,6 +203,7 @@ impl Default for Config {
             ai_model_endpoint: None,
             ai_limits: Limits { calls_max: 64, per_minute: None },
             ai_answers_kept_days: 30,
+            transcription: BTreeMap::new(),
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),
