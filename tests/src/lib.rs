@@ -7,6 +7,7 @@ pub mod kafka;
 pub mod proxy;
 pub mod registry;
 pub mod speech;
+pub mod whisper;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -19,3 +19,4 @@ mod pulls;
 mod rebuild;
 mod recordings;
 mod stops;
+mod transcripts;
