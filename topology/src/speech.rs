@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::provider::{Limits, Provider};
 #[cfg(feature = "gcs")]
 use leadline_connectors::google_tokens::ApplicationTokens;
 use leadline_connectors::google_tokens::{GoogleTokens, TokenFile};
@@ -13,6 +13,7 @@ use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_speech_command::{CommandSpeech, CommandSpeechConfig};
 use leadline_connectors::provider_speech_google::{GoogleSpeech, GoogleSpeechConfig};
 use leadline_connectors::provider_speech_openai::{OpenAiSpeech, OpenAiSpeechConfig};
+use leadline_connectors::speech::KeptWords;
 use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL};
 
 use crate::config::{Config, SpeechKind, Transcription, google_location, google_model};
@@ -26,7 +27,9 @@ const TIMEOUT_S: u64 = 600;
 /// What OpenAI's own service takes.
 const OPENAI_BYTES_MAX: u64 = 25 << 20;
 /// A model takes all cores.
-const COMMANDS_RUNNING_MAX: usize = 1;
+const COMMANDS_MAX: usize = 1;
+/// What works is found out below it.
+const CALLS_MAX: usize = 64;
 
 /// All of them, with the kinds of jobs that each answers.
 pub(crate) fn providers(
@@ -40,19 +43,39 @@ pub(crate) fn providers(
         match one.kind {
             Some(SpeechKind::Google) => {
                 let google = google(parts, config, name, one, client).with_context(in_words)?;
+                let google = kept(google, google_model(one), parts, config);
                 providers.push((TRANSCRIBE, Arc::clone(&google)));
                 providers.push((TRANSCRIBE_POLL, google));
             }
             Some(SpeechKind::OpenAi) => {
-                providers.push((TRANSCRIBE, openai(parts, name, one, client).with_context(in_words)?));
+                let openai = openai(parts, name, one, client).with_context(in_words)?;
+                let version =
+                    [one.endpoint.as_deref(), one.model.as_deref()].map(Option::unwrap_or_default).join(" ");
+                providers.push((TRANSCRIBE, kept(openai, &version, parts, config)));
             }
             Some(SpeechKind::Command) => {
-                providers.push((TRANSCRIBE, command(parts, config, name, one).with_context(in_words)?));
+                let command = command(parts, config, name, one).with_context(in_words)?;
+                let version = one.command.as_deref().unwrap_or_default();
+                providers.push((TRANSCRIBE, kept(command, version, parts, config)));
             }
             None => {} // `check` has told of it.
         }
     }
     Ok(providers)
+}
+
+fn limits(one: &Transcription) -> Limits {
+    Limits { calls_max: one.calls_max.unwrap_or(CALLS_MAX), per_minute: one.calls_per_minute }
+}
+
+/// A provider whose words are paid for: they are kept, as far as is configured.
+fn kept(provider: Arc<dyn Provider>, version: &str, parts: &Parts, config: &Config) -> Arc<dyn Provider> {
+    let kept = Duration::from_secs(u64::from(config.ai_answers_kept_days) * 86_400);
+    if kept.is_zero() {
+        return provider;
+    }
+    let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
+    Arc::new(KeptWords::new(provider, version, blob, clock, kept))
 }
 
 fn google(
@@ -76,6 +99,7 @@ fn google(
         endpoint: one.endpoint.clone(),
         price_micros_per_minute: one.price_micros_per_minute.unwrap_or(GOOGLE_PRICE_MICROS),
         batch_price_micros_per_minute: one.batch_price_micros_per_minute.unwrap_or(GOOGLE_BATCH_PRICE_MICROS),
+        limits: limits(one),
     };
     Ok(Arc::new(GoogleSpeech::new(speech, tokens, Arc::clone(&parts.blob), client.clone())))
 }
@@ -106,6 +130,7 @@ fn openai(
         price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
         timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
         bytes_max: one.bytes_max.unwrap_or(OPENAI_BYTES_MAX),
+        limits: limits(one),
     };
     Ok(Arc::new(OpenAiSpeech::new(speech, Arc::clone(&parts.blob), client.clone())))
 }
@@ -136,7 +161,7 @@ fn command(
             .collect(),
         price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
         timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
-        running_max: one.running_max.unwrap_or(COMMANDS_RUNNING_MAX),
+        running_max: one.calls_max.unwrap_or(COMMANDS_MAX),
         folder: folder.clone(),
     };
     let speech = CommandSpeech::new(speech, Arc::clone(&parts.blob))

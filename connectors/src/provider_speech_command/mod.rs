@@ -25,12 +25,12 @@ use self::child::{Ended, run};
 use self::scratch::Scratch;
 use crate::contract::BoxFuture;
 use crate::contract::blob::Blob;
-use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::speech::{answer, asked, cost_micros, extension, heard, language, recording, reject};
 
 /// What an argument says where the path of the recording is to stand.
 pub const AUDIO: &str = "{audio}";
-/// How long a job may wait for the commands before it, beyond its own time.
+/// How long a job may wait for the commands before it, beyond its own time: those of partitions that have just come.
 const QUEUE_MAX: Duration = Duration::from_secs(3_600);
 /// EX_TEMPFAIL of sysexits.h.
 const TRY_AGAIN: i32 = 75;
@@ -122,6 +122,10 @@ impl Provider for CommandSpeech {
 
     fn attempt_timeout(&self) -> Option<Duration> {
         Some(self.config.timeout.saturating_add(QUEUE_MAX))
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Some(Limits { calls_max: self.config.running_max.max(1), per_minute: None })
     }
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {

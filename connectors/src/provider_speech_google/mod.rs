@@ -29,7 +29,7 @@ use self::answer::{Polled, polled, recognised};
 pub use self::request::LOCATIONS;
 use crate::contract::BoxFuture;
 use crate::contract::blob::{Blob, Content};
-use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::google_tokens::GoogleTokens;
 use crate::http_client::Client;
 use crate::speech::{answer, asked, cost_micros, not_read, recording, reject};
@@ -70,6 +70,8 @@ pub struct GoogleSpeechConfig {
     pub price_micros_per_minute: i64,
     /// The same, where nobody waits (dynamic batching).
     pub batch_price_micros_per_minute: i64,
+    /// What it takes from all tenants together.
+    pub limits: Limits,
 }
 
 /// Speech-to-Text in one region.
@@ -195,6 +197,10 @@ impl Provider for GoogleSpeech {
 
     fn attempt_timeout(&self) -> Option<Duration> {
         Some(ATTEMPT_TIMEOUT)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Some(self.config.limits)
     }
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {

@@ -17,7 +17,7 @@ use leadline_schemas::transcription::{TranscribeJob, Transcribed};
 
 use crate::contract::BoxFuture;
 use crate::contract::blob::Blob;
-use crate::contract::provider::{CallError, Provider, ProviderAnswer};
+use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::contract::wire::WireRequest;
 use crate::http_client::{Client, judged};
 use crate::speech::{answer, asked, cost_micros, extension, heard, language, recording, reject};
@@ -42,6 +42,8 @@ pub struct OpenAiSpeechConfig {
     pub timeout: Duration,
     /// The largest recording that the service takes.
     pub bytes_max: u64,
+    /// What it takes from all tenants together.
+    pub limits: Limits,
 }
 
 /// A service with OpenAI's interface.
@@ -121,6 +123,10 @@ impl Provider for OpenAiSpeech {
 
     fn attempt_timeout(&self) -> Option<Duration> {
         Some(self.config.timeout)
+    }
+
+    fn limits(&self) -> Option<Limits> {
+        Some(self.config.limits)
     }
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {

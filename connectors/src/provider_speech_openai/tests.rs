@@ -44,6 +44,7 @@ fn config(url: &str) -> OpenAiSpeechConfig {
         price_micros_per_minute: 6_000,
         timeout: Duration::from_secs(600),
         bytes_max: 1 << 20,
+        limits: Limits { calls_max: 8, per_minute: None },
     }
 }
 

@@ -1,5 +1,6 @@
 //! What providers of transcripts have in common: the recording that a job is about, who says what, and what it costs.
 
+mod kept;
 mod turns;
 mod verbose;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use leadline_schemas::reply::PendingJob;
 use leadline_schemas::transcription::{TranscribeJob, Transcribed};
 
+pub use self::kept::KeptWords;
 pub use self::turns::{Said, turns};
 pub use self::verbose::heard;
 use crate::contract::blob::{Blob, BlobError, Content};

@@ -225,7 +225,8 @@ pub const KEYS: &[Key] = &[
     Key::new("transcription.NAME.batch_price_micros_per_minute", None, |_, _| Ok(())),
     Key::new("transcription.NAME.timeout_s", None, |_, _| Ok(())),
     Key::new("transcription.NAME.max_bytes", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.running_max", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.calls_max", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.calls_per_minute", None, |_, _| Ok(())),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())

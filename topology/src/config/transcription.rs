@@ -56,8 +56,10 @@ pub struct Transcription {
     pub timeout_s: Option<u64>,
     /// The largest recording, for `openai`.
     pub bytes_max: Option<u64>,
-    /// How many commands run at once.
-    pub running_max: Option<usize>,
+    /// How many calls it is asked about at once, over all tenants of this process.
+    pub calls_max: Option<usize>,
+    /// How many it is asked about in a minute, by all processes together.
+    pub calls_per_minute: Option<u32>,
 }
 
 /// The section and the key of a name in the file, if it is of such a section: `transcription.whisper.model`.
@@ -96,7 +98,8 @@ impl Transcription {
             "batch_price_micros_per_minute" => self.batch_price_micros_per_minute = price(text)?,
             "timeout_s" => self.timeout_s = Some(number(text, 1, 86_400)?),
             "max_bytes" => self.bytes_max = Some(number(text, 1 << 10, 1 << 30)?),
-            "running_max" => self.running_max = Some(number(text, 1, 256)?),
+            "calls_max" => self.calls_max = Some(number(text, 1, 768)?),
+            "calls_per_minute" => self.calls_per_minute = Some(number(text, 1, 10_000_000)?),
             other => return Err(format!("{} is not known", shown(other))),
         }
         Ok(())
@@ -115,7 +118,7 @@ impl Transcription {
             ("command", self.command.is_some(), &[Command]),
             ("batch_price_micros_per_minute", self.batch_price_micros_per_minute.is_some(), &[Google]),
             ("max_bytes", self.bytes_max.is_some(), &[OpenAi]),
-            ("running_max", self.running_max.is_some(), &[Command]),
+            ("calls_per_minute", self.calls_per_minute.is_some(), &[Google, OpenAi]),
         ];
         given.into_iter().filter(|(_, is, of)| *is && !of.contains(&kind)).map(|(key, ..)| key).collect()
     }

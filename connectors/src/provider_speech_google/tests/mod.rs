@@ -1,6 +1,7 @@
 //! What is asked of Google's double, and how often.
 
 mod failures;
+mod kept;
 mod suites;
 
 use std::sync::Mutex;
@@ -53,6 +54,7 @@ pub(super) fn config(endpoint: &str) -> GoogleSpeechConfig {
         endpoint: Some(endpoint.to_owned()),
         price_micros_per_minute: 16_000,
         batch_price_micros_per_minute: 3_000,
+        limits: Limits { calls_max: 8, per_minute: None },
     }
 }
 
