@@ -34,8 +34,19 @@ pub(crate) fn wait(
         not_before: Millis(0),
         revision: contact.received_at.0,
     };
+    wait_for(cx, table, contact, request, &format!("waiting for {kind}"))
+}
+
+/// `wait` for a job of one's own; whoever asks what has become of the contact is told this reason.
+pub(crate) fn wait_for(
+    cx: &mut Context<'_, ContactOut>,
+    table: &Table<Contact>,
+    contact: Contact,
+    request: JobRequest,
+    reason: &str,
+) -> JobId {
     let job_id = cx.job(request);
-    let waiting = request_of(cx, &contact, RequestStatus::Processing, Some(&format!("waiting for {kind}")));
+    let waiting = request_of(cx, &contact, RequestStatus::Processing, Some(reason));
     cx.emit(ContactOut::Request(waiting));
     cx.put(table, job_id.as_bytes(), contact);
     job_id

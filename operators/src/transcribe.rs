@@ -1,43 +1,51 @@
-//! transcribe: the words of a call, from CallRail where it has them, else from the tenant's provider.
+//! transcribe: the words of a call, from CallRail where it has them, else from the first of the tenant's providers that
+//! hears any.
+//!
+//! Each call goes down the tenant's chain for itself. What a provider bills when it starts it only starts: the operation's
+//! name is committed before anybody is asked how it goes, so no crash starts it twice. Wherever the chain ends, the call
+//! goes on, with words or with the reason why there are none, and with what all of it has cost.
 
-use leadline_schemas::JobId;
+mod phrases;
+
 use leadline_schemas::contact::{Contact, Transcript};
-use leadline_schemas::event::{Event, Turn};
-use leadline_schemas::reply::{Answered, JobFailed};
-use serde::{Deserialize, Serialize};
+use leadline_schemas::event::{CallEvent, Direction, Event, Speaker, Turn};
+use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest};
+use leadline_schemas::transcription::{
+    Operation, TRANSCRIBE, TRANSCRIBE_POLL, TranscribeJob, Transcribed, Transcription,
+};
+use leadline_schemas::{JobId, Millis};
 
+use self::phrases::phrases;
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::ContactOut;
-use crate::stage::{WAIT_TTL_MS, ai_gate, is_over, resume, wait, was_heard};
+use crate::stage::{WAIT_TTL_MS, ai_gate, is_over, resume, wait_for, was_heard};
 
 /// Shorter calls have nothing worth the money in them.
 const DURATION_S_MIN: i64 = 5;
 /// Nor has a recording with less than this of what may be speech: a sigh, a click, the end of an announcement.
 const SPEECH_MS_MIN: i64 = 2_000;
+/// The longest chain that is gone down: each failure may have cost an hour.
+const PROVIDERS_MAX: usize = 8;
+/// What is kept of a reason.
+const REASON_CHARS_MAX: usize = 300;
+/// The shortest and longest first pause before an operation is asked about, whatever a provider says.
+const POLL_MS: (i64, i64) = (1_000, Millis::HOUR);
+/// How many times as long as the first the last pauses are: they double until then.
+const POLL_GROWTH_MAX: i64 = 12;
+/// When an operation is asked about again that could not be asked about: it was paid for, so this is not given up.
+const POLL_AGAIN_MS: i64 = 60_000;
+/// How long an operation may run, whatever a provider says: Google's longest (dynamic batching) has 24 hours.
+const OPERATION_MS: (i64, i64) = (60_000, 2 * Millis::DAY);
 
 /// Contacts whose transcript is being made.
 pub const WAITING: Table<Contact> = Table::new(1, "waiting", Some(WAIT_TTL_MS));
-const TABLES: &[TableSpec] = &[WAITING.spec];
+/// How far each of them is.
+pub const PROGRESS: Table<Transcription> = Table::new(2, "progress", Some(WAIT_TTL_MS));
+const TABLES: &[TableSpec] = &[WAITING.spec, PROGRESS.spec];
 
 /// Asks for transcripts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Transcribe;
-
-/// What a `transcribe` job asks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TranscribeJob {
-    /// The call.
-    pub call_id: String,
-    /// The recording in our blob store.
-    pub blob: String,
-}
-
-/// What a `transcribe` job answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Transcribed {
-    /// The turns, in order.
-    pub turns: Vec<Turn>,
-}
 
 impl Operator for Transcribe {
     const ID: OperatorId = OperatorId { number: 4, name: "transcribe" };
@@ -55,10 +63,7 @@ impl Operator for Transcribe {
                 contact.transcript_skip = Some(why);
                 cx.emit(ContactOut::Contact(Box::new(contact)));
             }
-            Decision::Ask { job, target } => {
-                let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
-                wait(cx, &WAITING, contact, "transcribe", &target, payload);
-            }
+            Decision::Ask { provider } => ask(cx, contact, Transcription::default(), provider)?,
         }
         Ok(())
     }
@@ -69,20 +74,25 @@ impl Operator for Transcribe {
         job_id: JobId,
         answer: Result<Answered, JobFailed>,
     ) -> OperatorResult {
-        let mut contact = resume(cx, &WAITING, job_id)?;
-        match answer {
-            Ok(answered) => match serde_json::from_slice::<Transcribed>(&answered.body) {
-                Ok(done) => {
-                    let provider = cx.tenant().and_then(|tenant| tenant.policy.transcribe_provider.clone());
-                    let provider = provider.unwrap_or_else(|| "a provider since removed".to_owned());
-                    let cost_micros = answered.cost_micros;
-                    contact.transcript = Some(Transcript { turns: done.turns, provider, cost_micros });
-                }
-                Err(error) => contact.transcript_skip = Some(format!("the answer cannot be read: {error}")),
-            },
-            Err(failed) => contact.transcript_skip = Some(failed.why),
+        let contact = resume(cx, &WAITING, job_id)?;
+        let mut progress = progress_of(cx, job_id)?;
+        let answered = match answer {
+            Ok(answered) => {
+                progress.cost_micros = progress.cost_micros.saturating_add(answered.cost_micros);
+                serde_json::from_slice(&answered.body).unwrap_or_else(|error| {
+                    Transcribed::Failed(format!("the answer cannot be read: {error}"))
+                })
+            }
+            Err(failed) if progress.operation.is_some() && may_be_asked_again(&failed) => {
+                return poll(cx, contact, progress, POLL_AGAIN_MS, Some(failed.why));
+            }
+            Err(failed) => Transcribed::Failed(failed.why),
+        };
+        match answered {
+            Transcribed::Turns(turns) => heard(cx, contact, progress, turns),
+            Transcribed::Operation(operation) => return runs(cx, contact, progress, operation),
+            Transcribed::Failed(why) => return fall_back(cx, contact, progress, &why),
         }
-        cx.emit(ContactOut::Contact(Box::new(contact)));
         Ok(())
     }
 }
@@ -93,7 +103,7 @@ enum Decision {
     /// There will be no transcript, for this reason.
     Skip(String),
     /// A provider is asked.
-    Ask { job: TranscribeJob, target: String },
+    Ask { provider: String },
 }
 
 fn decide(cx: &Context<'_, ContactOut>, contact: &mut Contact) -> Decision {
@@ -112,7 +122,7 @@ fn decide(cx: &Context<'_, ContactOut>, contact: &mut Contact) -> Decision {
     if let Some(why) = ai_gate(cx, contact) {
         return Decision::Skip(why.to_owned());
     }
-    let Some(target) = cx.tenant().and_then(|tenant| tenant.policy.transcribe_provider.clone()) else {
+    let Some(provider) = chain(cx).next() else {
         return Decision::Skip(
             "the payload has no transcript and the tenant has no transcription".to_owned(),
         );
@@ -123,14 +133,184 @@ fn decide(cx: &Context<'_, ContactOut>, contact: &mut Contact) -> Decision {
             "nobody speaks in the recording: {silence_s} s of silence and {music_s} s of music or tones"
         ));
     }
-    match &contact.recording.blob {
-        Some(blob) => {
-            let job = TranscribeJob { call_id: call.call_id.0.clone(), blob: blob.clone() };
-            Decision::Ask { job, target }
+    if contact.recording.blob.is_none() {
+        let why = contact.recording.skip.as_deref().unwrap_or("unknown reason");
+        return Decision::Skip(format!("there is no recording to transcribe: {why}"));
+    }
+    Decision::Ask { provider: provider.to_owned() }
+}
+
+/// The tenant's providers, in the order in which they are asked.
+fn chain<'a>(cx: &Context<'a, ContactOut>) -> impl Iterator<Item = &'a str> {
+    let policy = cx.tenant().map(|tenant| &tenant.policy);
+    let first = policy.and_then(|policy| policy.transcribe_provider.as_deref());
+    // Without a first there is none: whoever has switched transcription off need not clear the rest.
+    let others = policy.filter(|_| first.is_some()).map_or(&[][..], |policy| &policy.transcribe_fallbacks);
+    first.into_iter().chain(others.iter().map(String::as_str)).take(PROVIDERS_MAX)
+}
+
+/// Asks a provider that was not asked before.
+fn ask(
+    cx: &mut Context<'_, ContactOut>,
+    contact: Contact,
+    mut progress: Transcription,
+    provider: String,
+) -> OperatorResult {
+    progress.asked.push(provider.clone());
+    progress.provider = provider;
+    (progress.operation, progress.polls, progress.ends_at) = (None, 0, Millis(0));
+    file(cx, contact, progress, Millis(0), None)
+}
+
+/// The provider has started something, or is not done with it.
+fn runs(
+    cx: &mut Context<'_, ContactOut>,
+    contact: Contact,
+    mut progress: Transcription,
+    operation: Operation,
+) -> OperatorResult {
+    let first_ms = operation.poll_after_ms.clamp(POLL_MS.0, POLL_MS.1);
+    if progress.operation.is_none() {
+        let within_ms = operation.ends_within_ms.clamp(OPERATION_MS.0, OPERATION_MS.1);
+        (progress.operation, progress.ends_at) = (Some(operation.name), cx.now.plus(within_ms));
+    } else {
+        progress.polls = progress.polls.saturating_add(1);
+    }
+    let growth = (1 << progress.polls.clamp(0, 8)).min(POLL_GROWTH_MAX);
+    poll(cx, contact, progress, first_ms.saturating_mul(growth), None)
+}
+
+/// Asks later how the operation goes, if it may still run then.
+fn poll(
+    cx: &mut Context<'_, ContactOut>,
+    contact: Contact,
+    progress: Transcription,
+    after_ms: i64,
+    trouble: Option<String>,
+) -> OperatorResult {
+    if cx.now >= progress.ends_at {
+        let name = progress.operation.as_deref().unwrap_or_default();
+        let trouble = trouble.map(|why| format!(", and {why}")).unwrap_or_default();
+        let why = format!("operation {name} has not ended in the time that it has{trouble}");
+        return fall_back(cx, contact, progress, &why);
+    }
+    // Asked once more at its end, and not long before or after.
+    let at = cx.now.plus(after_ms).min(progress.ends_at);
+    file(cx, contact, progress, at, trouble)
+}
+
+/// Files the job that comes next and keeps the contact until it is answered.
+fn file(
+    cx: &mut Context<'_, ContactOut>,
+    contact: Contact,
+    progress: Transcription,
+    not_before: Millis,
+    trouble: Option<String>,
+) -> OperatorResult {
+    let job = job_of(cx, &contact, progress.operation.clone());
+    let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
+    let kind = if progress.operation.is_some() { TRANSCRIBE_POLL } else { TRANSCRIBE };
+    let request = JobRequest {
+        kind: kind.to_owned(),
+        target: progress.provider.clone(),
+        payload: payload.into(),
+        not_before,
+        revision: contact.received_at.0,
+    };
+    let mut reason = format!("waiting for the transcript by {}", progress.provider);
+    for why in progress.failed.iter().chain(&trouble) {
+        reason.push_str("; ");
+        reason.push_str(why);
+    }
+    let job_id = wait_for(cx, &WAITING, contact, request, &reason);
+    cx.put(&PROGRESS, job_id.as_bytes(), progress);
+    Ok(())
+}
+
+/// How far the contact of a job is. One that an earlier leadline has asked for has no row.
+fn progress_of(cx: &mut Context<'_, ContactOut>, job_id: JobId) -> OperatorResult<Transcription> {
+    let known = cx.get(&PROGRESS, job_id.as_bytes())?.cloned();
+    cx.delete(&PROGRESS, job_id.as_bytes());
+    Ok(known.unwrap_or_else(|| {
+        let provider = chain(cx).next().unwrap_or("a provider since removed").to_owned();
+        Transcription { asked: vec![provider.clone()], provider, ..Transcription::default() }
+    }))
+}
+
+/// Whether an operation may be there although nobody could tell: it was paid for, and waits to be fetched.
+fn may_be_asked_again(failed: &JobFailed) -> bool {
+    matches!(failed.kind, FailureKind::Exhausted | FailureKind::Unclear)
+}
+
+/// Somebody has listened to it to the end.
+fn heard(cx: &mut Context<'_, ContactOut>, mut contact: Contact, progress: Transcription, turns: Vec<Turn>) {
+    if turns.iter().all(|turn| turn.text.trim().is_empty()) {
+        contact.transcript_skip = Some(format!("{} heard no words in the recording", progress.provider));
+    }
+    let (provider, cost_micros) = (progress.provider, progress.cost_micros);
+    contact.transcript = Some(Transcript { turns, provider, cost_micros });
+    cx.emit(ContactOut::Contact(Box::new(contact)));
+}
+
+/// The provider has brought no words: the next one is asked, or the call goes on without.
+fn fall_back(
+    cx: &mut Context<'_, ContactOut>,
+    mut contact: Contact,
+    mut progress: Transcription,
+    why: &str,
+) -> OperatorResult {
+    let why: String = why.chars().take(REASON_CHARS_MAX).collect();
+    progress.failed.push(format!("{}: {why}", progress.provider));
+    // The tenant may have changed its mind since the first was asked.
+    let gate = ai_gate(cx, &contact);
+    let next = chain(cx).find(|provider| !progress.asked.iter().any(|asked| asked == provider));
+    if let (None, Some(next)) = (gate, next) {
+        let next = next.to_owned();
+        return ask(cx, contact, progress, next);
+    }
+    let mut skip = format!("nobody could write it down: {}", progress.failed.join("; "));
+    if let Some(gate) = gate.filter(|_| next.is_some()) {
+        skip = format!("{skip}; nobody else was asked, for {gate}");
+    }
+    contact.transcript_skip = Some(skip);
+    if progress.cost_micros > 0 {
+        let (provider, cost_micros) = (progress.provider, progress.cost_micros);
+        contact.transcript = Some(Transcript { turns: Vec::new(), provider, cost_micros });
+    }
+    cx.emit(ContactOut::Contact(Box::new(contact)));
+    Ok(())
+}
+
+fn job_of(cx: &Context<'_, ContactOut>, contact: &Contact, operation: Option<String>) -> TranscribeJob {
+    let mut job = TranscribeJob {
+        call_id: contact.event.subject_id().to_owned(),
+        blob: contact.recording.blob.clone().unwrap_or_default(),
+        backfill: contact.backfill,
+        operation,
+        ..TranscribeJob::default()
+    };
+    if let Some(tenant) = cx.tenant() {
+        job.language.clone_from(&tenant.profile.language);
+        if job.operation.is_none() {
+            job.phrases = phrases(&tenant.name, &tenant.profile);
         }
-        None => {
-            let why = contact.recording.skip.as_deref().unwrap_or("unknown reason");
-            Decision::Skip(format!("there is no recording to transcribe: {why}"))
-        }
+    }
+    if let Some(audio) = &contact.recording.audio {
+        (job.duration_ms, job.channels) = (Some(audio.duration_ms), Some(audio.channels));
+        job.codec = Some(audio.codec.clone());
+    }
+    if let Event::CallEvent(call) = &contact.event {
+        let told_s = call.recording_duration_s.or(call.duration_s).filter(|told_s| *told_s > 0);
+        job.duration_ms = job.duration_ms.or(told_s.map(|told_s| told_s.saturating_mul(1_000)));
+        job.first = first(call);
+    }
+    job
+}
+
+/// Who speaks first: whoever picks up, and on a voicemail there is only the caller.
+fn first(call: &CallEvent) -> Option<Speaker> {
+    match (call.voicemail == Some(true), call.direction?) {
+        (true, _) | (false, Direction::Outbound) => Some(Speaker::Caller),
+        (false, Direction::Inbound) => Some(Speaker::Agent),
     }
 }

@@ -42,6 +42,7 @@ pub mod state;
 mod testing;
 pub mod time;
 pub mod topic;
+pub mod transcription;
 pub mod window;
 
 pub use content_hash::content_hash;

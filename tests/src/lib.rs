@@ -14,6 +14,8 @@ pub mod registry;
 pub mod salesforce;
 pub mod slack;
 pub mod smtp;
+pub mod speech;
+pub mod whisper;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -21,3 +21,4 @@ mod rebuild;
 mod recordings;
 mod scoring;
 mod stops;
+mod transcripts;

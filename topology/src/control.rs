@@ -307,6 +307,8 @@ fn shown(tenant: &Tenant) -> Value {
         "ai_budget_soft_micros": tenant.policy.ai_budget_soft_micros,
         "ai_budget_hard_micros": tenant.policy.ai_budget_hard_micros,
         "prompt_version": tenant.policy.prompt_version,
+        "transcribe": tenant.policy.transcribe_provider.iter().chain(&tenant.policy.transcribe_fallbacks).collect::<Vec<_>>(),
+        "language": tenant.profile.language,
         "no_ai_processing": tenant.policy.no_ai_processing,
         "fetch_recordings": tenant.policy.fetch_recordings,
         "recording_disclosure_attested": tenant.policy.recording_disclosure_attested,

@@ -29,6 +29,7 @@ pub mod run;
 pub mod scorers;
 mod serving;
 pub mod settings;
+mod speech;
 pub mod spool;
 mod stop;
 mod work;

@@ -31,6 +31,7 @@ use crate::logs::LogOf;
 use crate::parts::Parts;
 use crate::pipeline;
 use crate::scorers;
+use crate::speech;
 use crate::stop::Fatal;
 
 pub(crate) type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordReader>>);
@@ -117,6 +118,7 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     for scorer in scorers::scorers(config, &client, &parts.ai_budget)? {
         by_kind.push(("score", kept(scorer.provider, &scorer.version, parts, config)));
     }
+    by_kind.extend(speech::providers(parts, config, &client)?);
     let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
     for (kind, provider) in by_kind {
         providers.entry(kind.to_owned()).or_default().insert(provider.name().to_owned(), provider);

@@ -3,9 +3,11 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::{StatusCode, header};
 
+use crate::contract::blob::BlobStream;
 use crate::contract::provider::CallError;
 use crate::contract::wire::{Trace, WireAnswer, WireRequest};
 
@@ -57,6 +59,12 @@ impl Client {
             .pool_idle_timeout(Duration::from_secs(60))
             .build();
         built.map(Self).map_err(|error| CallError::Reject { why: format!("no HTTP client: {error}") })
+    }
+
+    /// One for which this host is there: tests ask doubles by the names that vendors have.
+    #[cfg(test)]
+    pub(crate) fn resolving(host: &str, to: std::net::SocketAddr) -> Self {
+        Self(builder().resolve(host, to).build().unwrap())
     }
 
     /// Posts a body signed like CallRail's webhooks; status and text of the answer, whatever it is.
@@ -131,17 +139,56 @@ impl Client {
     }
 
     async fn answer(&self, request: &WireRequest, deadline: Duration) -> Result<WireAnswer, Missed> {
+        self.send(request, request.body.clone().into(), deadline, ANSWER_BYTES_MAX).await
+    }
+
+    /// `exchange` for answers of up to `bytes_max`, of which nothing is taken down.
+    pub(crate) async fn exchange_large(
+        &self,
+        request: &WireRequest,
+        deadline: Duration,
+        bytes_max: usize,
+    ) -> Result<WireAnswer, CallError> {
+        let answered = self.send(request, request.body.clone().into(), deadline, bytes_max).await;
+        answered.map_err(|missed| missed.error)
+    }
+
+    /// A request with a body that is no more in memory than some of its pieces: what the request has, the content, and
+    /// `end`. Its length is told ahead.
+    pub(crate) async fn upload(
+        &self,
+        request: WireRequest,
+        (content, bytes): (BlobStream, u64),
+        end: Bytes,
+        deadline: Duration,
+    ) -> Result<WireAnswer, CallError> {
+        let length = request.body.len() as u64 + bytes + end.len() as u64;
+        let request = request.header("content-length", length.to_string());
+        let whole = |piece| stream::iter([Ok(piece)]);
+        let pieces = whole(request.body.clone()).chain(content).chain(whole(end));
+        let body = reqwest::Body::wrap_stream(pieces);
+        let answered = self.send(&request, body, deadline, ANSWER_BYTES_MAX).await;
+        answered.map_err(|missed| missed.error)
+    }
+
+    async fn send(
+        &self,
+        request: &WireRequest,
+        body: reqwest::Body,
+        deadline: Duration,
+        bytes_max: usize,
+    ) -> Result<WireAnswer, Missed> {
         let mut sent = self.0.request(request.method.clone(), &request.url).timeout(deadline);
         for (name, value) in &request.headers {
             sent = sent.header(name, value);
         }
-        let sent = sent.body(request.body.clone()).send().await;
+        let sent = sent.body(body).send().await;
         let response = sent.map_err(|error| Missed {
             may_have_arrived: !error.is_connect() && !error.is_builder(),
             error: not_sent(&error),
         })?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = bounded(response).await;
+        let body = bounded_to(response, bytes_max).await;
         let body = body.map_err(|error| Missed { may_have_arrived: true, error })?;
         let too_large = body.is_none();
         Ok(WireAnswer { status, headers, body: body.unwrap_or_default().into(), too_large })

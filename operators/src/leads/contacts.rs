@@ -21,10 +21,11 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
     record.stage = record.stage.max(stage);
     if let Some(transcript) = &contact.transcript {
         record.cost_micros += transcript.cost_micros;
-        if wins || !knew_words {
+        // Who has listened and heard nothing takes away no words that are known.
+        if (wins && !transcript.turns.is_empty()) || !knew_words {
             record.transcript.clone_from(&transcript.turns);
             record.transcript_provider = Some(transcript.provider.clone());
-            record.transcript_skip = None;
+            record.transcript_skip.clone_from(&contact.transcript_skip);
         }
     } else if !knew_words && contact.transcript_skip.is_some() {
         record.transcript_skip.clone_from(&contact.transcript_skip);
@@ -34,7 +35,7 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
     }
     if let Some(score) = &contact.score {
         record.cost_micros += score.cost_micros;
-        let has_words = contact.transcript.is_some();
+        let has_words = contact.transcript.as_ref().is_some_and(|words| !words.turns.is_empty());
         let better = match &contact.event {
             // Words outrank silence: the webhook with the transcript may come before the one without.
             Event::CallEvent(_) if has_words != knew_words => has_words,

@@ -20,5 +20,6 @@ mod route;
 mod routing;
 mod spending;
 mod stages;
+mod transcribing;
 mod waits;
 mod window;

@@ -20,6 +20,7 @@ use crate::request::Request;
 use crate::settings::Tenant;
 use crate::state::{Asked, DeliveryState, Reaction, Ringing, Routed, Seen, Spent, WindowState, WriteBack};
 use crate::topic::Topic;
+use crate::transcription::Transcription;
 use crate::window::WindowMetrics;
 
 /// One version of one record's schema.
@@ -37,7 +38,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 25] = [
+const RECORDS: [CodecOf; 26] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -63,6 +64,7 @@ const RECORDS: [CodecOf; 25] = [
     Pull::codec,
     Asked::codec,
     Spent::codec,
+    Transcription::codec,
 ];
 
 /// All schemas of all records, each record's oldest first.

@@ -203,6 +203,7 @@ for_every_record! {
     pull: crate::pull::Pull;
     asked: crate::state::Asked;
     spent: crate::state::Spent;
+    transcription: crate::transcription::Transcription;
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod forms;
 mod integrations;
 #[cfg(test)]
 mod tests;
+mod transcription;
 
 pub use ai::{AiSpec, check_providers, micros};
 pub use companies::{add_company, rotate};
@@ -62,6 +63,10 @@ pub struct TenantSpec {
     /// Chains, budgets and prompts.
     #[serde(flatten)]
     pub ai: AiSpec,
+    /// Who transcribes calls that come without a transcript, the first who hears words; `none` = nobody.
+    pub transcribe_providers: Vec<String>,
+    /// What callers speak (BCP 47).
+    pub language: Option<String>,
     /// No word leaves for an AI service.
     pub no_ai_processing: Option<bool>,
     /// Recordings are fetched, heard and kept.
@@ -162,6 +167,9 @@ fn profile(spec: &TenantSpec, profile: &mut Profile) -> Result<(), AdminError> {
         }
         profile.time_zone.clone_from(time_zone);
     }
+    if let Some(language) = &spec.language {
+        profile.language = Some(transcription::language(language)?);
+    }
     Ok(())
 }
 
@@ -170,6 +178,7 @@ fn policy(spec: &TenantSpec, policy: &mut Policy) -> Result<(), AdminError> {
         policy.score_provider.clone_from(provider);
     }
     spec.ai.apply(policy)?;
+    transcription::set(&spec.transcribe_providers, policy)?;
     let bounded = |what, value: Option<i32>, now: i32, most| match value {
         Some(value) => within(what, value, 1, most),
         None => Ok(now),

@@ -41,6 +41,11 @@ fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
             ["lots", "2.50"],
         ),
         (TenantSpec { missed_call_timer_s: Some(-5), ..spec("a") }, ["-5", "3600"]),
+        (TenantSpec { language: text("english"), ..spec("a") }, ["english", "en-US"]),
+        (
+            TenantSpec { transcribe_providers: vec!["x".into(), "none".into()], ..spec("a") },
+            ["none", "alone"],
+        ),
         (TenantSpec { min_budget: Some(-1), ..spec("a") }, ["-1", "0"]),
         (TenantSpec { rate_per_s: Some(0), ..spec("a") }, ["0", "100000"]),
         (TenantSpec { lead_window_days: Some(9_999), ..spec("a") }, ["9999", "730"]),

@@ -99,6 +99,13 @@ struct AddArgs {
     score_provider: Option<String>,
     #[command(flatten)]
     ai: AiArgs,
+    /// Who transcribes calls that come without a transcript: a NAME of [transcription.NAME], or none; given again, who is asked
+    /// when that one fails.
+    #[arg(long = "transcribe", value_name = "NAME")]
+    transcribe_providers: Vec<String>,
+    /// What its callers speak, such as en-US or es-US.
+    #[arg(long, value_name = "LANGUAGE")]
+    language: Option<String>,
     /// No word leaves for an AI service.
     #[arg(long, value_name = "YES", num_args = 0..=1, default_missing_value = "true")]
     no_ai_processing: Option<bool>,
@@ -206,6 +213,8 @@ pub(super) fn run(args: &TenantArgs, output: &Output) -> Result<(), Failure> {
                 form_fields: args.form_fields.clone(),
                 score_provider: args.score_provider.clone(),
                 ai: args.ai.spec(),
+                transcribe_providers: args.transcribe_providers.clone(),
+                language: args.language.clone(),
                 missed_call_timer_s: args.missed_call_timer_s,
                 no_ai_processing: args.no_ai_processing,
                 fetch_recordings: args.fetch_recordings,

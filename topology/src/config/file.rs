@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::keys::{all, find};
 use super::values::SHOWN_CHARS_MAX;
-use super::{Config, LogKind, RecordsStore};
+use super::{Config, LogKind, RecordsStore, transcription};
 
 /// One mistake, in words that name its place and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -59,7 +59,9 @@ pub fn read(
     mistakes.extend(flags.iter().filter_map(|(flag, text)| take_flag(&mut config, flag, text).err()));
     let place = file.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
     let together = together(&config).into_iter();
-    mistakes.extend(together.map(|(key, what)| Mistake { place: place.clone(), key: key.to_owned(), what }));
+    let sections = transcription::mistakes(&config).into_iter();
+    let all = together.map(|(key, what)| (key.to_owned(), what)).chain(sections);
+    mistakes.extend(all.map(|(key, what)| Mistake { place: place.clone(), key, what }));
     (config, mistakes)
 }
 

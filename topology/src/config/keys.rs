@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use leadline_connectors::sink_email::EmailServer;
 
 use super::values::{address, host, name, number, shown, yes_or_no};
-use super::{Config, LogKind, RecordsStore, Role, scoring};
+use super::{Config, LogKind, RecordsStore, Role, scoring, transcription};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -247,6 +247,21 @@ pub const KEYS: &[Key] = &[
     }),
     // Stands for all keys of all services that score.
     Key::new("scoring.gemini.kind", None, |_, _| Ok(())),
+    // Each stands for the same key of all sections, which take their own.
+    Key::new("transcription.NAME.kind", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.endpoint", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.model", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.key_file", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.project", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.location", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.bucket", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.command", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.price_micros_per_minute", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.batch_price_micros_per_minute", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.timeout_s", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.max_bytes", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.calls_max", None, |_, _| Ok(())),
+    Key::new("transcription.NAME.calls_per_minute", None, |_, _| Ok(())),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())
@@ -346,10 +361,13 @@ impl Key {
         if scoring::is_key(name) {
             return scoring::take(config, name, text);
         }
-        match name.strip_prefix(CLIENT) {
-            Some(client_key) => {
-                config.kafka.client.insert(client_key.to_owned(), text.to_owned());
-                Ok(())
+        if let Some(client_key) = name.strip_prefix(CLIENT) {
+            config.kafka.client.insert(client_key.to_owned(), text.to_owned());
+            return Ok(());
+        }
+        match transcription::parts(name) {
+            Some((section, key)) => {
+                config.transcription.entry(section.to_owned()).or_default().take(key, text)
             }
             None => (self.take)(config, text),
         }
@@ -365,8 +383,11 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let is_client = |name: &str| {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
+    let general = transcription::general(name);
     let are_alike = |key: &Key| {
-        is_client(key.name) && is_client(name) || scoring::is_key(key.name) && scoring::is_key(name)
+        general.as_deref() == Some(key.name)
+            || is_client(key.name) && is_client(name)
+            || scoring::is_key(key.name) && scoring::is_key(name)
     };
     all().find(|key| key.name == name || are_alike(key))
 }

@@ -6,6 +6,7 @@ mod oauth;
 pub mod scoring;
 #[cfg(test)]
 mod tests;
+mod transcription;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_metered::DayBudgetConfig;
 use leadline_connectors::sink_email::EmailServer;
 pub use oauth::{OauthApp, OauthApps};
+pub use transcription::{SpeechKind, Transcription};
+pub(crate) use transcription::{google_location, google_model};
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -147,6 +150,8 @@ pub struct Config {
     pub email: Option<EmailServer>,
     /// The file that holds the mail server's password.
     pub email_password_file: Option<PathBuf>,
+    /// Who answers `transcribe` jobs, by the names that tenants' policies have for them.
+    pub transcription: BTreeMap<String, Transcription>,
     /// What keeps the messages.
     pub log_kind: LogKind,
     /// The log on Kafka.
@@ -218,6 +223,7 @@ impl Default for Config {
             ai_budget: DayBudgetConfig::default(),
             email: None,
             email_password_file: None,
+            transcription: BTreeMap::new(),
             log_kind: LogKind::Embedded,
             kafka: Kafka {
                 brokers: String::new(),

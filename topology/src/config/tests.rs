@@ -156,3 +156,76 @@ fn a_spool_is_for_brokers_and_a_registry_s_user_has_a_password() {
     let (_, mistakes) = read(Some(&path), |_| None, &[]);
     assert!(mistakes[0].what.contains("neither true nor false"), "{mistakes:?}");
 }
+
+#[test]
+fn providers_of_transcripts_are_sections_of_their_own_and_say_what_they_lack() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("leadline.toml");
+    let read_text = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        read(Some(&path), |_| None, &[])
+    };
+    let (config, mistakes) = read_text(
+        "[transcription.fast]\nkind = \"openai\"\nendpoint = \"http://127.0.0.1:1/x\"\nmodel = \"m\"\nprice_micros_per_minute = 6000\n\
+         [transcription.local]\nkind = \"command\"\ncommand = \"hear {audio}\"\n",
+    );
+    assert_eq!(mistakes, Vec::new());
+    let fast = &config.transcription["fast"];
+    assert_eq!((fast.kind, fast.price_micros_per_minute), (Some(SpeechKind::OpenAi), Some(6_000)));
+    assert_eq!(config.transcription.keys().collect::<Vec<_>>(), ["fast", "local"]);
+    for (text, key, words) in [
+        (
+            "[transcription.a]\nmodel = \"m\"",
+            "transcription.a.kind",
+            "is missing: use google, openai or command",
+        ),
+        ("[transcription.a]\nkind = \"azure\"", "transcription.a.kind", "\"azure\" is no kind"),
+        ("[transcription.a]\nkind = \"openai\"\nmodel = \"m\"", "transcription.a.endpoint", "is missing"),
+        (
+            "[transcription.a]\nkind = \"openai\"\nendpoint = \"http://x\"",
+            "transcription.a.model",
+            "is missing",
+        ),
+        ("[transcription.a]\nkind = \"command\"\ncommand = \"hear\"", "transcription.a.command", "{audio}"),
+        (
+            "[transcription.a]\nkind = \"command\"\ncommand = \"x {audio}\"\nmodel = \"m\"",
+            "transcription.a.model",
+            "no key of kind command",
+        ),
+        (
+            "[transcription.a]\nkind = \"openai\"\nlevel = 1",
+            "transcription.a.level",
+            "did you mean \"transcription",
+        ),
+        (
+            "[transcription.callrail]\nkind = \"command\"\ncommand = \"x {audio}\"",
+            "transcription.callrail.kind",
+            "cannot be the name",
+        ),
+        ("[transcription]\nkind = \"command\"", "transcription.kind", "is not known"),
+        (
+            "[transcription.g]\nkind = \"google\"\nkey_file = \"t\"\nbucket = \"b\"",
+            "transcription.g.project",
+            "google.project",
+        ),
+        (
+            "[transcription.g]\nkind = \"google\"\nkey_file = \"t\"\nproject = \"p\"",
+            "transcription.g.bucket",
+            "google.audio_bucket",
+        ),
+        (
+            "[transcription.g]\nkind = \"google\"\nkey_file = \"t\"\nproject = \"p\"\nbucket = \"b\"\nlocation = \"us-central1\"",
+            "transcription.g.location",
+            "chirp_3 is not in \"us-central1\": use us, eu",
+        ),
+        (
+            "[transcription.a]\nkind = \"openai\"\nprice_micros_per_minute = -1",
+            "transcription.a.price_micros_per_minute",
+            "-1",
+        ),
+    ] {
+        let (_, mistakes) = read_text(text);
+        let found = mistakes.iter().find(|mistake| mistake.key == key);
+        assert!(found.is_some_and(|mistake| mistake.what.contains(words)), "{text}: {mistakes:?}");
+    }
+}

@@ -1,0 +1,170 @@
+//! Providers of transcripts, as the configuration has them.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use leadline_connectors::contract::provider::{Limits, Provider};
+#[cfg(feature = "gcs")]
+use leadline_connectors::google_tokens::ApplicationTokens;
+use leadline_connectors::google_tokens::{GoogleTokens, TokenFile};
+use leadline_connectors::http_client::Client;
+use leadline_connectors::provider_speech_command::{CommandSpeech, CommandSpeechConfig};
+use leadline_connectors::provider_speech_google::{GoogleSpeech, GoogleSpeechConfig};
+use leadline_connectors::provider_speech_openai::{OpenAiSpeech, OpenAiSpeechConfig};
+use leadline_connectors::speech::KeptWords;
+use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL};
+
+use crate::config::{Config, SpeechKind, Transcription, google_location, google_model};
+use crate::parts::Parts;
+
+/// Google's prices of 2026: $0.016 a minute, $0.003 where it may take a day.
+const GOOGLE_PRICE_MICROS: i64 = 16_000;
+const GOOGLE_BATCH_PRICE_MICROS: i64 = 3_000;
+/// A call of an hour by a model on a processor takes some minutes.
+const TIMEOUT_S: u64 = 600;
+/// What OpenAI's own service takes.
+const OPENAI_BYTES_MAX: u64 = 25 << 20;
+/// A model takes all cores.
+const COMMANDS_MAX: usize = 1;
+/// What works is found out below it.
+const CALLS_MAX: usize = 64;
+
+/// All of them, with the kinds of jobs that each answers.
+pub(crate) fn providers(
+    parts: &Parts,
+    config: &Config,
+    client: &Client,
+) -> anyhow::Result<Vec<(&'static str, Arc<dyn Provider>)>> {
+    let mut providers: Vec<(&str, Arc<dyn Provider>)> = Vec::new();
+    for (name, one) in &config.transcription {
+        let in_words = || format!("transcription.{name}");
+        match one.kind {
+            Some(SpeechKind::Google) => {
+                let google = google(parts, config, name, one, client).with_context(in_words)?;
+                let google = kept(google, google_model(one), parts, config);
+                providers.push((TRANSCRIBE, Arc::clone(&google)));
+                providers.push((TRANSCRIBE_POLL, google));
+            }
+            Some(SpeechKind::OpenAi) => {
+                let openai = openai(parts, name, one, client).with_context(in_words)?;
+                let version =
+                    [one.endpoint.as_deref(), one.model.as_deref()].map(Option::unwrap_or_default).join(" ");
+                providers.push((TRANSCRIBE, kept(openai, &version, parts, config)));
+            }
+            Some(SpeechKind::Command) => {
+                let command = command(parts, config, name, one).with_context(in_words)?;
+                let version = one.command.as_deref().unwrap_or_default();
+                providers.push((TRANSCRIBE, kept(command, version, parts, config)));
+            }
+            None => {} // `check` has told of it.
+        }
+    }
+    Ok(providers)
+}
+
+fn limits(one: &Transcription) -> Limits {
+    Limits { calls_max: one.calls_max.unwrap_or(CALLS_MAX), per_minute: one.calls_per_minute }
+}
+
+/// A provider whose words are paid for: they are kept, as far as is configured.
+fn kept(provider: Arc<dyn Provider>, version: &str, parts: &Parts, config: &Config) -> Arc<dyn Provider> {
+    let kept = Duration::from_secs(u64::from(config.ai_answers_kept_days) * 86_400);
+    if kept.is_zero() {
+        return provider;
+    }
+    let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
+    Arc::new(KeptWords::new(provider, version, blob, clock, kept))
+}
+
+fn google(
+    parts: &Parts,
+    config: &Config,
+    name: &str,
+    one: &Transcription,
+    client: &Client,
+) -> anyhow::Result<Arc<dyn Provider>> {
+    let tokens: Arc<dyn GoogleTokens> = match &one.key_file {
+        Some(path) => Arc::new(TokenFile::new(path)),
+        None => application_tokens()?,
+    };
+    let project = one.project.as_ref().or(config.google_cloud_project.as_ref());
+    let speech = GoogleSpeechConfig {
+        name: name.to_owned(),
+        project: project.cloned().unwrap_or_default(),
+        location: google_location(one).to_owned(),
+        model: google_model(one).to_owned(),
+        bucket: one.bucket.clone().or_else(|| config.audio_storage_bucket.clone()),
+        endpoint: one.endpoint.clone(),
+        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(GOOGLE_PRICE_MICROS),
+        batch_price_micros_per_minute: one.batch_price_micros_per_minute.unwrap_or(GOOGLE_BATCH_PRICE_MICROS),
+        limits: limits(one),
+    };
+    Ok(Arc::new(GoogleSpeech::new(speech, tokens, Arc::clone(&parts.blob), client.clone())))
+}
+
+#[cfg(feature = "gcs")]
+fn application_tokens() -> anyhow::Result<Arc<dyn GoogleTokens>> {
+    Ok(Arc::new(ApplicationTokens::new()?))
+}
+
+#[cfg(not(feature = "gcs"))]
+fn application_tokens() -> anyhow::Result<Arc<dyn GoogleTokens>> {
+    anyhow::bail!(
+        "this leadline was built without Google's credentials: build it with --features gcs, or set key_file"
+    )
+}
+
+fn openai(
+    parts: &Parts,
+    name: &str,
+    one: &Transcription,
+    client: &Client,
+) -> anyhow::Result<Arc<dyn Provider>> {
+    let speech = OpenAiSpeechConfig {
+        name: name.to_owned(),
+        endpoint: one.endpoint.clone().unwrap_or_default(),
+        model: one.model.clone().unwrap_or_default(),
+        key: one.key_file.as_deref().map(key).transpose()?,
+        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
+        timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
+        bytes_max: one.bytes_max.unwrap_or(OPENAI_BYTES_MAX),
+        limits: limits(one),
+    };
+    Ok(Arc::new(OpenAiSpeech::new(speech, Arc::clone(&parts.blob), client.clone())))
+}
+
+fn key(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| {
+        format!("key_file {} cannot be read; check the path and its permissions", path.display())
+    })?;
+    let key = text.trim();
+    anyhow::ensure!(!key.is_empty(), "key_file {} is empty", path.display());
+    Ok(key.to_owned())
+}
+
+fn command(
+    parts: &Parts,
+    config: &Config,
+    name: &str,
+    one: &Transcription,
+) -> anyhow::Result<Arc<dyn Provider>> {
+    let folder = config.data.join("transcription").join(name);
+    let speech = CommandSpeechConfig {
+        name: name.to_owned(),
+        command: one
+            .command
+            .iter()
+            .flat_map(|command| command.split_whitespace())
+            .map(str::to_owned)
+            .collect(),
+        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
+        timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
+        running_max: one.calls_max.unwrap_or(COMMANDS_MAX),
+        folder: folder.clone(),
+    };
+    let speech = CommandSpeech::new(speech, Arc::clone(&parts.blob))
+        .with_context(|| format!("the folder {} cannot be used", folder.display()))?;
+    Ok(Arc::new(speech))
+}
