@@ -1,7 +1,7 @@
 //! What Google is asked: addresses of the region, and how it is to recognise.
 
 use leadline_schemas::transcription::TranscribeJob;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::GoogleSpeech;
 use crate::contract::provider::CallError;
@@ -30,43 +30,33 @@ impl GoogleSpeech {
     /// How it is to be recognised.
     pub(super) fn recognition(&self, asks: &TranscribeJob) -> Value {
         let language = asks.language.as_deref().unwrap_or("en-US");
-        let is_stereo = asks.channels.is_some_and(|channels| channels >= 2);
-        let has_times = asks.duration_ms.is_some_and(|duration_ms| duration_ms < WORD_TIMES_MS_MAX);
-        let mut features = json!({ "enableAutomaticPunctuation": true });
-        if is_stereo {
-            // Else only the first channel would be heard: one side of the call.
-            features["multiChannelMode"] = json!("SEPARATE_RECOGNITION_PER_CHANNEL");
-            // By these the sides are put in order.
-            features["enableWordTimeOffsets"] = json!(has_times);
-        } else if DIARIZED.contains(&language) {
-            features["diarizationConfig"] = json!({});
-        }
-        let mut config = json!({
-            "autoDecodingConfig": {},
-            "model": self.config.model,
-            "languageCodes": [language],
-            "features": features,
-            "denoiserConfig": { "denoiseAudio": true },
-        });
+        let mut config = Map::from_iter([
+            ("autoDecodingConfig".to_owned(), json!({})),
+            ("model".to_owned(), json!(self.config.model)),
+            ("languageCodes".to_owned(), json!([language])),
+            ("features".to_owned(), features(asks, language)),
+            ("denoiserConfig".to_owned(), json!({ "denoiseAudio": true })),
+        ]);
         if !asks.phrases.is_empty() {
             let phrases: Vec<Value> =
                 asks.phrases.iter().map(|phrase| json!({ "value": phrase, "boost": BOOST })).collect();
-            config["adaptation"] = json!({ "phraseSets": [{ "inlinePhraseSet": { "phrases": phrases } }] });
+            let sets = json!({ "phraseSets": [{ "inlinePhraseSet": { "phrases": phrases } }] });
+            config.insert("adaptation".to_owned(), sets);
         }
-        config
+        Value::Object(config)
     }
 
     /// A batch of one file, its answer inline.
     pub(super) fn batch(&self, asks: &TranscribeJob, uri: &str) -> Value {
-        let mut body = json!({
-            "config": self.recognition(asks),
-            "files": [{ "uri": uri }],
-            "recognitionOutputConfig": { "inlineResponseConfig": {} },
-        });
+        let mut body = Map::from_iter([
+            ("config".to_owned(), self.recognition(asks)),
+            ("files".to_owned(), json!([{ "uri": uri }])),
+            ("recognitionOutputConfig".to_owned(), json!({ "inlineResponseConfig": {} })),
+        ]);
         if asks.backfill {
-            body["processingStrategy"] = json!("DYNAMIC_BATCHING");
+            body.insert("processingStrategy".to_owned(), json!("DYNAMIC_BATCHING"));
         }
-        body
+        Value::Object(body)
     }
 
     /// What all paths of the region begin with.
@@ -105,5 +95,23 @@ impl GoogleSpeech {
                 Err(reject(format!("{name:?} is no operation of Google's")))
             }
         }
+    }
+}
+
+/// What is to be told apart, and when what was said.
+fn features(asks: &TranscribeJob, language: &str) -> Value {
+    if asks.channels.is_some_and(|channels| channels >= 2) {
+        let has_times = asks.duration_ms.is_some_and(|duration_ms| duration_ms < WORD_TIMES_MS_MAX);
+        return json!({
+            "enableAutomaticPunctuation": true,
+            // Else only the first channel would be heard: one side of the call.
+            "multiChannelMode": "SEPARATE_RECOGNITION_PER_CHANNEL",
+            // By these the sides are put in order.
+            "enableWordTimeOffsets": has_times,
+        });
+    }
+    match DIARIZED.contains(&language) {
+        true => json!({ "enableAutomaticPunctuation": true, "diarizationConfig": {} }),
+        false => json!({ "enableAutomaticPunctuation": true }),
     }
 }

@@ -93,7 +93,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn recorded(number: u64) -> Contact {
     let mut call = call_event(&format!("CAL{number}"));
-    call.direction = Some(if number % 2 == 0 { Direction::Inbound } else { Direction::Outbound });
+    call.direction = Some(if number.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound });
     let mut contact = call_contact(number, call);
     contact.event_id = event_id(number);
     contact.recording.blob = Some(format!("summit/2026/03/CAL{number}"));
@@ -107,7 +107,7 @@ fn recorded(number: u64) -> Contact {
         speech_from_ms: 0,
         speech_to_ms: 412_000,
     });
-    contact.backfill = number % 3 == 0;
+    contact.backfill = number.is_multiple_of(3);
     contact
 }
 

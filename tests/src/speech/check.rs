@@ -33,7 +33,8 @@ pub(crate) fn known(state: &State, headers: &HeaderMap, path: &str) -> Result<Pl
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let host = header("host").split(':').next().unwrap_or_default();
     let is_ours = host == format!("{}-speech.googleapis.com", state.region);
-    if !is_ours && !(state.by_address && host == "127.0.0.1") {
+    let is_local = state.by_address && host == "127.0.0.1";
+    if !is_ours && !is_local {
         return Err(unknown(format!("{host} is no host of this API")));
     }
     if header("authorization") != format!("Bearer {}", state.token) {

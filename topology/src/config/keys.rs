@@ -247,21 +247,8 @@ pub const KEYS: &[Key] = &[
     }),
     // Stands for all keys of all services that score.
     Key::new("scoring.gemini.kind", None, |_, _| Ok(())),
-    // Each stands for the same key of all sections, which take their own.
-    Key::new("transcription.NAME.kind", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.endpoint", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.model", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.key_file", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.project", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.location", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.bucket", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.command", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.price_micros_per_minute", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.batch_price_micros_per_minute", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.timeout_s", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.max_bytes", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.calls_max", None, |_, _| Ok(())),
-    Key::new("transcription.NAME.calls_per_minute", None, |_, _| Ok(())),
+    // Stands for all keys of all providers of transcripts.
+    Key::new("transcription.google.kind", None, |_, _| Ok(())),
     Key::new("callrail.base_url", None, |config, text| {
         config.callrail.base_url = host(text)?;
         Ok(())
@@ -383,10 +370,10 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     let is_client = |name: &str| {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
-    let general = transcription::general(name);
+    let is_speech = |name: &str| transcription::parts(name).is_some();
     let are_alike = |key: &Key| {
-        general.as_deref() == Some(key.name)
-            || is_client(key.name) && is_client(name)
+        is_client(key.name) && is_client(name)
+            || is_speech(key.name) && is_speech(name)
             || scoring::is_key(key.name) && scoring::is_key(name)
     };
     all().find(|key| key.name == name || are_alike(key))

@@ -65,6 +65,9 @@ fn the_example_names_every_key_and_is_right() {
         assert!(text.contains(&format!("{last} =")), "{} is missing in the example", key.name);
         assert!(key.variable.is_none_or(|variable| text.contains(variable)), "{:?} is missing", key.variable);
     }
+    for field in transcription::FIELDS {
+        assert!(text.contains(&format!("{field} =")), "transcription.NAME.{field} is missing in the example");
+    }
 }
 
 #[test]
@@ -195,7 +198,7 @@ fn providers_of_transcripts_are_sections_of_their_own_and_say_what_they_lack() {
         (
             "[transcription.a]\nkind = \"openai\"\nlevel = 1",
             "transcription.a.level",
-            "did you mean \"transcription",
+            "is not known: a provider of transcripts has kind, endpoint",
         ),
         (
             "[transcription.callrail]\nkind = \"command\"\ncommand = \"x {audio}\"",

@@ -15,6 +15,23 @@ const SECTION: &str = "transcription.";
 const NAME_CHARS_MAX: usize = 40;
 /// Names that mean something else in a transcript.
 const TAKEN: [&str; 2] = ["callrail", "none"];
+/// The keys of a section.
+pub(super) const FIELDS: [&str; 14] = [
+    "kind",
+    "endpoint",
+    "model",
+    "key_file",
+    "project",
+    "location",
+    "bucket",
+    "command",
+    "price_micros_per_minute",
+    "batch_price_micros_per_minute",
+    "timeout_s",
+    "max_bytes",
+    "calls_max",
+    "calls_per_minute",
+];
 /// A price of a hundred a minute is a slip.
 const PRICE_MICROS_MAX: i64 = 100_000_000;
 
@@ -67,11 +84,6 @@ pub(super) fn parts(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(SECTION)?.split_once('.').filter(|(_, key)| !key.contains('.'))
 }
 
-/// The key that stands for the same of all sections.
-pub(super) fn general(name: &str) -> Option<String> {
-    parts(name).map(|(_, key)| format!("{SECTION}NAME.{key}"))
-}
-
 impl Transcription {
     /// Takes a value.
     pub(super) fn take(&mut self, key: &str, text: &str) -> Result<(), String> {
@@ -100,7 +112,7 @@ impl Transcription {
             "max_bytes" => self.bytes_max = Some(number(text, 1 << 10, 1 << 30)?),
             "calls_max" => self.calls_max = Some(number(text, 1, 768)?),
             "calls_per_minute" => self.calls_per_minute = Some(number(text, 1, 10_000_000)?),
-            other => return Err(format!("{} is not known", shown(other))),
+            _ => return Err(format!("is not known: a provider of transcripts has {}", FIELDS.join(", "))),
         }
         Ok(())
     }
