@@ -105,6 +105,6 @@ impl Asker {
 
     /// Lets time pass until the next may be asked.
     pub fn rest(&self, pause: Duration) {
-        self.runtime.block_on(tokio::time::sleep(pause));
+        self.runtime.block_on(async { tokio::time::sleep(pause).await });
     }
 }
