@@ -196,7 +196,12 @@ fn latencies(heard: &Heard, due: &HashMap<u64, Instant>) -> Result<Vec<f64>> {
         if found.len() == due.len() {
             return Ok(sorted(found));
         }
-        ensure!(started.elapsed() < DELIVERY_MAX, "{} of {} missed calls were told of", found.len(), due.len());
+        ensure!(
+            started.elapsed() < DELIVERY_MAX,
+            "{} of {} missed calls were told of",
+            found.len(),
+            due.len()
+        );
         std::thread::sleep(LOOK_EVERY);
     }
 }

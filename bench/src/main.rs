@@ -48,6 +48,8 @@ const BENCHES: &[Bench] = &[
         name: "calls",
         about: "jobs that wait for a slow model, and what waits for them",
         run: calls::run,
+    },
+    Bench {
         name: "deliveries",
         about: "deliveries of a thousand tenants, a tenth of whose targets fail; and missed calls to Slack",
         run: deliveries::run,

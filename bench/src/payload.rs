@@ -60,15 +60,15 @@ impl Request {
     /// A post-call of `body_bytes`, padded by its transcript, for `tenants` companies in turn. `started_at` is the
     /// time of the call: what is older than a day is a backfill, of which nobody is told.
     pub(crate) fn post_call(body_bytes: usize, tenants: usize, started_at: &str) -> Result<Self> {
-        Self::of(body_bytes, tenants, started_at, ("answered", true))
+        Self::call(body_bytes, tenants, started_at, ("answered", true))
     }
 
     /// As [`Request::post_call`], of calls that nobody has answered.
     pub(crate) fn missed_call(body_bytes: usize, tenants: usize, started_at: &str) -> Result<Self> {
-        Self::of(body_bytes, tenants, started_at, ("missed", false))
+        Self::call(body_bytes, tenants, started_at, ("missed", false))
     }
 
-    fn of(
+    fn call(
         body_bytes: usize,
         tenants: usize,
         started_at: &str,

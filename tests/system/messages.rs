@@ -138,11 +138,16 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
     // The API says the same.
     let bearer = format!("Bearer {token}");
     let ask = |body: &str| {
-        post(leadline.port, "/v1/tenants/summit/deliveries/replay", &[("Authorization", &bearer)], body).unwrap()
+        post(leadline.port, "/v1/tenants/summit/deliveries/replay", &[("Authorization", &bearer)], body)
+            .unwrap()
     };
-    let (status, answer) = ask(r#"{"from":"2020-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","integration":"sales"}"#);
+    let (status, answer) =
+        ask(r#"{"from":"2020-01-01T00:00:00Z","to":"2100-01-01T00:00:00Z","integration":"sales"}"#);
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((status, answer["dry_run"].as_bool(), answer["items"].as_array().unwrap().len()), (200, Some(true), 2));
+    assert_eq!(
+        (status, answer["dry_run"].as_bool(), answer["items"].as_array().unwrap().len()),
+        (200, Some(true), 2)
+    );
     assert_eq!(ask(r#"{"from":"yesterday","to":"2100-01-01T00:00:00Z"}"#).0, 400);
     let parked = answer["items"].as_array().unwrap().iter().find(|one| one["status"] == "parked").unwrap();
     let path = format!("/v1/tenants/summit/deliveries/sales/{}", parked["subject"].as_str().unwrap());

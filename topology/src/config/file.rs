@@ -4,7 +4,8 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::keys::{KEYS, SHOWN_CHARS_MAX, find};
+use super::keys::{KEYS, find};
+use super::values::SHOWN_CHARS_MAX;
 use super::{Config, LogKind, RecordsStore};
 
 /// One mistake, in words that name its place and its remedy.

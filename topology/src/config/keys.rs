@@ -4,6 +4,7 @@ use tracing_subscriber::EnvFilter;
 
 use leadline_connectors::sink_email::EmailServer;
 
+use super::values::{address, host, name, number, shown, yes_or_no};
 use super::{Config, LogKind, RecordsStore, Role};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
@@ -347,59 +348,6 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
         name.strip_prefix(CLIENT).is_some_and(|key| CLIENT_KEYS.iter().any(|own| key.starts_with(own)))
     };
     KEYS.iter().find(|key| key.name == name || (is_client(key.name) && is_client(name)))
-}
-
-/// How much of a wrong value or name is shown.
-pub(super) const SHOWN_CHARS_MAX: usize = 80;
-
-/// A value in a message: enough of it to be found again.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-    if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
-}
-
-fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
-    text: &str,
-    least: N,
-    most: N,
-) -> Result<N, String> {
-    match text.trim().parse::<N>() {
-        Ok(value) if value >= least && value <= most => Ok(value),
-        _ => Err(format!("{} is not a whole number between {least} and {most}", shown(text))),
-    }
-}
-
-fn address(text: &str) -> Result<String, String> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("{} is no address: it must begin with http:// or https://", shown(text)))
-    }
-}
-
-/// Scheme and host alone: paths are put behind it.
-fn host(text: &str) -> Result<String, String> {
-    let text = address(text)?;
-    let is_host = reqwest::Url::parse(&text).is_ok_and(|url| url.path() == "/" && url.query().is_none());
-    match is_host {
-        true => Ok(text.trim_end_matches('/').to_owned()),
-        false => Err(format!(
-            "{} is no host: use one such as https://api.callrail.com, without a path",
-            shown(&text)
-        )),
-    }
-}
-
-fn yes_or_no(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
-}
-
-fn name(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
-        Err("is empty: give a name, or leave it out".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
 }
 
 fn email(config: &mut Config) -> &mut EmailServer {

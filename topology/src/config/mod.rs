@@ -4,6 +4,7 @@ mod file;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
