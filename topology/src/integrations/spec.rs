@@ -151,8 +151,8 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
             }
         }
         "slack" => {
-            let has_hook = one.secret.is_some() || is_address(&one.url);
-            if !has_hook || secret.is_some_and(|secret| !is_address(secret)) {
+            // The address of an incoming webhook is a secret: whoever knows it can post.
+            if one.secret.is_none() || secret.is_some_and(|secret| !is_address(secret)) {
                 bail!(
                     "name a channel with --option channel=C..., or give an incoming webhook's address as --secret"
                 )
