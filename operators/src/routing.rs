@@ -91,7 +91,8 @@ pub fn alerted<'t>(tenant: &'t Tenant, rules: &[&RouteRule]) -> Vec<&'t Integrat
 /// stays.
 pub fn noticed<'t>(tenant: &'t Tenant, now: Millis) -> Vec<&'t Integration> {
     let rules = holding(tenant, &Matter { kind: "notice", ..Matter::default() }, now);
-    let named = alerted(tenant, &rules);
+    let mut named = alerted(tenant, &rules);
+    named.retain(|integration| !integration.disabled); // An old notice is no news once it is mended.
     if named.is_empty() { tenant.alerted().collect() } else { named }
 }
 
