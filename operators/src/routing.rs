@@ -89,7 +89,7 @@ pub fn alerted<'t>(tenant: &'t Tenant, rules: &[&RouteRule]) -> Vec<&'t Integrat
 
 /// Who is told of trouble: as [`alerted`], but where no rule takes it, whoever wants alerts. Trouble that nobody hears of
 /// stays.
-pub fn noticed<'t>(tenant: &'t Tenant, now: Millis) -> Vec<&'t Integration> {
+pub fn noticed(tenant: &Tenant, now: Millis) -> Vec<&Integration> {
     let rules = holding(tenant, &Matter { kind: "notice", ..Matter::default() }, now);
     let mut named = alerted(tenant, &rules);
     named.retain(|integration| !integration.disabled); // An old notice is no news once it is mended.
