@@ -101,7 +101,7 @@ struct Sample {
 
 /// Whether an integration is one of the tenth.
 fn is_of_the_tenth(tenant: usize, which: usize) -> bool {
-    (tenant * INTEGRATIONS + which) % FAILING_OF == 0
+    (tenant * INTEGRATIONS + which).is_multiple_of(FAILING_OF)
 }
 
 fn url_of(address: SocketAddr, tenant: usize, which: usize, fails: bool) -> String {
@@ -172,7 +172,7 @@ fn slack(address: SocketAddr, heard: &Heard, calls: u64) -> Result<(Vec<f64>, Ve
         let mut due = HashMap::new();
         let mut next = Instant::now();
         for number in numbers {
-            if number % burst == 0 {
+            if number.is_multiple_of(burst) {
                 std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 next += every;
             }

@@ -45,7 +45,7 @@ impl Operator for Route {
         let payload = payload(&changed, &detail);
         let before = cx.get(&ROUTED, key)?.cloned().unwrap_or_default();
         let mut routed = before.clone();
-        for integration in tenant.integrations.iter().filter(|integration| !integration.disabled) {
+        for integration in tenant.integrations.iter().filter(|integration| routing::is_there(integration)) {
             let told = routed.integrations.contains(&integration.id);
             let is_wanted = match routing::is_ruled(tenant, integration) {
                 true => routing::is_named(&rules, integration),

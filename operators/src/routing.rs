@@ -30,6 +30,12 @@ pub fn is_ruled(tenant: &Tenant, integration: &Integration) -> bool {
     !tenant.routes.is_empty() && !RECORDS_ONLY.contains(&integration.kind.as_str())
 }
 
+/// Whether deliveries are made out to an integration. To one that leadline itself has switched off they are: the ledger
+/// then has what it misses, to be replayed once it is mended.
+pub fn is_there(integration: &Integration) -> bool {
+    !integration.disabled || integration.disabled_why.is_some()
+}
+
 /// The rules that hold. All that a rule names must; what a matter does not have, it cannot be.
 pub fn holding<'t>(tenant: &'t Tenant, matter: &Matter<'_>, now: Millis) -> Vec<&'t RouteRule> {
     let is_open = hours::is_open(&tenant.profile, now);
@@ -74,24 +80,25 @@ pub fn is_named(rules: &[&RouteRule], integration: &Integration) -> bool {
 
 /// Who is told of a missed call, in the tenant's order.
 pub fn alerted<'t>(tenant: &'t Tenant, rules: &[&RouteRule]) -> Vec<&'t Integration> {
-    if tenant.routes.is_empty() {
-        return tenant.alerted().collect();
+    let there = tenant.integrations.iter().filter(|integration| is_there(integration));
+    match tenant.routes.is_empty() {
+        true => there.filter(|integration| integration.alerts).collect(),
+        false => there.filter(|integration| is_named(rules, integration)).collect(),
     }
-    let there = tenant.integrations.iter().filter(|integration| !integration.disabled);
-    there.filter(|integration| is_named(rules, integration)).collect()
 }
 
 /// Who is told of trouble: as [`alerted`], but where no rule takes it, whoever wants alerts. Trouble that nobody hears of
 /// stays.
-pub fn noticed<'t>(tenant: &'t Tenant, now: Millis) -> Vec<&'t Integration> {
+pub fn noticed(tenant: &Tenant, now: Millis) -> Vec<&Integration> {
     let rules = holding(tenant, &Matter { kind: "notice", ..Matter::default() }, now);
-    let named = alerted(tenant, &rules);
+    let mut named = alerted(tenant, &rules);
+    named.retain(|integration| !integration.disabled); // An old notice is no news once it is mended.
     if named.is_empty() { tenant.alerted().collect() } else { named }
 }
 
 /// Whom a rule names when nobody has reacted, in the tenant's order.
 pub fn escalated_to<'t>(tenant: &'t Tenant, rule: &RouteRule) -> impl Iterator<Item = &'t Integration> {
-    let there = tenant.integrations.iter().filter(|integration| !integration.disabled);
+    let there = tenant.integrations.iter().filter(|integration| is_there(integration));
     there.filter(move |integration| rule.escalate_to.contains(&integration.id))
 }
 

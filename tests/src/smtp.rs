@@ -1,6 +1,6 @@
 //! A real SMTP server for tests: aiosmtpd, started on loopback, ended with the test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -35,7 +35,7 @@ impl Smtp {
         let Some(python) = PYTHONS.iter().find(has_it) else {
             let why = "python3-aiosmtpd is missing: `deploy/setup.sh tests` installs it";
             assert!(std::env::var_os("CI").is_none(), "{why}");
-            eprintln!("SKIPPED: {why}");
+            let _ = writeln!(std::io::stderr(), "\nSKIPPED: {why}\n");
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

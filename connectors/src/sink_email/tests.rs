@@ -6,7 +6,8 @@ use leadline_tests::smtp::{PASSWORD, Smtp, USER};
 use leadline_tests::until;
 
 use super::*;
-use crate::conformance::other_side::check_why;
+use crate::conformance::other_side::{Mood, check_why};
+use crate::conformance::sink::{SinkUnderTest, suite_of_double};
 use crate::contract::secrets::SecretError;
 use crate::contract::wire::Trace;
 
@@ -158,4 +159,50 @@ fn a_letter_says_the_same_as_text_and_as_html_and_acts_in_neither() {
     let letter = Letter::of(missed).unwrap();
     assert_eq!(letter.title, "Nobody has reacted: Missed call from +13035550142");
     assert!(letter.text().contains("Waiting for: 10 min"));
+}
+
+/// The suite of doubles names neither server nor people.
+struct Told {
+    sink: EmailSink,
+    server: Smtp,
+    to: &'static str,
+}
+
+impl Sink for Told {
+    fn kind(&self) -> &str {
+        self.sink.kind()
+    }
+    fn guarantee(&self) -> Guarantee {
+        self.sink.guarantee()
+    }
+    fn deliver(
+        &self,
+        mut given: SinkRequest,
+        deadline: Duration,
+    ) -> BoxFuture<'_, Result<SinkAnswer, CallError>> {
+        given.integration =
+            request(&format!("smtp://127.0.0.1:{}", self.server.port), self.to, None).integration;
+        self.sink.deliver(given, deadline)
+    }
+    fn preview(&self, request: &SinkRequest) -> Result<Vec<WireRequest>, CallError> {
+        self.sink.preview(request)
+    }
+}
+
+#[tokio::test]
+async fn the_sink_passes_the_suite() {
+    if Smtp::start("plain").is_none() {
+        return;
+    }
+    suite_of_double(&|mood| {
+        let to = match mood {
+            Mood::Answers => "sales@summit.example",
+            Mood::Refuses => "later@summit.example",
+            Mood::Hangs => "hang@summit.example",
+        };
+        let server = Smtp::start("plain").expect("it started before");
+        let sink = Arc::new(Told { sink: EmailSink::new(Arc::new(Plain), None), server, to });
+        SinkUnderTest { sink, secret: None, payload: LEAD, good: "" }
+    })
+    .await;
 }

@@ -281,13 +281,16 @@ fn send_next(
     wait::release(cx, &key, &mut state)?;
     let integration = cx.tenant().and_then(|tenant| tenant.integration(&state.current.integration));
     let gone = match integration {
-        None => Some("the integration was removed"),
-        Some(integration) if integration.disabled => Some("the integration is switched off"),
+        None => Some("the integration was removed".to_owned()),
+        Some(integration) if integration.disabled => Some(match &integration.disabled_why {
+            Some(why) => format!("the integration is switched off: {why}"),
+            None => "the integration is switched off".to_owned(),
+        }),
         Some(_) => None,
     };
     if let Some(why) = gone {
         state.current.status = DeliveryStatus::Skipped;
-        state.current.reason = Some(why.to_owned());
+        state.current.reason = Some(why);
     } else if hash_of(&state.current.payload) == state.delivered_hash {
         state.current.status = DeliveryStatus::Done;
         state.current.reason = Some("nothing has changed since the last delivery".to_owned());

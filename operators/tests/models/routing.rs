@@ -302,3 +302,33 @@ fn a_notice_follows_the_rules_but_never_reaches_nobody() {
         assert_eq!(out.iter().map(|line| line.integration.as_str()).collect::<Vec<_>>(), wanted);
     }
 }
+
+/// What a dead integration misses is in the ledger; one that a person has switched off is not made out to.
+#[test]
+fn who_was_switched_off_by_leadline_goes_on_being_told_in_the_ledger() {
+    let mut tenant = ruled(&[]);
+    for (which, why) in [(0, Some("token_revoked".to_owned())), (1, None)] {
+        let integration = &mut tenant.integrations[which];
+        (integration.disabled, integration.disabled_why, integration.band_min) =
+            (true, why, "cold".to_owned());
+    }
+    let cold = Change { band: 0, project: None, city: None, source: None, hours: 0, contacted: false };
+    let mut route = Driver::<Route>::new(tenant.clone(), NOON);
+    let out = route.record(event_id(1), changed(&cold, 1)).unwrap().out;
+    assert_eq!(out.iter().map(|out| out.integration.as_str()).collect::<Vec<_>>(), ["a"]);
+    let mut deliveries = Driver::<Deliveries>::new(tenant, NOON);
+    let done = deliveries.record(event_id(1), DeliveryIn::Request(out[0].clone())).unwrap();
+    assert!(done.jobs.is_empty());
+    assert_eq!(done.out[0].reason.as_deref(), Some("the integration is switched off: token_revoked"));
+    let mut alert = Driver::<Alert>::new(alert_tenant(), NOON);
+    assert_eq!(missed(&mut alert, 1), ["a missed:CAL1", "c missed:CAL1"]);
+}
+
+/// Three that want alerts: the first dead, the second switched off by a person.
+fn alert_tenant() -> Tenant {
+    let mut tenant = ruled(&[]);
+    tenant.integrations[0].disabled_why = Some("gone".to_owned());
+    tenant.integrations[0].disabled = true;
+    tenant.integrations[1].disabled = true;
+    tenant
+}

@@ -14,6 +14,9 @@ use super::output::Output;
 use super::tenant::ask;
 use super::{Failure, Source, parse_time};
 
+/// What a delivery can be.
+const STATUSES: [&str; 6] = ["queued", "sending", "done", "parked", "unclear", "skipped"];
+
 #[derive(Args)]
 pub(super) struct DeliveryArgs {
     #[command(subcommand)]
@@ -54,8 +57,8 @@ struct ListArgs {
     /// The tenant.
     #[arg(long)]
     tenant: String,
-    /// Only those that are queued, sending, done, parked, unclear or skipped.
-    #[arg(long)]
+    /// Only those that are so.
+    #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
     /// How many at most, 1 to 200.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -94,8 +97,8 @@ struct ReplayArgs {
     /// Only those of this integration.
     #[arg(long)]
     integration: Option<String>,
-    /// Only those that are done, parked, unclear, ...
-    #[arg(long)]
+    /// Only those that are so.
+    #[arg(long, value_parser = STATUSES)]
     status: Option<String>,
     /// Send them.
     #[arg(long)]

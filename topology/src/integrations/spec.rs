@@ -151,13 +151,11 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
                 bail!("--url {:?} is no address; leave it out for Slack's own", one.url)
             }
         }
-        "slack" => {
-            let has_hook = one.secret.is_some() || is_address(&one.url);
-            if !has_hook || secret.is_some_and(|secret| !is_address(secret)) {
-                bail!(
-                    "name a channel with --option channel=C..., or give an incoming webhook's address as --secret"
-                )
-            }
+        // The address of an incoming webhook is a secret: whoever knows it can post.
+        "slack" if one.secret.is_none() || secret.is_some_and(|secret| !is_address(secret)) => {
+            bail!(
+                "name a channel with --option channel=C..., or give an incoming webhook's address as --secret"
+            )
         }
         "email" if !has("to") => bail!("name who gets the mail with --option to=sales@example.com"),
         "hubspot" | "salesforce" | "pipedrive" => crm::check(one).map_err(|why| anyhow!(why))?,

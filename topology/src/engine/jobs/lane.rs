@@ -60,9 +60,7 @@ impl Lane {
         running_max: usize,
         now: Millis,
     ) -> bool {
-        // A lane that fails holds one slot, so that many dead targets together leave room for the others.
-        let running_max = if self.circuit.failures > 0 { 1 } else { running_max };
-        if self.running >= running_max {
+        if self.running >= self.circuit.running_max(running_max, key.is_delivery()) {
             return false;
         }
         if self.queue.is_empty() && (self.more || self.delayed_until.is_some_and(|at| at <= now)) {
@@ -143,9 +141,18 @@ pub(in super::super) fn job_id_of(row_key: &[u8]) -> Option<JobId> {
 pub(super) struct Circuit {
     failures: u32,
     open_until_boot_ms: Option<u64>,
+    /// The target has answered since the lane is here.
+    has_answered: bool,
 }
 
 impl Circuit {
+    /// How many calls of a lane may be under way that may have so many. One that fails has one, and so has an integration
+    /// that has not answered yet: hundreds that hang leave room for the others, also before anybody knows that they do.
+    fn running_max(&self, most: usize, is_delivery: bool) -> usize {
+        let is_proven = self.has_answered || !is_delivery;
+        if self.failures > 0 || !is_proven { 1 } else { most }
+    }
+
     pub(super) fn lets_pass(&mut self, boot_ms: u64) -> bool {
         match self.open_until_boot_ms {
             Some(until) if boot_ms < until => false,
@@ -165,7 +172,7 @@ impl Circuit {
     /// The same where it takes more failures in a row.
     pub(super) fn note_of(&mut self, reached: bool, failures_max: u32, boot_ms: u64) {
         if reached {
-            *self = Self::default();
+            *self = Self { has_answered: true, ..Self::default() };
             return;
         }
         self.failures += 1;
@@ -196,6 +203,19 @@ mod tests {
             let pause = backoff(job_id, attempt);
             assert!(pause >= full / 2 && pause <= full, "attempt {attempt}: {pause:?} of {full:?}");
         }
+    }
+
+    #[test]
+    fn an_integration_that_fails_or_has_not_answered_yet_has_one_call_under_way() {
+        let mut circuit = Circuit::default();
+        assert_eq!(circuit.running_max(8, true), 1, "nobody knows yet whether it answers");
+        assert_eq!(circuit.running_max(8, false), 8, "a provider takes its time");
+        circuit.note(true, 1_000);
+        assert_eq!(circuit.running_max(8, true), 8);
+        circuit.note(false, 1_000);
+        assert_eq!((circuit.running_max(8, true), circuit.running_max(8, false)), (1, 1));
+        circuit.note(true, 1_000);
+        assert_eq!(circuit.running_max(8, true), 8);
     }
 
     #[test]
