@@ -190,7 +190,12 @@ fn replayed_json(line: &Delivery) -> Value {
 
 impl Api {
     /// Puts a command where its caller's rows lie.
-    pub(super) async fn command(&self, tenant: &Tenant, caller: &str, command: &Command) -> Result<EventId, Problem> {
+    pub(super) async fn command(
+        &self,
+        tenant: &Tenant,
+        caller: &str,
+        command: &Command,
+    ) -> Result<EventId, Problem> {
         let mut id = [0; 16];
         self.random.fill(&mut id).map_err(|_| Problem::unavailable("no randomness", 1))?;
         let event_id = EventId(uuid::Uuid::from_bytes(id));
