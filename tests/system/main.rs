@@ -9,6 +9,7 @@
 
 mod callrail;
 mod clock;
+mod crm;
 mod damage;
 mod deploy;
 mod faults;

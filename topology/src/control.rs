@@ -1,5 +1,7 @@
 //! The control socket: how commands reach a running instance. One JSON request a line, one JSON answer a line.
 
+mod change;
+
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -24,6 +26,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 
+pub(crate) use self::change::change_tenant;
+use self::change::known;
 use crate::admin::{self, Fresh, TenantSpec};
 use crate::callrail::{self, BackfillStep, ConnectStep};
 use crate::crms::{self, CrmStep, Crms};
@@ -262,31 +266,6 @@ impl Admin {
         self.settings.accept(event).await?;
         Ok(json!({ "request_id": event_id.to_string() }))
     }
-}
-
-/// Changes a tenant's record under the lock of all changes. Nothing is written where nothing differs.
-pub(crate) async fn change_tenant(
-    settings: &SettingsService,
-    changing: &tokio::sync::Mutex<()>,
-    tenant: &TenantId,
-    change: impl FnOnce(&mut Tenant) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let _changing = changing.lock().await;
-    let before = known(&*settings.fresh_settings().await, tenant.as_str())?;
-    let mut next = before.clone();
-    change(&mut next)?;
-    if next != before {
-        settings.put(&next).await?;
-    }
-    Ok(())
-}
-
-fn known(settings: &leadline_schemas::settings::Settings, tenant: &str) -> anyhow::Result<Tenant> {
-    let id = TenantId::new(tenant)?;
-    let found = settings
-        .tenant(&id)
-        .ok_or_else(|| anyhow!("there is no tenant {tenant:?}: `leadline tenant list` shows them"))?;
-    Ok((**found).clone())
 }
 
 /// A tenant without its secrets.

@@ -28,6 +28,21 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("email", "the address"),
     ("city", "where it is"),
     ("project_type", "kitchen, bath, roof, ..."),
+    ("source", "where the caller came from, as the tracking says"),
+    ("budget_min", "the least that the caller means to spend"),
+    ("budget_max", "the most that the caller means to spend"),
+    ("timeline", "when the work should start: now, 1_3mo, ..."),
+    ("urgency", "emergency, planned, ..."),
+    ("appointment_set", "whether a visit was agreed on"),
+    ("appointment_window", "when the visit is to be, as it was said"),
+    ("address", "the street address"),
+    ("postcode", "the postcode"),
+    ("year_built", "when the house was built"),
+    ("hoa", "whether a homeowners' association has a say"),
+    ("insurance_claim", "whether an insurance claim is involved"),
+    ("financing_interest", "whether the caller wants to finance the project"),
+    ("competing_bids", "whether other companies quote too"),
+    ("language", "en or es"),
     ("title", "one line of name, project, band and score"),
     ("summary", "all that a person wants to know, in lines"),
     ("reasons", "why it has this score, in lines"),
@@ -115,10 +130,12 @@ fn known(theirs: &str, ours: &str) -> Result<(), String> {
     if FIELDS.iter().any(|(name, _)| *name == ours) {
         return Ok(());
     }
+    // Pairs of letters that both have, among all that they have (Dice), in thousandths.
     let likeness = |name: &str| {
         let pairs = |text: &str| -> Vec<(char, char)> { text.chars().zip(text.chars().skip(1)).collect() };
-        let own = pairs(ours);
-        pairs(name).iter().filter(|pair| own.contains(pair)).count()
+        let (own, its) = (pairs(ours), pairs(name));
+        let common = its.iter().filter(|pair| own.contains(pair)).count();
+        2_000 * common / (own.len() + its.len()).max(1)
     };
     let nearest = FIELDS.iter().map(|(name, _)| *name).max_by_key(|name| likeness(name)).unwrap_or_default();
     let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();

@@ -61,8 +61,14 @@ impl Lead {
     }
 
     fn texts(&self, name: &str) -> Vec<String> {
-        let Some(Value::Array(all)) = self.members.get(name) else { return Vec::new() };
-        all.iter().filter_map(line_of).take(LINES_MAX).collect()
+        match self.members.get(name) {
+            Some(Value::Array(all)) => all.iter().filter_map(line_of).take(LINES_MAX).collect(),
+            // The factors of a score, by name.
+            Some(Value::Object(all)) => {
+                all.iter().map(|(name, points)| format!("{} {points}", name.replace('_', " "))).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// What names the caller at the other side over all of its leads: the number, else the address, else the lead.
@@ -112,6 +118,17 @@ impl Lead {
         let mut lines = vec![self.title()];
         let told = [("Phone", "phone"), ("Email", "email"), ("City", "city"), ("Status", "status")];
         lines.extend(told.iter().filter_map(|(word, name)| Some(format!("{word}: {}", self.text(name)?))));
+        let told = [
+            ("Budget from", "budget_min"),
+            ("Budget to", "budget_max"),
+            ("Timeline", "timeline"),
+            ("Address", "address"),
+            ("Appointment", "appointment_window"),
+            ("Source", "source"),
+        ];
+        let word =
+            |value: Value| value.as_str().map_or_else(|| value.to_string(), |text| text.replace('_', " "));
+        lines.extend(told.iter().filter_map(|(is, name)| Some(format!("{is}: {}", word(self.value(name)?)))));
         lines.extend(self.texts("reasons"));
         let quotes = self.texts("evidence");
         lines.extend(quotes.iter().map(|quote| format!("\u{201c}{quote}\u{201d}")));
@@ -147,7 +164,7 @@ impl Lead {
                 let ids = self.texts(name);
                 (!ids.is_empty()).then(|| json!(ids.join(" ")))
             }
-            other => match self.members.get(other)? {
+            other => match self.members.get(other).or_else(|| self.members.get("extracted")?.get(other))? {
                 Value::Null => None,
                 Value::String(text) if text.trim().is_empty() => None,
                 value => Some(value.clone()),
@@ -156,23 +173,12 @@ impl Lead {
     }
 }
 
-/// An entry of a list as one line: texts as they are, quotes and factors by what they say.
+/// An entry of a list as one line: texts as they are, evidence by its quote.
 fn line_of(value: &Value) -> Option<String> {
     let member = |name: &str| value.get(name).and_then(Value::as_str);
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Object(_) => {
-            let words = member("quote").or_else(|| member("text")).or_else(|| member("reason"));
-            let named = member("name").or_else(|| member("factor"));
-            let points = value.get("points").or_else(|| value.get("score")).and_then(Value::as_i64);
-            match (words, named, points) {
-                (Some(words), ..) => Some(words.to_owned()),
-                (None, Some(name), Some(points)) => Some(format!("{name} {points}")),
-                (None, Some(name), None) => Some(name.to_owned()),
-                _ => None,
-            }
-        }
-        _ => None,
+        _ => member("quote").map(str::to_owned),
     }
 }
 
@@ -210,6 +216,16 @@ mod tests {
         let unnamed = lead(json!({"type": "lead", "phone": "+13035550142", "name": null}));
         assert_eq!((unnamed.value("first_name"), unnamed.value("last_name")), (None, None));
         assert_eq!(unnamed.value("family_name").unwrap(), "+13035550142");
+    }
+
+    #[test]
+    fn facts_that_were_extracted_have_names_too_and_a_summary_tells_them() {
+        let lead = lead(super::super::testing::lead());
+        assert_eq!((lead.value("postcode"), lead.value("hoa")), (Some(json!("80202")), None));
+        assert_eq!(lead.value("factors"), Some(json!("budget 25\nscope area 20")));
+        assert_eq!(lead.value("evidence"), Some(json!("about sixty thousand")));
+        let summary = lead.summary();
+        assert!(summary.contains("Budget from: 60000\nTimeline: 1 3mo\nAddress: 12 Elm St"), "{summary}");
     }
 
     #[test]

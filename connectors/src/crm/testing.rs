@@ -78,8 +78,10 @@ pub(crate) fn lead() -> Value {
         "type": "lead", "lead_id": "0190b0c0-0000-8000-8000-000000000001", "revision": 3, "status": "open",
         "score": 92, "band": "hot", "class": "lead", "name": "Dana O'Neil Smith", "phone": "+13035550142",
         "email": "dana@example.com", "city": "Denver", "project_type": "kitchen",
-        "factors": [{"name": "budget", "points": 25}], "reasons": ["Budget of $60,000 <stated>"],
-        "evidence": [{"field": "budget", "quote": "about sixty thousand", "offset": 12}],
+        "source": "Google Ads", "budget_min": 60_000, "budget_max": null, "timeline": "1_3mo",
+        "extracted": {"address": "12 Elm St", "postcode": "80202", "year_built": 1971, "hoa": null},
+        "factors": {"budget": 25, "scope_area": 20}, "reasons": ["Budget of $60,000 <stated>"],
+        "evidence": [{"field": "budget_min", "quote": "about sixty thousand", "turn": 3}],
         "contact_ids": ["FRM1", "CAL019fb93fce197a38a2788269bcf71b70"], "contacted": false,
         "opened_at": "2026-03-04T16:12:33Z", "last_contact_at": "2026-03-04T16:20:00Z", "why": "scored",
     })

@@ -1,5 +1,6 @@
 //! The client: one request, its price, and what its answer means.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::Method;
@@ -11,8 +12,9 @@ use super::judge::{Failure, judged, judged_item};
 use crate::contract::clock::Clock;
 use crate::contract::provider::CallError;
 use crate::contract::sink::SinkRequest;
-use crate::contract::wire::{WireAnswer, WireRequest};
+use crate::contract::wire::{Exchange, Trace, WireAnswer, WireRequest};
 use crate::crm::access::Credential;
+use crate::crm::gather::Gather;
 use crate::crm::limiter::Limiter;
 use crate::crm::{Credentials, left};
 use crate::http_client::Client;
@@ -23,7 +25,11 @@ pub struct HubSpotClient {
     http: Client,
     credentials: Credentials,
     limiter: Limiter,
+    gather: Arc<Gather<Input, Answered>>,
 }
+
+/// What became of one input, and the requests that were made for all.
+type Answered = (Result<String, Failure>, Vec<Exchange>);
 
 /// A delivery, or a setup, under way.
 pub(super) struct Session<'a> {
@@ -31,6 +37,7 @@ pub(super) struct Session<'a> {
     pub(super) request: &'a SinkRequest,
     pub(super) config: &'a Config,
     credential: Credential,
+    trace: Trace,
     until: Instant,
 }
 
@@ -67,7 +74,7 @@ pub(super) fn upsert_request(config: &Config, inputs: &[Input]) -> WireRequest {
 impl HubSpotClient {
     /// With nothing asked yet.
     pub fn new(http: Client, credentials: Credentials, clock: Arc<dyn Clock>) -> Self {
-        Self { http, credentials, limiter: Limiter::new(clock) }
+        Self { http, credentials, limiter: Limiter::new(clock), gather: Arc::new(Gather::new(BATCH_MAX)) }
     }
 
     /// What accounts have used.
@@ -75,15 +82,33 @@ impl HubSpotClient {
         &self.limiter
     }
 
-    /// In the name of the request's integration.
+    /// In the name of the request's integration, taken down in `trace`.
     pub(super) async fn session<'a>(
         &'a self,
         request: &'a SinkRequest,
         config: &'a Config,
+        trace: &Trace,
         until: Instant,
     ) -> Result<Session<'a>, CallError> {
         let credential = self.credentials.of(request).await?;
-        Ok(Session { client: self, request, config, credential, until })
+        Ok(Session { client: self, request, config, credential, trace: trace.clone(), until })
+    }
+
+    /// Upserts inputs of one account; each hears what became of it, and of all requests.
+    async fn send(
+        &self,
+        request: &SinkRequest,
+        config: &Config,
+        inputs: Vec<Input>,
+        until: Instant,
+    ) -> Vec<Answered> {
+        let trace = Trace::default();
+        let results = match self.session(request, config, &trace, until).await {
+            Ok(mut session) => session.upsert_each(&inputs).await,
+            Err(error) => inputs.iter().map(|_| Err(Failure::Call(error.clone()))).collect(),
+        };
+        let exchanges = trace.take();
+        results.into_iter().map(|result| (result, exchanges.clone())).collect()
     }
 }
 
@@ -115,7 +140,7 @@ impl Session<'_> {
         limiter.pay(&account, &self.config.windows, 1, self.until).await?;
         let secret = self.credential.secret();
         let wire = wire.clone().bearer(secret).secret(secret);
-        let answer = self.client.http.exchange(&wire, left(self.until)?, &self.request.trace).await?;
+        let answer = self.client.http.exchange(&wire, left(self.until)?, &self.trace).await?;
         self.learn(&account, &answer);
         let answer = judged(answer, sent);
         if let Err(Failure::Limited(wait, _)) = &answer {
@@ -135,6 +160,59 @@ impl Session<'_> {
         if let (Some(most), Some(remaining)) = (daily, number("x-hubspot-ratelimit-daily-remaining")) {
             self.client.limiter.told(account, DAY_MS, most.saturating_sub(remaining));
         }
+    }
+
+    /// Upserts a contact, together with those of deliveries that come at the same time.
+    pub(super) async fn upsert_together(&mut self, input: Input) -> Result<String, Failure> {
+        let (client, request, config, until) = (self.client, self.request, self.config, self.until);
+        let account = self.account();
+        let sent = client.gather.send(&account, input, |inputs| client.send(request, config, inputs, until));
+        // A sender that hangs holds nobody longer than itself would.
+        let answered = tokio::time::timeout_at(until, sent).await.ok().flatten();
+        let Some((result, exchanges)) = answered else {
+            let why = "did not answer in time".to_owned();
+            return Err(Failure::Call(CallError::Retry { after: None, why }));
+        };
+        exchanges.into_iter().for_each(|exchange| self.trace.add(exchange));
+        // Whoever sent may have had a token anew.
+        self.credential = client.credentials.of(request).await?;
+        result
+    }
+
+    /// Upserts these: those whose contact is there twice one after the other, and each alone where what is wrong with
+    /// one has refused them all.
+    async fn upsert_each(&mut self, inputs: &[Input]) -> Vec<Result<String, Failure>> {
+        let mut seen = HashSet::new();
+        let is_first: Vec<bool> = inputs.iter().map(|input| seen.insert(input.id.as_str())).collect();
+        let firsts =
+            inputs.iter().zip(&is_first).filter(|(_, first)| **first).map(|(input, _)| input.clone());
+        let firsts: Vec<Input> = firsts.collect();
+        let together = self.upsert(&firsts).await;
+        let one_by_one = firsts.len() > 1
+            && matches!(together, Err(Failure::Call(CallError::Reject { .. }) | Failure::Conflict(_)));
+        let mut together = match together {
+            Ok(answers) => answers,
+            Err(failure) => firsts.iter().map(|_| Err(failure.clone())).collect(),
+        }
+        .into_iter();
+        let mut all = Vec::with_capacity(inputs.len());
+        for (input, first) in inputs.iter().zip(is_first) {
+            let answer = if first { together.next() } else { None };
+            all.push(match answer {
+                Some(answer) if !one_by_one => answer,
+                _ => self.upsert_one(input).await,
+            });
+        }
+        all
+    }
+
+    /// Upserts one alone.
+    pub(super) async fn upsert_one(&mut self, input: &Input) -> Result<String, Failure> {
+        let mut answers = self.upsert(std::slice::from_ref(input)).await?;
+        answers.pop().unwrap_or_else(|| {
+            let why = "HubSpot's answer names no contact".to_owned();
+            Err(Failure::Call(CallError::Retry { after: None, why }))
+        })
     }
 
     /// Upserts at most [`BATCH_MAX`] contacts; what became of each, in their order. A bare 2xx says nothing of the single

@@ -25,7 +25,7 @@ pub async fn setup(
     deadline: Duration,
 ) -> Result<Vec<SetupStep>, CallError> {
     let config = Config::of(&request.integration).map_err(|why| CallError::Reject { why })?;
-    let mut session = client.session(request, &config, until(deadline)).await?;
+    let mut session = client.session(request, &config, &request.trace, until(deadline)).await?;
     let mut steps = vec![property(&mut session, &config.lead_key, true, apply).await?];
     for name in config.fields.theirs() {
         steps.push(property(&mut session, name, false, apply).await?);

@@ -32,7 +32,7 @@ impl HubSpotSink {
             Told::MissedCall(lead) => (lead, true),
             Told::Other => return Ok(SinkAnswer::default()),
         };
-        let mut session = self.client.session(request, &config, until(deadline)).await?;
+        let mut session = self.client.session(request, &config, &request.trace, until(deadline)).await?;
         let mut ids = RemoteIds::read(request.remote_id.as_deref());
         let contact_id = upsert(&mut session, &lead).await.map_err(Failure::into_call)?;
         ids.set("contact", &contact_id);
@@ -71,7 +71,7 @@ fn by_key(config: &Config, lead: &Lead) -> Input {
 /// another caller: then the address stays where it is.
 async fn upsert(session: &mut Session<'_>, lead: &Lead) -> Result<String, Failure> {
     let first = by_key(session.config, lead);
-    let refused = match one(session, first.clone()).await {
+    let refused = match session.upsert_together(first.clone()).await {
         Err(Failure::Conflict(why)) => why,
         answer => return answer,
     };
@@ -80,23 +80,13 @@ async fn upsert(session: &mut Session<'_>, lead: &Lead) -> Result<String, Failur
     };
     let mut second = Input { by: "email".to_owned(), id: email, properties: first.properties.clone() };
     second.properties.insert(first.by.clone(), json!(first.id));
-    match one(session, second).await {
+    match session.upsert_one(&second).await {
         Err(Failure::Conflict(_)) => {}
         answer => return answer,
     }
     let mut third = first;
     third.properties.remove("email");
-    one(session, third).await
-}
-
-async fn one(session: &mut Session<'_>, input: Input) -> Result<String, Failure> {
-    let mut answers = session.upsert(&[input]).await?;
-    answers.pop().unwrap_or_else(|| {
-        Err(Failure::Call(CallError::Retry {
-            after: None,
-            why: "HubSpot's answer names no contact".to_owned(),
-        }))
-    })
+    session.upsert_one(&third).await
 }
 
 async fn engage(

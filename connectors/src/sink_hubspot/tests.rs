@@ -124,7 +124,7 @@ async fn a_batch_tells_of_each_input_what_became_of_it() {
     double
         .with(|state| state.add_contact(&[("email", "taken@example.com"), ("leadline_key", "summit:taken")]));
     let (client, config) = (client(Granted::new(None)), Config::of(&request.integration).unwrap());
-    let mut session = client.session(&request, &config, until(PATIENT)).await.unwrap();
+    let mut session = client.session(&request, &config, &request.trace, until(PATIENT)).await.unwrap();
     let input = |number: usize| Input {
         by: "leadline_key".to_owned(),
         id: format!("summit:{number}"),
@@ -150,6 +150,46 @@ async fn a_batch_tells_of_each_input_what_became_of_it() {
         }
     }
     assert_eq!((double.count("batch/upsert"), answers.iter().filter(|one| one.is_err()).count()), (1, 10));
+}
+
+#[tokio::test]
+async fn deliveries_that_come_together_are_one_batch_and_a_bad_one_refuses_itself_alone() {
+    let (double, sink, request) = scene(missed());
+    let one = |number: usize, email: &str| {
+        let payload = json!({
+            "type": "lead", "lead_id": format!("L{number}"), "phone": format!("+1303555{:04}", number / 2 * 2), // Two of each caller.
+            "email": email,
+        });
+        SinkRequest { payload: payload.to_string(), ..request.clone() }
+    };
+    let together = |bad: &'static str| {
+        let emails =
+            (0..20).map(
+                move |number| if number == 6 { bad.to_owned() } else { format!("{}@x.example", number / 2) },
+            );
+        let deliveries = emails.enumerate().map(|(number, email)| sink.deliver(one(number, &email), PATIENT));
+        futures_util::future::join_all(deliveries.collect::<Vec<_>>())
+    };
+    let answers = together("3@x.example").await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(
+        (counts(&double).0, double.count("batch/upsert")),
+        (10, 11),
+        "a batch, and second leads alone"
+    );
+    let answers = together("nonsense").await;
+    for (number, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(_) => assert_ne!(number, 6),
+            Err(CallError::Reject { why }) => assert!(number == 6 && why.contains("\"nonsense\""), "{why}"),
+            other => panic!("{number}: {other:?}"),
+        }
+    }
+    assert_eq!(counts(&double).0, 10);
+    assert!(
+        request.trace.take().iter().any(|exchange| exchange.request.contains("batch/upsert")),
+        "it is taken down"
+    );
 }
 
 /// File, what it means, and words that the tenant reads.

@@ -98,6 +98,12 @@ fn upsert(state: &mut State, asked: &Asked) -> Reply {
             Err(refused) => return refused,
         }
     }
+    let mut ids: Vec<_> = all.iter().map(|input| input.get("id").map(Value::to_string)).collect();
+    ids.sort();
+    ids.dedup();
+    if ids.len() < all.len() {
+        return invalid("Duplicate IDs found in batch input");
+    }
     // What is wrong with a property refuses the whole batch.
     let mut wrong = Vec::new();
     for input in &all {

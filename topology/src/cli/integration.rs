@@ -8,6 +8,7 @@ use leadline::control::Ask;
 use leadline::integrations::{IntegrationSpec, IntegrationStep, Sample};
 use serde_json::Value;
 
+use super::integration_crm::{self, ConnectArgs, SetupArgs};
 use super::output::Output;
 use super::tenant::ask;
 use super::{Failure, Source};
@@ -33,6 +34,14 @@ enum IntegrationCommand {
         after_help = "Example:\n  leadline integration test summit sales\n  leadline integration test summit sales --sample missed-call --send"
     )]
     Test(TestArgs),
+    /// Look at the fields that an integration with a CRM needs there, and make those that are missing.
+    #[command(
+        after_help = "Example:\n  leadline integration setup summit crm\n  leadline integration setup summit crm --apply"
+    )]
+    Setup(SetupArgs),
+    /// Print a link by which a person allows leadline to use an account of HubSpot, Salesforce, Pipedrive or Slack.
+    #[command(after_help = "Example:\n  leadline integration connect summit crm --kind hubspot")]
+    Connect(ConnectArgs),
     /// Take an integration away.
     #[command(after_help = "Example:\n  leadline integration remove summit sales")]
     Remove(RemoveArgs),
@@ -154,6 +163,8 @@ pub(super) fn run(args: &IntegrationArgs, output: &Output) -> Result<(), Failure
             if args.json { output.json(&listed) } else { list(&listed, output) }
         }
         IntegrationCommand::Test(args) => return test(args, output),
+        IntegrationCommand::Setup(args) => return integration_crm::setup(args, output),
+        IntegrationCommand::Connect(args) => return integration_crm::connect(args, output),
         IntegrationCommand::Remove(args) => {
             let remove = IntegrationStep::Remove { id: args.id.clone() };
             output.json(&step(&args.source, &args.tenant, remove)?);

@@ -6,6 +6,7 @@ mod delivery;
 mod dlq;
 mod inspect;
 mod integration;
+mod integration_crm;
 mod layout;
 mod lead;
 mod output;

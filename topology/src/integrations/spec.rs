@@ -139,6 +139,7 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
         reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
     };
     let has = |name: &str| one.options.contains_key(name);
+    leadline_connectors::crm::check(one).map_err(|why| anyhow!(why))?;
     match one.kind.as_str() {
         "http" | "webhook" if !is_address(&one.url) => {
             bail!("--url {:?} is no address: use one such as https://crm.example.com/leads", one.url)
