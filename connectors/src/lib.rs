@@ -35,6 +35,8 @@ pub mod source_audio;
 pub mod source_http;
 pub mod state_fjall;
 pub mod state_memory;
+#[cfg(feature = "scylla")]
+pub mod store_cassandra;
 pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 pub mod callrail;
+pub mod cassandra;
 pub mod google;
 pub mod kafka;
 pub mod proxy;
