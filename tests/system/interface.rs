@@ -9,7 +9,7 @@ use serde_json::Value;
 #[test]
 fn every_command_has_help_with_an_example() {
     let commands = "run|tenant|tenant add|tenant list|tenant rotate-key|tenant remove|send|score|check|topology|plan|\
-        dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
+        db|db status|db plan|db apply|db rebuild|db verify|dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
     for command in commands.split('|').map(str::trim) {
         let help = Command::new(binary()).args(command.split(' ')).arg("--help").output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();

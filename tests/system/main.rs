@@ -10,6 +10,7 @@
 mod callrail;
 mod clock;
 mod damage;
+mod db;
 mod deploy;
 mod faults;
 mod interface;

@@ -35,6 +35,8 @@ pub(super) fn writer(config: &SqliteConfig) -> Result<Connection, StoreError> {
     let mut connection = open(config, flags, config.writer_cache_bytes)?;
     // The page size counts before the first write only; the journal mode stays with the file.
     connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
+    // As the page size. Files of before keep what they have: pages that sweeps free are used again, and not given back.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     // The log is the truth: a power cut may take the newest transactions, whole ones, and they come again.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;

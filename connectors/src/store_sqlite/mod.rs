@@ -10,6 +10,8 @@ mod ddl;
 mod error;
 mod reader;
 mod schema;
+mod sql;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod writer;

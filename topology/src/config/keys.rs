@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, LogKind, RecordsStore, Role};
+use super::{Config, LogKind, RecordsStore, Role, cassandra};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -104,8 +104,16 @@ pub const KEYS: &[Key] = &[
     Key::new("records.store", None, |config, text| {
         config.records_store = match text {
             "sqlite" => RecordsStore::Sqlite,
+            "cassandra" if cfg!(feature = "scylla") => RecordsStore::Cassandra,
+            "cassandra" => {
+                return Err(
+                    "this leadline was built without Cassandra: build it with --features scylla".to_owned()
+                );
+            }
             "none" => RecordsStore::None,
-            other => return Err(format!("{} is no record store: use sqlite or none", shown(other))),
+            other => {
+                return Err(format!("{} is no record store: use sqlite, cassandra or none", shown(other)));
+            }
         };
         Ok(())
     }),
@@ -121,6 +129,14 @@ pub const KEYS: &[Key] = &[
         config.secret_key_file = Some(name(text)?.into());
         Ok(())
     }),
+    Key::new("cassandra.contact_points", Some("CASSANDRA_CONTACT_POINTS"), cassandra::contact_points),
+    Key::new("cassandra.keyspace", None, cassandra::keyspace),
+    Key::new("cassandra.datacenter", None, cassandra::datacenter),
+    Key::new("cassandra.replication", None, cassandra::replication),
+    Key::new("cassandra.user", None, cassandra::user),
+    Key::new("cassandra.password_file", None, cassandra::password_file),
+    Key::new("cassandra.tls", None, cassandra::tls),
+    Key::new("cassandra.ca_file", None, cassandra::ca_file),
     Key::new("kafka.brokers", Some("KAFKA_BROKERS"), |config, text| {
         if text
             .split(',')
@@ -329,12 +345,12 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 pub(super) const SHOWN_CHARS_MAX: usize = 80;
 
 /// A value in a message: enough of it to be found again.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
 }
 
-fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
+pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     text: &str,
     least: N,
     most: N,
@@ -366,11 +382,11 @@ fn host(text: &str) -> Result<String, String> {
     }
 }
 
-fn yes_or_no(text: &str) -> Result<bool, String> {
+pub(super) fn yes_or_no(text: &str) -> Result<bool, String> {
     text.parse().map_err(|_| format!("{} is neither true nor false", shown(text)))
 }
 
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         Err("is empty: give a name, or leave it out".to_owned())
     } else {

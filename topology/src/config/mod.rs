@@ -1,5 +1,6 @@
 //! Configuration: flag, then environment, then file, then default. Every mistake is reported at once.
 
+mod cassandra;
 mod file;
 mod keys;
 #[cfg(test)]
@@ -8,6 +9,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use cassandra::Cassandra;
 pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
@@ -60,6 +62,8 @@ pub enum LogKind {
 pub enum RecordsStore {
     /// A file of this process.
     Sqlite,
+    /// A keyspace of Cassandra or ScyllaDB.
+    Cassandra,
     /// Nobody: they are in the topics, for others to read.
     None,
 }
@@ -139,6 +143,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// Whose ids values on Kafka carry.
     pub schema_registry: SchemaRegistry,
+    /// The record store on Cassandra.
+    pub cassandra: Cassandra,
     /// What keeps the records.
     pub records_store: RecordsStore,
     /// The API's address as others see it: in front of links. None: links are paths.
@@ -213,6 +219,7 @@ impl Default for Config {
                 spool_bytes_max: 16 << 30,
             },
             schema_registry: SchemaRegistry::default(),
+            cassandra: Cassandra::default(),
             records_store: RecordsStore::Sqlite,
             public_url: None,
             blob_folder: None,
