@@ -13,6 +13,7 @@ use leadline_schemas::window::WindowMetrics;
 use leadline_schemas::{TenantId, Topic};
 
 /// A record of a topic.
+#[expect(clippy::large_enum_variant, reason = "one at a time, for as long as it is looked at")]
 pub(super) enum Record {
     Request(Request),
     Call(CallRecord),
