@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
 # OpenSSL and zlib (librdkafka) and the Rust toolchain. With `tests`, also what the servers that tests start need: a Java
-# runtime and Maven, for Kafka; Go, for a server of Google Cloud Storage's interface; aiosmtpd, for mail; a voice and Python,
-# for a whisper model.
+# runtime and Maven, for Kafka and Cassandra; Go, for a server of Google Cloud Storage's interface; aiosmtpd, for mail; a
+# voice and Python, for a whisper model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

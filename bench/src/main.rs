@@ -20,6 +20,7 @@ mod process;
 mod recordings;
 mod restart;
 mod stats;
+mod stores;
 mod stream;
 
 use anyhow::{Result, bail};
@@ -61,6 +62,7 @@ const BENCHES: &[Bench] = &[
         run: recordings::run,
     },
     Bench { name: "restart", about: "start to first commit with a million known ids", run: restart::run },
+    Bench { name: "stores", about: "record stores: rows, lists, and one filled anew", run: stores::run },
 ];
 
 /// Those on a broker, which are built only where asked for.

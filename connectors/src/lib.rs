@@ -53,6 +53,8 @@ pub mod source_http;
 pub mod speech;
 pub mod state_fjall;
 pub mod state_memory;
+#[cfg(feature = "scylla")]
+pub mod store_cassandra;
 pub mod store_shadow;
 pub mod store_sqlite;
 

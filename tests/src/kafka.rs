@@ -249,7 +249,7 @@ impl Cluster {
 
 /// A free port below those that the system gives to connections: a client that tries a dead broker again and again
 /// would sooner or later be given the broker's own port, connect to itself, and keep the broker from starting.
-fn quiet_port() -> u16 {
+pub(crate) fn quiet_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         let step = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
@@ -354,8 +354,13 @@ pub(crate) fn target_folder() -> PathBuf {
 
 /// The folder with the broker's jars, beside what cargo builds.
 fn libraries() -> Option<PathBuf> {
-    let target = target_folder();
-    let (folder, libraries) = (target.join("kafka"), target.join("kafka").join(VERSION));
+    jars("kafka", VERSION)
+}
+
+/// The jars of `tests/{name}/pom.xml`, fetched by Maven once, beside what cargo builds.
+pub(crate) fn jars(name: &str, version: &str) -> Option<PathBuf> {
+    let folder = target_folder().join(name);
+    let libraries = folder.join(version);
     if !has("java", "-version", "install a JDK 17 and Maven") {
         return None;
     }
@@ -367,7 +372,7 @@ fn libraries() -> Option<PathBuf> {
     }
     std::fs::create_dir_all(&folder).unwrap();
     let fresh = tempfile::Builder::new().prefix("fetching-").tempdir_in(&folder).unwrap();
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join("kafka/pom.xml");
+    let pom = Path::new(env!("CARGO_MANIFEST_DIR")).join(name).join("pom.xml");
     let done = Command::new("mvn")
         .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"])
         .arg(&pom)

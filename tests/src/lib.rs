@@ -3,6 +3,7 @@
 
 pub mod ai;
 pub mod callrail;
+pub mod cassandra;
 pub mod crm;
 pub mod google;
 pub mod hubspot;

@@ -12,7 +12,7 @@ fn every_command_has_help_with_an_example() {
          score|score replay|score promote|score calibration|lead|lead feedback|\
          integration|integration add|integration list|integration test|integration remove|integration routes|\
          delivery|delivery list|delivery show|delivery retry|delivery skip|delivery replay|\
-         dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
+         db|db status|db plan|db apply|db rebuild|db verify|dlq|dlq list|dlq show|dlq replay|log|log inspect|state|state rebuild";
     for command in commands.split('|').map(str::trim) {
         let help = Command::new(binary()).args(command.split(' ')).arg("--help").output().unwrap();
         let text = String::from_utf8_lossy(&help.stdout).into_owned();

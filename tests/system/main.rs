@@ -11,6 +11,7 @@ mod callrail;
 mod clock;
 mod crm;
 mod damage;
+mod db;
 mod deploy;
 mod faults;
 mod interface;

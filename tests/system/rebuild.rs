@@ -22,13 +22,13 @@ fn long_call(n: u64) -> String {
 }
 
 /// The data folder of an instance that was killed after the log had dropped the beginning of everything.
-struct Prepared {
-    folder: TempDir,
+pub(super) struct Prepared {
+    pub(super) folder: TempDir,
     token: String,
-    calls: u64,
+    pub(super) calls: u64,
 }
 
-fn prepared() -> &'static Prepared {
+pub(super) fn prepared() -> &'static Prepared {
     static PREPARED: OnceLock<Prepared> = OnceLock::new();
     PREPARED.get_or_init(|| {
         let mut leadline = Instance::configured(CONFIG);

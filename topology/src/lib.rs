@@ -24,6 +24,7 @@ pub mod notify;
 pub mod parts;
 pub mod pipeline;
 pub mod plan;
+pub mod records;
 mod routed;
 pub mod run;
 pub mod scorers;

@@ -18,10 +18,9 @@ use leadline_connectors::sink_email::EmailSink;
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::sink_slack::SlackSink;
 use leadline_connectors::sink_webhook::WebhookSink;
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 use leadline_schemas::layout::LayoutRecord;
 
-use crate::config::{Config, RecordsStore};
+use crate::config::Config;
 use crate::control::Admin;
 use crate::engine::{Engine, EngineParts, Responders, Stored, lock};
 use crate::integrations::SwitchOff;
@@ -30,6 +29,7 @@ use crate::layout::follow::StartEngine;
 use crate::logs::LogOf;
 use crate::parts::Parts;
 use crate::pipeline;
+use crate::records;
 use crate::scorers;
 use crate::speech;
 use crate::stop::Fatal;
@@ -39,14 +39,11 @@ pub(crate) type Records = (Option<Box<dyn RecordWriter>>, Option<Arc<dyn RecordR
 /// The record store's two sides, as far as this process needs them.
 pub(crate) fn open_records(config: &Config) -> anyhow::Result<Records> {
     let asked = config.role.works() || config.role.answers();
-    if !asked || config.records_store == RecordsStore::None {
+    if !asked {
         return Ok((None, None));
     }
-    let sqlite = SqliteConfig::new(config.records_file());
-    let writer = SqliteWriter::open(sqlite.clone())?;
-    let reader = SqliteReader::open(sqlite)?;
-    let writer: Option<Box<dyn RecordWriter>> = config.role.works().then(|| Box::new(writer) as _);
-    Ok((writer, Some(Arc::new(reader))))
+    let Some((writer, reader)) = records::open(config)? else { return Ok((None, None)) };
+    Ok((config.role.works().then_some(writer), Some(reader)))
 }
 
 /// What starts this process's engine in a layout: once, and again for each that follows. It owns nothing yet.

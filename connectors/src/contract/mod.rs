@@ -6,6 +6,7 @@ pub mod clock;
 pub mod disk;
 pub mod log;
 pub mod provider;
+pub mod schema;
 pub mod secrets;
 pub mod sink;
 pub mod source;

@@ -35,6 +35,8 @@ pub(super) fn writer(config: &SqliteConfig) -> Result<Connection, StoreError> {
     let mut connection = open(config, flags, config.writer_cache_bytes)?;
     // The page size counts before the first write only; the journal mode stays with the file.
     connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
+    // As the page size. Files of before keep what they have: pages that sweeps free are used again, and not given back.
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     // The log is the truth: a power cut may take the newest transactions, whole ones, and they come again.
     connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
@@ -75,25 +77,41 @@ fn version(connection: &Connection) -> Result<i64, StoreError> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    // Alone with the file: of two processes that start at once, the second finds the work done.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    let found = version(&transaction)?;
+/// The version of an existing file; refuses one of another program, or of a newer leadline.
+pub(super) fn applied(config: &SqliteConfig) -> Result<u32, StoreError> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = open(config, flags, config.reader_cache_bytes)?;
+    let done = done(&connection, &config.path)?;
+    Ok(u32::try_from(done).unwrap_or(u32::MAX))
+}
+
+/// How many migrations the file has had.
+fn done(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+    let found = version(connection)?;
     let application: i32 =
-        transaction.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
+        connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(failed)?;
     let tables: i64 =
-        transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
     if application != APPLICATION_ID && tables > 0 {
         return Err(damaged(format!("{} is a database of another program", path.display())));
     }
     let done = usize::try_from(found).unwrap_or(usize::MAX);
-    let Some(missing) = MIGRATIONS.get(done..) else {
+    if done > MIGRATIONS.len() {
         return Err(damaged(format!(
             "{} has version {found}, this leadline knows versions up to {}",
             path.display(),
             MIGRATIONS.len()
         )));
-    };
+    }
+    Ok(done)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    // Alone with the file: of two processes that start at once, the second finds the work done.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let done = done(&transaction, path)?;
+    let missing = MIGRATIONS.get(done..).unwrap_or_default();
     if missing.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i32 = 0x4C45_4144;
 pub(super) const NO_TENANT: i64 = 0;
 
 /// Never change an entry that was released; append one.
-pub(super) const MIGRATIONS: &[&str] = &[V1];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
 
 const V1: &str = "
 CREATE TABLE tenants (
@@ -125,4 +125,9 @@ CREATE TABLE sink_progress (
     number     INTEGER NOT NULL,
     PRIMARY KEY (generation, partition)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// A list by band and status walked over all leads of the band.
+const V2: &str = "
+CREATE INDEX leads_by_band_and_status ON leads (tenant, band, status, last_contact_at);
 ";

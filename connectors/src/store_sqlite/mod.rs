@@ -9,10 +9,14 @@ pub(crate) mod cursor;
 mod ddl;
 mod error;
 mod reader;
+mod schema;
+mod sql;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use config::SqliteConfig;
 pub use reader::SqliteReader;
+pub use schema::SqliteSchema;
 pub use writer::SqliteWriter;

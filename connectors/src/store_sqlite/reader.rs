@@ -20,6 +20,7 @@ use super::connection;
 use super::cursor::Place;
 use super::ddl::NO_TENANT;
 use super::error::{failed, unreadable};
+use super::sql;
 use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
 /// Lines of a lead's history at most.
@@ -31,25 +32,6 @@ pub struct SqliteReader {
     freed: Condvar,
     config: SqliteConfig,
 }
-
-/// A list: its table, the column of its time, its filters.
-struct List {
-    name: &'static str,
-    table: &'static str,
-    time: &'static str,
-    band: bool,
-    status: bool,
-}
-
-const REQUESTS: List =
-    List { name: "requests", table: "requests", time: "received_at", band: false, status: true };
-const CALLS: List =
-    List { name: "calls", table: "call_records", time: "started_at", band: true, status: false };
-const LEADS: List = List { name: "leads", table: "leads", time: "last_contact_at", band: true, status: true };
-const DELIVERIES: List =
-    List { name: "deliveries", table: "deliveries", time: "queued_at", band: false, status: true };
-const DEAD_LETTERS: List =
-    List { name: "dead_letters", table: "dead_letters", time: "failed_at", band: false, status: true };
 
 impl SqliteReader {
     /// Opens the pool on a file that a writer has made.
@@ -82,7 +64,7 @@ impl SqliteReader {
     /// A page of a list, newest first. Ties in time are told apart by the row's number, which never changes.
     fn list<R: AvroRecord>(
         &self,
-        list: &List,
+        list: &sql::List,
         tenant: Option<&TenantId>,
         page: &Page,
     ) -> Result<Listed<R>, StoreError> {
@@ -97,7 +79,7 @@ impl SqliteReader {
                 },
             };
             let limit = page.limit.clamp(1, 200);
-            let (sql, values) = query(list, number, after, page, limit + 1);
+            let (sql, values) = sql::page(list, number, after, page, limit + 1);
             let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
             let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
             let (mut items, mut last, mut more) = (Vec::with_capacity(limit), after, false);
@@ -126,40 +108,12 @@ impl SqliteReader {
 }
 
 fn tenant_number(connection: &Connection, tenant: &TenantId) -> Result<Option<i64>, StoreError> {
-    let mut statement =
-        connection.prepare_cached("SELECT number FROM tenants WHERE tenant = ?1").map_err(failed)?;
+    let mut statement = connection.prepare_cached(sql::TENANT).map_err(failed)?;
     statement.query_row(params![tenant.as_str()], |row| row.get(0)).optional().map_err(failed)
 }
 
 fn record<R: AvroRecord>(bytes: &[u8]) -> Result<R, StoreError> {
     avro::decode(bytes).map_err(unreadable)
-}
-
-/// The statement of a page: one text per combination of filters, so that it stays prepared.
-fn query(list: &List, tenant: i64, after: Place, page: &Page, limit: usize) -> (String, Vec<Value>) {
-    let (table, time) = (list.table, list.time);
-    let mut sql =
-        format!("SELECT {time}, row, record FROM {table} WHERE tenant = ?1 AND ({time}, row) < (?2, ?3)");
-    let mut values: Vec<Value> = vec![tenant.into(), after.time.into(), after.row.into()];
-    let mut filter = |column: &str, compare: &str, value: Value| {
-        values.push(value);
-        sql.push_str(&format!(" AND {column} {compare} ?{}", values.len()));
-    };
-    if let Some(from) = page.from {
-        filter(time, ">=", from.0.into());
-    }
-    if let Some(to) = page.to {
-        filter(time, "<", to.0.into());
-    }
-    if let Some(band) = page.band.as_ref().filter(|_| list.band) {
-        filter("band", "=", band.clone().into());
-    }
-    if let Some(status) = page.status.as_ref().filter(|_| list.status) {
-        filter("status", "=", status.clone().into());
-    }
-    values.push(i64::try_from(limit).unwrap_or(i64::MAX).into());
-    sql.push_str(&format!(" ORDER BY {time} DESC, row DESC LIMIT ?{}", values.len()));
-    (sql, values)
 }
 
 /// The bytes of an id; what is no id is found nowhere.
@@ -169,39 +123,33 @@ fn id_bytes(id: &str) -> Value {
 
 impl RecordReader for SqliteReader {
     fn requests(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Request>, StoreError> {
-        self.list(&REQUESTS, Some(tenant), page)
+        self.list(&sql::REQUESTS, Some(tenant), page)
     }
 
     fn request(&self, tenant: &TenantId, request_id: &str) -> Result<Option<Request>, StoreError> {
-        let sql = "SELECT record FROM requests WHERE tenant = ?1 AND request_id = ?2";
-        self.one(tenant, sql, id_bytes(request_id))
+        self.one(tenant, sql::REQUEST, id_bytes(request_id))
     }
 
     fn calls(&self, tenant: &TenantId, page: &Page) -> Result<Listed<CallRecord>, StoreError> {
-        self.list(&CALLS, Some(tenant), page)
+        self.list(&sql::CALLS, Some(tenant), page)
     }
 
     fn call(&self, tenant: &TenantId, call_id: &str) -> Result<Option<CallRecord>, StoreError> {
-        let sql = "SELECT record FROM call_records WHERE tenant = ?1 AND call_id = coalesce(
-            (SELECT call_id FROM call_aliases WHERE tenant = ?1 AND alias = ?2), ?2)";
-        self.one(tenant, sql, Value::Text(call_id.to_owned()))
+        self.one(tenant, sql::CALL, Value::Text(call_id.to_owned()))
     }
 
     fn leads(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Lead>, StoreError> {
-        self.list(&LEADS, Some(tenant), page)
+        self.list(&sql::LEADS, Some(tenant), page)
     }
 
     fn lead(&self, tenant: &TenantId, lead_id: &str) -> Result<Option<Lead>, StoreError> {
-        let sql = "SELECT record FROM leads WHERE tenant = ?1 AND lead_id = ?2";
-        self.one(tenant, sql, id_bytes(lead_id))
+        self.one(tenant, sql::LEAD, id_bytes(lead_id))
     }
 
     fn lead_events(&self, tenant: &TenantId, lead_id: &str) -> Result<Vec<LeadEvent>, StoreError> {
         self.with(|connection| {
             let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
-            let sql = "SELECT record FROM lead_events WHERE tenant = ?1 AND lead_id = ?2
-                ORDER BY revision, at, key LIMIT ?3";
-            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let mut statement = connection.prepare_cached(sql::LEAD_EVENTS).map_err(failed)?;
             let found =
                 statement.query_map(params![number, id_bytes(lead_id), HISTORY_MAX], |row| row.get(0));
             let found: Vec<Vec<u8>> = found.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
@@ -210,7 +158,7 @@ impl RecordReader for SqliteReader {
     }
 
     fn deliveries(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Delivery>, StoreError> {
-        self.list(&DELIVERIES, Some(tenant), page)
+        self.list(&sql::DELIVERIES, Some(tenant), page)
     }
 
     fn delivery(
@@ -238,9 +186,7 @@ impl RecordReader for SqliteReader {
     ) -> Result<Vec<WindowMetrics>, StoreError> {
         self.with(|connection| {
             let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
-            let sql = "SELECT record FROM window_metrics WHERE tenant = ?1 AND window = ?2 AND start >= ?3 AND start < ?4
-                ORDER BY start, slot";
-            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let mut statement = connection.prepare_cached(sql::WINDOWS).map_err(failed)?;
             let found = statement.query_map(params![number, kind.name(), from.0, to.0], |row| row.get(0));
             let found: Vec<Vec<u8>> = found.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
             found.iter().map(|bytes| record(bytes)).collect()
@@ -256,8 +202,7 @@ impl RecordReader for SqliteReader {
     ) -> Result<Vec<Audit>, StoreError> {
         self.with(|connection| {
             let Some(number) = tenant_number(connection, tenant)? else { return Ok(Vec::new()) };
-            let sql = "SELECT record FROM audit_log WHERE tenant = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC, id DESC";
-            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let mut statement = connection.prepare_cached(sql::AUDIT).map_err(failed)?;
             let mut rows = statement.query(params![number, from.0, to.0]).map_err(failed)?;
             let mut found: Vec<Audit> = Vec::new();
             while let Some(row) = rows.next().map_err(failed)? {
@@ -274,7 +219,7 @@ impl RecordReader for SqliteReader {
     }
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
-        self.list(&DEAD_LETTERS, tenant, page)
+        self.list(&sql::DEAD_LETTERS, tenant, page)
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -19,11 +19,10 @@ use super::config::SqliteConfig;
 use super::connection;
 use super::ddl::NO_TENANT;
 use super::error::{failed, unreadable};
+use super::sweep::Sweep;
 use crate::contract::store::{Batch, RecordWriter, StoreError};
 use crate::disk_room::{DiskRoom, Purpose};
 
-/// Rows that one sweep deletes at most, so that it is never felt.
-const SWEEP_ROWS_MAX: i64 = 2_000;
 /// Batches between sweeps.
 const SWEEP_EVERY: u64 = 256;
 
@@ -35,6 +34,7 @@ pub struct SqliteWriter {
     /// Numbers of tenants that are committed.
     tenants: HashMap<String, i64>,
     batches: u64,
+    sweep: Sweep,
     /// The newest time seen in a record: what retention counts from, for this side has no clock.
     newest: Millis,
 }
@@ -45,30 +45,15 @@ impl SqliteWriter {
         let connection = connection::writer(&config)?;
         let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let room = DiskRoom::of(folder.unwrap_or(Path::new(".")));
-        Ok(Self { connection, config, room, tenants: HashMap::new(), batches: 0, newest: Millis(0) })
-    }
-
-    /// Deletes a bounded piece of what retention no longer keeps.
-    fn sweep(&self) -> Result<(), StoreError> {
-        let before = |kept_ms: i64| self.newest.plus(-kept_ms).0;
-        let sweeps = [
-            (
-                "DELETE FROM requests WHERE row IN (SELECT row FROM requests WHERE received_at < ?1 ORDER BY row LIMIT ?2)",
-                before(self.config.requests_kept_ms),
-            ),
-            (
-                "DELETE FROM dead_letters WHERE row IN (SELECT row FROM dead_letters WHERE failed_at < ?1 ORDER BY row LIMIT ?2)",
-                before(self.config.dead_letters_kept_ms),
-            ),
-            (
-                "DELETE FROM audit_log WHERE (tenant, at, id) IN (SELECT tenant, at, id FROM audit_log WHERE at < ?1 LIMIT ?2)",
-                before(self.config.audit_kept_ms),
-            ),
-        ];
-        for (sql, before) in sweeps {
-            self.connection.execute(sql, params![before, SWEEP_ROWS_MAX]).map_err(failed)?;
-        }
-        Ok(())
+        Ok(Self {
+            connection,
+            config,
+            room,
+            tenants: HashMap::new(),
+            batches: 0,
+            sweep: Sweep::default(),
+            newest: Millis(0),
+        })
     }
 }
 
@@ -114,7 +99,7 @@ impl RecordWriter for SqliteWriter {
         self.newest = newest;
         self.batches += 1;
         if self.batches.is_multiple_of(SWEEP_EVERY) {
-            self.sweep()?;
+            self.sweep.turn(&self.connection, &self.config, self.newest)?;
         }
         Ok(())
     }

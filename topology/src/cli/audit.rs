@@ -1,12 +1,10 @@
 //! `leadline audit`.
 
 use clap::{Args, Subcommand};
-use leadline_connectors::contract::store::RecordReader;
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
 use leadline_schemas::{Millis, TenantId};
 
 use super::output::Output;
-use super::{Failure, Source, parse_time};
+use super::{Failure, Source, parse_time, records};
 
 #[derive(Args)]
 pub(super) struct AuditArgs {
@@ -49,7 +47,7 @@ pub(super) fn run(args: &AuditArgs, output: &Output) -> Result<(), Failure> {
     let AuditCommand::List(args) = &args.command;
     let config = args.source.read()?;
     let tenant = TenantId::new(&args.tenant).map_err(anyhow::Error::from)?;
-    let reader = SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
+    let reader = records(&config)?;
     let (from, to) = (args.from.unwrap_or(Millis(i64::MIN)), args.to.unwrap_or(Millis(i64::MAX)));
     let lines = reader.audit(&tenant, args.kind.as_deref(), from, to).map_err(anyhow::Error::from)?;
     if args.json {

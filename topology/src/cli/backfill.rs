@@ -6,15 +6,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 use leadline::callrail::BackfillStep;
 use leadline::control::Ask;
-use leadline_connectors::contract::store::RecordReader;
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
 use leadline_schemas::request::{Request, RequestStatus};
 use leadline_schemas::{Millis, TenantId};
 use serde_json::Value;
 
 use super::output::Output;
 use super::tenant::ask;
-use super::{Failure, Source, parse_time};
+use super::{Failure, Source, parse_time, records};
 
 /// How often its progress is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -88,7 +86,7 @@ fn wait(args: &BackfillArgs, shown_to: &str, request_id: &str) -> Result<Request
     let (begun, mut heard) = (Instant::now(), false);
     loop {
         // A store that is not there yet is made by the instance that works on it.
-        let reader = SqliteReader::open(SqliteConfig::new(config.records_file()));
+        let reader = records(&config);
         let found = reader.ok().and_then(|reader| reader.request(&tenant, request_id).ok().flatten());
         if let Some(request) = found {
             heard = true;

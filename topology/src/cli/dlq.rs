@@ -2,8 +2,7 @@
 
 use clap::{Args, Subcommand};
 use leadline::control::Ask;
-use leadline_connectors::contract::store::{Page, RecordReader};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
+use leadline_connectors::contract::store::Page;
 use leadline_schemas::command::Command;
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
 use leadline_schemas::inbound::Inbound;
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use super::tenant::ask;
-use super::{Failure, Source};
+use super::{Failure, Source, records};
 
 #[derive(Args)]
 pub(super) struct DlqArgs {
@@ -83,7 +82,7 @@ pub(super) fn run(args: &DlqArgs, output: &Output) -> Result<(), Failure> {
 
 fn letters(source: &Source, tenant: Option<&str>) -> Result<Vec<DeadLetter>, Failure> {
     let config = source.read()?;
-    let reader = SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
+    let reader = records(&config)?;
     let tenants: Vec<Option<TenantId>> = match tenant {
         Some(tenant) => vec![Some(TenantId::new(tenant).map_err(anyhow::Error::from)?)],
         None => {

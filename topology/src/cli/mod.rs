@@ -2,6 +2,7 @@
 
 mod audit;
 mod backfill;
+mod db;
 mod delivery;
 mod dlq;
 mod inspect;
@@ -25,9 +26,11 @@ mod topics;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use leadline::config::{self, Config, FILE_DEFAULT, Mistake};
+use leadline_connectors::contract::store::RecordReader;
 use leadline_schemas::Millis;
 
 use self::output::Output;
@@ -95,6 +98,11 @@ enum Command {
         after_help = "Example:\n  leadline delivery list --tenant summit --status parked --data ./data\n  leadline delivery replay --tenant summit --from 2026-03-01 --to 2026-03-02 --data ./data"
     )]
     Delivery(delivery::DeliveryArgs),
+    /// Look at the record store: its tables, and whether it has what the log says.
+    #[command(
+        after_help = "Example:\n  leadline db status --data ./data\n  leadline db apply --data ./data\n  leadline db rebuild --from-log --data ./data\n  leadline db verify --data ./data"
+    )]
+    Db(db::DbArgs),
     /// Look at dead letters, and feed them once more.
     #[command(
         after_help = "Example:\n  leadline dlq list --data ./data\n  leadline dlq replay ID --data ./data"
@@ -185,6 +193,13 @@ impl Source {
     }
 }
 
+/// The record store's reading side, of a running or a stopped instance.
+fn records(config: &Config) -> Result<Arc<dyn RecordReader>, Failure> {
+    leadline::records::open_reader(config)?.ok_or_else(|| Failure(NO_RECORDS.to_owned(), 2))
+}
+
+const NO_RECORDS: &str = "records.store is none: this instance keeps no records; read the topics, or set it to sqlite or cassandra";
+
 /// A time as people write it.
 fn parse_time(text: &str) -> Result<Millis, String> {
     Millis::parse(text)
@@ -229,6 +244,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Plan(args) => shape::plan(&args, &output),
         Command::Integration(args) => integration::run(&args, &output),
         Command::Delivery(args) => delivery::run(&args, &output),
+        Command::Db(args) => db::run(&args, &output),
         Command::Dlq(args) => dlq::run(&args, &output),
         Command::Audit(args) => audit::run(&args, &output),
         Command::Log(args) => inspect::run(&args, &output),

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::keys::{all, find};
 use super::values::SHOWN_CHARS_MAX;
-use super::{Config, LogKind, RecordsStore, transcription};
+use super::{Config, LogKind, RecordsStore, cassandra, transcription};
 
 /// One mistake, in words that name its place and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -94,12 +94,14 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         }
         if config.kafka.processes > 1 && config.records_store == RecordsStore::Sqlite {
             let what = format!(
-                "SQLite is a file of one process, and kafka.processes is {}: use none, and read the topics",
+                "SQLite is a file of one process, and kafka.processes is {}: use cassandra, or none and read the topics",
                 config.kafka.processes
             );
             wrong.push(("records.store", what));
         }
     }
+    let is_used = config.records_store == RecordsStore::Cassandra;
+    wrong.extend(cassandra::together(&config.cassandra, is_used));
     if config.kafka.spool && config.log_kind != LogKind::Kafka {
         let what = "is for a log on brokers, and log.kind is embedded: leave it out; the embedded log is on this disk";
         wrong.push(("kafka.spool", what.to_owned()));

@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use leadline_connectors::sink_email::EmailServer;
 
 use super::values::{address, host, name, number, shown, yes_or_no};
-use super::{Config, LogKind, RecordsStore, Role, scoring, transcription};
+use super::{Config, LogKind, RecordsStore, Role, cassandra, scoring, transcription};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -107,8 +107,16 @@ pub const KEYS: &[Key] = &[
     Key::new("records.store", None, |config, text| {
         config.records_store = match text {
             "sqlite" => RecordsStore::Sqlite,
+            "cassandra" if cfg!(feature = "scylla") => RecordsStore::Cassandra,
+            "cassandra" => {
+                return Err(
+                    "this leadline was built without Cassandra: build it with --features scylla".to_owned()
+                );
+            }
             "none" => RecordsStore::None,
-            other => return Err(format!("{} is no record store: use sqlite or none", shown(other))),
+            other => {
+                return Err(format!("{} is no record store: use sqlite, cassandra or none", shown(other)));
+            }
         };
         Ok(())
     }),
@@ -124,6 +132,14 @@ pub const KEYS: &[Key] = &[
         config.secret_key_file = Some(name(text)?.into());
         Ok(())
     }),
+    Key::new("cassandra.contact_points", Some("CASSANDRA_CONTACT_POINTS"), cassandra::contact_points),
+    Key::new("cassandra.keyspace", None, cassandra::keyspace),
+    Key::new("cassandra.datacenter", None, cassandra::datacenter),
+    Key::new("cassandra.replication", None, cassandra::replication),
+    Key::new("cassandra.user", None, cassandra::user),
+    Key::new("cassandra.password_file", None, cassandra::password_file),
+    Key::new("cassandra.tls", None, cassandra::tls),
+    Key::new("cassandra.ca_file", None, cassandra::ca_file),
     Key::new("kafka.brokers", Some("KAFKA_BROKERS"), |config, text| {
         if text
             .split(',')

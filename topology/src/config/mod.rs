@@ -1,5 +1,6 @@
 //! Configuration: flag, then environment, then file, then default. Every mistake is reported at once.
 
+mod cassandra;
 mod file;
 mod keys;
 mod oauth;
@@ -12,6 +13,7 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use cassandra::Cassandra;
 pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
@@ -69,6 +71,8 @@ pub enum LogKind {
 pub enum RecordsStore {
     /// A file of this process.
     Sqlite,
+    /// A keyspace of Cassandra or ScyllaDB.
+    Cassandra,
     /// Nobody: they are in the topics, for others to read.
     None,
 }
@@ -158,6 +162,8 @@ pub struct Config {
     pub kafka: Kafka,
     /// Whose ids values on Kafka carry.
     pub schema_registry: SchemaRegistry,
+    /// The record store on Cassandra.
+    pub cassandra: Cassandra,
     /// What keeps the records.
     pub records_store: RecordsStore,
     /// The API's address as others see it: in front of links. None: links are paths.
@@ -239,6 +245,7 @@ impl Default for Config {
                 spool_bytes_max: 16 << 30,
             },
             schema_registry: SchemaRegistry::default(),
+            cassandra: Cassandra::default(),
             records_store: RecordsStore::Sqlite,
             public_url: None,
             blob_folder: None,

@@ -17,8 +17,7 @@ use super::jobs::Notice;
 use super::limits::EXECUTOR_ANSWER_MAX;
 use super::ownership::Ownership;
 use super::partition::{Position, lock};
-use super::restore::{RestoreError, catch_up};
-use super::snapshot;
+use super::restore::{RestoreError, bring_up};
 use super::worker::Order;
 
 /// A job whose call runs.
@@ -181,25 +180,7 @@ impl Ownership {
         if self.generation > 1 && store.applied()?.0 == 0 {
             (store, known) = self.first_rows(partition, store)?;
         }
-        let position = match catch_up(&*self.log, partition, &store, known) {
-            Err(RestoreError::Gap { store: at, log_from, .. }) => {
-                tracing::warn!(
-                    partition = partition.0,
-                    store = at.0,
-                    log_from = log_from.0,
-                    "rebuilding from a snapshot"
-                );
-                drop(store);
-                self.state.clear(partition)?;
-                store = self.state.open(partition)?;
-                let restored = snapshot::restore(&*self.blob, self.generation, partition, &store);
-                match self.runtime.block_on(restored)? {
-                    Some(_) => catch_up(&*self.log, partition, &store, None)?,
-                    None => return Err(RestoreError::Gap { store: at, log_from, partition }),
-                }
-            }
-            other => other?,
-        };
-        Ok((position, store))
+        let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
+        bring_up(parts, self.generation, partition, store, known)
     }
 }

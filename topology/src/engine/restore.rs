@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::log::{Log, ReadError};
-use leadline_connectors::contract::state::{Change, PartitionState, StateError};
+use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
 use leadline_operators::contract::{Fault, TimerKind};
 use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::frame::CommitFrame;
@@ -13,6 +14,7 @@ use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic};
 use super::effects::{decode_job, decode_timer, ready_entry};
 use super::keys;
 use super::partition::{Position, is_compacted};
+use super::snapshot;
 
 /// Frames read at a time.
 const RESTORE_READ_BYTES: usize = 8 << 20;
@@ -136,6 +138,38 @@ pub(super) fn catch_up(
         from = chunk.next;
     }
     Ok(position)
+}
+
+/// What a partition is brought up from: the log, the state store, and where snapshots lie and are fetched.
+pub(super) type Parts<'a> = (&'a dyn Log, &'a dyn State, &'a dyn Blob, &'a tokio::runtime::Handle);
+
+/// Brings a partition's rows up to its newest commit: the store's, else a snapshot's, and the frames behind them.
+pub(super) fn bring_up(
+    (log, state, blob, runtime): Parts<'_>,
+    generation: u32,
+    partition: Partition,
+    mut store: Arc<dyn PartitionState>,
+    known: Option<Position>,
+) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
+    let position = match catch_up(log, partition, &store, known) {
+        Err(RestoreError::Gap { store: at, log_from, .. }) => {
+            tracing::warn!(
+                partition = partition.0,
+                store = at.0,
+                log_from = log_from.0,
+                "rebuilding from a snapshot"
+            );
+            drop(store);
+            state.clear(partition)?;
+            store = state.open(partition)?;
+            match runtime.block_on(snapshot::restore(blob, generation, partition, &store))? {
+                Some(_) => catch_up(log, partition, &store, None)?,
+                None => return Err(RestoreError::Gap { store: at, log_from, partition }),
+            }
+        }
+        other => other?,
+    };
+    Ok((position, store))
 }
 
 /// Reads a frame.

@@ -12,19 +12,16 @@ use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
 use leadline_schemas::frame::Output;
 use leadline_schemas::sabotage::{self, Bug};
-use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
+use leadline_schemas::{CommitNumber, Partition};
 
 use super::applier::Retention;
-use super::keys;
 use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_QUEUE_BYTES_MAX, STORE_RETRY_MS};
 use super::partition::{Committed, lock};
-use super::restore::decode_frame;
+use super::reading_back::Commits;
 use super::rows::Rows;
 
 /// How long an idle writer waits before it looks again.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
-/// Frames read back at a time.
-const CATCH_UP_BYTES: usize = 4 << 20;
 
 /// Commits on their way to the writer.
 #[derive(Default)]
@@ -252,48 +249,9 @@ impl StoreWriter {
     }
 
     fn missing(&self, partition: Partition, at: CommitNumber) -> Result<Option<Batch>, String> {
-        let (first, end) = self.log.range(Topic::State, partition).map_err(|error| error.to_string())?;
-        if at.0 >= end.0 {
-            return Ok(None);
-        }
-        // What was handed over is in no frame.
-        let is_handed_over = self.is_handed_over && at == CommitNumber(0);
-        if at.0 < first.0 || is_handed_over {
-            return self.whole_state(partition, at).map(Some);
-        }
-        let chunk = self
-            .log
-            .fetch(Topic::State, partition, Offset(at.0), CATCH_UP_BYTES)
-            .map_err(|error| error.to_string())?;
-        let mut commits = Vec::with_capacity(chunk.records.len());
-        for record in &chunk.records {
-            let frame =
-                decode_frame(partition, record.offset, &record.value).map_err(|error| error.to_string())?;
-            commits.push((frame.number, Arc::new(frame.outputs)));
-        }
-        let Some((to, _)) = commits.last() else { return Ok(None) };
-        Ok(Some(Batch { generation: self.generation, partition, from: at, to: *to, commits }))
-    }
-
-    /// All records of the compacted topics as the state store has them: what dropped frames came to.
-    fn whole_state(&self, partition: Partition, at: CommitNumber) -> Result<Batch, String> {
         let state = self.rows.of(partition).ok_or("the partition has left")?;
-        let view = state.view().map_err(|error| error.to_string())?;
-        let applied = view.applied().map_err(|error| error.to_string())?;
-        let (from, to) = ([keys::OUTPUTS], keys::behind(&[keys::OUTPUTS]));
-        let mut outputs = Vec::new();
-        view.scan(&from, Some(&to), &mut |key, value| {
-            if let (Some(topic), Some(key)) =
-                (key.get(1).and_then(|number| Topic::from_number(*number)), key.get(2..))
-            {
-                let (key, value) = (bytes::Bytes::copy_from_slice(key), bytes::Bytes::copy_from_slice(value));
-                outputs.push(Output { topic, key, value });
-            }
-            std::ops::ControlFlow::Continue(())
-        })
-        .map_err(|error| error.to_string())?;
-        let commits = vec![(applied, Arc::new(outputs))];
-        Ok(Batch { generation: self.generation, partition, from: at, to: applied, commits })
+        let (generation, is_handed_over) = (self.generation, self.is_handed_over);
+        Commits { log: &*self.log, state: &*state, partition, generation, is_handed_over }.behind(at)
     }
 
     /// Writes batches in one transaction; those that are refused are kept and tried again.

@@ -1,5 +1,6 @@
 //! What every record store promises: [`RecordWriter`] and [`RecordReader`] of the same store.
 
+mod histories;
 mod lists;
 mod rows;
 mod writes;
@@ -26,7 +27,7 @@ type Part = fn(&mut dyn StoreUnderTest);
 
 /// Runs the suite; each part gets an empty store of its own.
 pub fn suite(fresh: &dyn Fn() -> Box<dyn StoreUnderTest>) {
-    for part in writes::PARTS.iter().chain(lists::PARTS) {
+    for part in writes::PARTS.iter().chain(lists::PARTS).chain(histories::PARTS) {
         part(fresh().as_mut());
     }
 }

@@ -1,0 +1,259 @@
+//! The writing side: lists, then records, then progress.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use leadline_schemas::frame::Output;
+use leadline_schemas::{CommitNumber, Partition};
+use scylla::statement::batch::{Batch as Statements, BatchType};
+
+use super::cluster::Cluster;
+use super::error::{failed, unavailable};
+use super::places::{Known, Remembered, Version, writes};
+use super::plan::{Plan, Write};
+use super::rows::{Change, Key, Lives, Place, Row, last_of_each_key, row};
+use super::stamp;
+use super::value::Value;
+use crate::contract::store::{Batch, RecordWriter, StoreError};
+
+/// Bytes of one unlogged batch: servers apply it as one mutation, of which they take 16 MiB, and large ones stall them.
+const BATCH_BYTES_MAX: usize = 512 << 10;
+/// Rows of one, for the same reason.
+const BATCH_ROWS_MAX: usize = 500;
+/// Buckets known to be noted; a tenant's day has one for each list and filter.
+const BUCKETS_REMEMBERED_MAX: usize = 200_000;
+
+/// Writes to a cluster; one for each process.
+pub struct CassandraWriter {
+    cluster: Arc<Cluster>,
+    remembered: Remembered,
+    /// Buckets that are noted already.
+    buckets: HashSet<String>,
+    /// Where this writer left each partition.
+    left_at: HashMap<(u32, Partition), CommitNumber>,
+}
+
+/// Commits that are not written yet, and where their partitions stand behind them.
+struct Fresh<'a> {
+    commits: Vec<(i64, &'a [Output])>,
+    progress: BTreeMap<(u32, Partition), CommitNumber>,
+}
+
+impl CassandraWriter {
+    /// Writes through a connection.
+    pub fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, remembered: Remembered::default(), buckets: HashSet::new(), left_at: HashMap::new() }
+    }
+
+    async fn write_all(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let fresh = self.fresh(batches).await?;
+        // Everything is read before anything is written.
+        let changes = self.changes(&fresh)?;
+        let versions = versions(&changes);
+        let unknown: Vec<&Key> =
+            versions.keys().filter(|key| self.remembered.get(key).is_none()).copied().collect();
+        for (key, known) in self.ask(unknown).await? {
+            self.remembered.note(key, known);
+        }
+        let mut plan = Plan::new(&self.cluster.statements);
+        let mut moved = Vec::with_capacity(versions.len());
+        for (key, versions) in &versions {
+            let known = self.remembered.get(key).flatten();
+            let Some(last) = versions.last() else { continue };
+            if known.is_some_and(|known| known.stamp >= last.stamp) {
+                continue;
+            }
+            plan.entries(writes(key, known, versions));
+            plan.record(key, last);
+            let known = last.place.clone().map(|place| Known { place, stamp: last.stamp });
+            moved.push(((*key).clone(), known));
+        }
+        changes.iter().for_each(|change| plan.line(change));
+        let buckets = plan.buckets(&self.buckets);
+        let sent = self.send_in_order(plan, &fresh.progress).await;
+        if sent.is_err() {
+            // Nobody knows what of it is there.
+            self.remembered.forget();
+            return sent;
+        }
+        if self.buckets.len() > BUCKETS_REMEMBERED_MAX {
+            self.buckets.clear();
+        }
+        self.buckets.extend(buckets);
+        moved.into_iter().for_each(|(key, known)| self.remembered.note(key, known));
+        self.left_at.extend(fresh.progress);
+        Ok(())
+    }
+
+    /// Compares each batch with its partition's progress.
+    async fn fresh<'a>(&mut self, batches: &'a [Batch]) -> Result<Fresh<'a>, StoreError> {
+        let mut fresh = Fresh { commits: Vec::new(), progress: BTreeMap::new() };
+        for batch in batches {
+            let partition = (batch.generation, batch.partition);
+            let done = match fresh.progress.get(&partition) {
+                Some(done) => *done,
+                None => {
+                    let done = progress(&self.cluster, partition).await?;
+                    if self.left_at.get(&partition).is_some_and(|left_at| *left_at != done) {
+                        // Somebody else has had it in between.
+                        self.remembered.forget();
+                    }
+                    done
+                }
+            };
+            if done < batch.from {
+                let (partition, from) = (batch.partition, batch.from);
+                return Err(StoreError::Behind { partition, progress: done, from });
+            }
+            let commits = batch.commits.iter().filter(|(number, _)| *number > done);
+            let stamped = |(number, outputs): &'a (CommitNumber, Arc<Vec<Output>>)| {
+                (stamp(batch.generation, *number), outputs.as_slice())
+            };
+            fresh.commits.extend(commits.map(stamped));
+            fresh.progress.insert(partition, done.max(batch.to));
+        }
+        Ok(fresh)
+    }
+
+    fn changes<'a>(&self, fresh: &Fresh<'a>) -> Result<Vec<Change<'a>>, StoreError> {
+        let lives = Lives::new(&self.cluster.config);
+        let mut changes = Vec::new();
+        for (stamp, outputs) in &fresh.commits {
+            for output in last_of_each_key(outputs) {
+                if let Some(row) = row(output, lives)? {
+                    changes.push(Change { row, record: &output.value, stamp: *stamp });
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Where records are that nobody here remembers.
+    async fn ask(&self, keys: Vec<&Key>) -> Result<Vec<(Key, Option<Known>)>, StoreError> {
+        let asked =
+            keys.into_iter().map(|key| async move { Ok((key.clone(), known(&self.cluster, key).await?)) });
+        stream::iter(asked).buffer_unordered(self.cluster.config.in_flight).try_collect().await
+    }
+
+    /// Each step is acknowledged before the next: a record tells where its lists showed it, so those come first, and
+    /// progress says that all of it is there.
+    async fn send_in_order(
+        &self,
+        plan: Plan<'_>,
+        progress: &BTreeMap<(u32, Partition), CommitNumber>,
+    ) -> Result<(), StoreError> {
+        let Plan { buckets, lines, records, statements, .. } = plan;
+        self.send(buckets).await?;
+        self.send(lines).await?;
+        self.send(records).await?;
+        let moved = progress.iter().filter(|(partition, number)| self.left_at.get(partition) != Some(number));
+        let noted = moved.map(|((generation, partition), number)| Write {
+            group: String::new(),
+            statement: &statements.put_progress,
+            bytes: 0,
+            values: vec![
+                Value::Int(i32::try_from(*generation).unwrap_or(i32::MAX)),
+                Value::Int(i32::from(partition.0)),
+                Value::Big(i64::try_from(number.0).unwrap_or(i64::MAX)),
+                Value::Big(stamp(*generation, *number)),
+                Value::Int(0),
+            ],
+        });
+        let noted = noted.enumerate().map(|(index, write)| Write { group: index.to_string(), ..write });
+        self.send(noted.collect()).await
+    }
+
+    /// Sends writes, those of one partition together, several partitions at once.
+    async fn send(&self, mut writes: Vec<Write<'_>>) -> Result<(), StoreError> {
+        // Stable: writes of a partition stay in their order.
+        writes.sort_by(|a, b| a.group.cmp(&b.group));
+        let mut batches: Vec<Vec<Write<'_>>> = Vec::new();
+        let mut bytes = 0;
+        for write in writes {
+            match batches.last_mut() {
+                Some(batch)
+                    if batch.first().is_some_and(|first| first.group == write.group)
+                        && batch.len() < BATCH_ROWS_MAX
+                        && bytes + write.bytes <= BATCH_BYTES_MAX =>
+                {
+                    bytes += write.bytes;
+                    batch.push(write);
+                }
+                _ => {
+                    bytes = write.bytes;
+                    batches.push(vec![write]);
+                }
+            }
+        }
+        let sent = batches.into_iter().map(|batch| self.send_batch(batch));
+        stream::iter(sent).buffer_unordered(self.cluster.config.in_flight).try_collect::<()>().await
+    }
+
+    async fn send_batch(&self, writes: Vec<Write<'_>>) -> Result<(), StoreError> {
+        let session = &self.cluster.link.session;
+        if let [write] = writes.as_slice() {
+            session.execute_unpaged(write.statement, &write.values).await.map_err(failed)?;
+            return Ok(());
+        }
+        let mut statements = Statements::new(BatchType::Unlogged);
+        statements.set_is_idempotent(true);
+        let mut values = Vec::with_capacity(writes.len());
+        for write in writes {
+            statements.append_statement(write.statement.clone());
+            values.push(write.values);
+        }
+        session.batch(&statements, &values).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Versions of each record, oldest first.
+fn versions<'c>(changes: &'c [Change<'c>]) -> BTreeMap<&'c Key, Vec<Version<'c>>> {
+    let mut versions: BTreeMap<&Key, Vec<Version<'_>>> = BTreeMap::new();
+    for change in changes {
+        let Row::Listed { key, place, ttl_s, .. } = &change.row else { continue };
+        let version =
+            Version { stamp: change.stamp, place: place.clone(), ttl_s: *ttl_s, record: change.record };
+        versions.entry(key).or_default().push(version);
+    }
+    versions.values_mut().for_each(|versions| versions.sort_by_key(|version| version.stamp));
+    versions
+}
+
+async fn progress(
+    cluster: &Cluster,
+    (generation, partition): (u32, Partition),
+) -> Result<CommitNumber, StoreError> {
+    let values = (i32::try_from(generation).unwrap_or(i32::MAX), i32::from(partition.0));
+    let rows =
+        cluster.link.session.execute_unpaged(&cluster.statements.progress, values).await.map_err(failed)?;
+    let rows = rows.into_rows_result().map_err(unavailable)?;
+    let row = rows.maybe_first_row::<(i64,)>().map_err(unavailable)?;
+    Ok(CommitNumber(row.map_or(0, |(number,)| u64::try_from(number).unwrap_or(0))))
+}
+
+/// Columns of `ListStatements::known`.
+type KnownColumns = (String, i64, Option<String>, Option<String>, i64);
+
+async fn known(cluster: &Cluster, key: &Key) -> Result<Option<Known>, StoreError> {
+    let statement = &cluster.statements.of(key.list).known;
+    let values = (key.tenant.as_str(), key.id.as_str());
+    let rows = cluster.link.session.execute_unpaged(statement, values).await.map_err(failed)?;
+    let rows = rows.into_rows_result().map_err(unavailable)?;
+    let row = rows.maybe_first_row::<KnownColumns>().map_err(unavailable)?;
+    Ok(row
+        .map(|(tenant, at, band, status, stamp)| Known { place: Place { tenant, at, band, status }, stamp }))
+}
+
+impl RecordWriter for CassandraWriter {
+    fn progress(&mut self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        let cluster = Arc::clone(&self.cluster);
+        cluster.run(progress(&cluster, (generation, partition)))
+    }
+
+    fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
+        let cluster = Arc::clone(&self.cluster);
+        cluster.run(self.write_all(batches))
+    }
+}

@@ -1,0 +1,127 @@
+//! The record store that the configuration names: its writer, its reader, its tables. One arm for each store.
+
+mod rebuild;
+mod record;
+mod verify;
+
+use std::sync::Arc;
+
+#[cfg(feature = "scylla")]
+use anyhow::Context as _;
+#[cfg(not(feature = "scylla"))]
+use anyhow::anyhow;
+use leadline_connectors::contract::schema::StoreSchema;
+use leadline_connectors::contract::store::{RecordReader, RecordWriter};
+#[cfg(feature = "scylla")]
+use leadline_connectors::store_cassandra::{
+    CassandraConfig, CassandraReader, CassandraSchema, CassandraWriter, Cluster, Tls,
+};
+use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteSchema, SqliteWriter};
+
+use crate::config::{Config, RecordsStore};
+pub use rebuild::{Filled, rebuild};
+pub use verify::{Difference, Kept, Verified, What, verify};
+
+/// Both sides of the store.
+pub type Both = (Box<dyn RecordWriter>, Arc<dyn RecordReader>);
+
+/// Opens both sides; none when nobody keeps records. SQLite's file is made, and brought to the newest version.
+pub fn open(config: &Config) -> anyhow::Result<Option<Both>> {
+    Ok(Some(match config.records_store {
+        RecordsStore::None => return Ok(None),
+        RecordsStore::Sqlite => {
+            let sqlite = sqlite(config);
+            (Box::new(SqliteWriter::open(sqlite.clone())?), Arc::new(SqliteReader::open(sqlite)?))
+        }
+        #[cfg(feature = "scylla")]
+        RecordsStore::Cassandra => {
+            let cluster = Cluster::connect(cassandra(config)?)?;
+            (Box::new(CassandraWriter::new(Arc::clone(&cluster))), Arc::new(CassandraReader::new(cluster)))
+        }
+        #[cfg(not(feature = "scylla"))]
+        RecordsStore::Cassandra => return Err(not_built()),
+    }))
+}
+
+/// Opens the writing side of a store that is to be filled anew, alone; none when nobody keeps records.
+pub fn open_to_rebuild(config: &Config) -> anyhow::Result<Option<Box<dyn RecordWriter>>> {
+    match config.records_store {
+        RecordsStore::Sqlite => {
+            let sqlite = SqliteConfig::for_rebuild(config.records_file());
+            Ok(Some(Box::new(SqliteWriter::open(sqlite)?)))
+        }
+        _ => Ok(open(config)?.map(|(writer, _)| writer)),
+    }
+}
+
+/// Opens the reading side of a store that is there already; none when nobody keeps records.
+pub fn open_reader(config: &Config) -> anyhow::Result<Option<Arc<dyn RecordReader>>> {
+    Ok(Some(match config.records_store {
+        RecordsStore::None => return Ok(None),
+        RecordsStore::Sqlite => Arc::new(SqliteReader::open(sqlite(config))?),
+        #[cfg(feature = "scylla")]
+        RecordsStore::Cassandra => Arc::new(CassandraReader::new(Cluster::connect(cassandra(config)?)?)),
+        #[cfg(not(feature = "scylla"))]
+        RecordsStore::Cassandra => return Err(not_built()),
+    }))
+}
+
+/// The store's tables; none when nobody keeps records.
+pub fn schema(config: &Config) -> anyhow::Result<Option<Box<dyn StoreSchema>>> {
+    Ok(Some(match config.records_store {
+        RecordsStore::None => return Ok(None),
+        RecordsStore::Sqlite => Box::new(SqliteSchema::new(sqlite(config))),
+        #[cfg(feature = "scylla")]
+        RecordsStore::Cassandra => Box::new(CassandraSchema::connect(cassandra(config)?)?),
+        #[cfg(not(feature = "scylla"))]
+        RecordsStore::Cassandra => return Err(not_built()),
+    }))
+}
+
+/// The store in words, for messages.
+pub fn named(config: &Config) -> String {
+    match config.records_store {
+        RecordsStore::None => "no record store".to_owned(),
+        RecordsStore::Sqlite => config.records_file().display().to_string(),
+        RecordsStore::Cassandra => {
+            format!("keyspace {} at {}", config.cassandra.keyspace, config.cassandra.contact_points)
+        }
+    }
+}
+
+/// How long the store keeps records: as SQLite does.
+pub fn kept() -> Kept {
+    let sqlite = SqliteConfig::new("");
+    Kept {
+        requests_ms: sqlite.requests_kept_ms,
+        dead_letters_ms: sqlite.dead_letters_kept_ms,
+        audit_ms: sqlite.audit_kept_ms,
+    }
+}
+
+fn sqlite(config: &Config) -> SqliteConfig {
+    SqliteConfig::new(config.records_file())
+}
+
+#[cfg(not(feature = "scylla"))]
+fn not_built() -> anyhow::Error {
+    anyhow!("this leadline was built without Cassandra: build it with --features scylla")
+}
+
+#[cfg(feature = "scylla")]
+fn cassandra(config: &Config) -> anyhow::Result<CassandraConfig> {
+    let place = &config.cassandra;
+    let points = place.contact_points.split(',').map(|point| point.trim().to_owned()).collect();
+    let clock = Arc::new(leadline_connectors::clock_system::SystemClock);
+    let mut cassandra = CassandraConfig::new(points, &place.keyspace, clock);
+    cassandra.datacenter.clone_from(&place.datacenter);
+    cassandra.replication = place.replication;
+    if let (Some(user), Some(file)) = (&place.user, &place.password_file) {
+        let password = std::fs::read_to_string(file)
+            .with_context(|| format!("cassandra.password_file: {} cannot be read", file.display()))?;
+        // Editors end a file with a new line, which is no part of a password.
+        cassandra.login = Some((user.clone(), password.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    cassandra.tls = place.tls.then(|| Tls { authorities: place.ca_file.clone() });
+    Ok(cassandra)
+}
