@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
 # OpenSSL and zlib (librdkafka) and the Rust toolchain. With `tests`, also what the servers that tests start need: a Java
-# runtime and Maven, for Kafka and Cassandra; Go, for a server of Google Cloud Storage's interface.
+# runtime and Maven, for Kafka and Cassandra; Go, for a server of Google Cloud Storage's interface; PostgreSQL, for one of
+# Cloud Spanner's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +17,8 @@ command -v curl >/dev/null || missing+=(curl ca-certificates)
 if [ "${1:-}" = tests ]; then
     command -v java >/dev/null || missing+=(openjdk-17-jre-headless)
     command -v mvn >/dev/null || missing+=(maven)
+    # Debian keeps a server's programs out of the path.
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
     command -v go >/dev/null || command -v unzip >/dev/null || missing+=(unzip)
 fi
 if [ ${#missing[@]} -gt 0 ]; then

@@ -37,6 +37,8 @@ pub mod state_fjall;
 pub mod state_memory;
 #[cfg(feature = "scylla")]
 pub mod store_cassandra;
+#[cfg(feature = "spanner")]
+pub mod store_spanner;
 pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]

@@ -7,6 +7,8 @@ pub mod google;
 pub mod kafka;
 pub mod proxy;
 pub mod registry;
+#[cfg(feature = "spanner")]
+pub mod spanner;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
