@@ -34,7 +34,7 @@ fn its_api_answers_from_spanner_whatever_becomes_of_commits_and_of_the_process()
     assert!(status == 503 && health.contains("leadline db apply"), "{status} {health}");
     assert_eq!(leadline.hook(&call(COMPANY, 1)), Some(200));
 
-    let applied = leadline.cli(&["db", "apply", "--yes"]);
+    let applied = leadline.cli(&["db", "apply"]);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     until("the first call in Spanner", PATIENT, || count(&leadline, "calls", &token) == 1);
     until("a health that is well", PATIENT, || get(leadline.port, "/health", "").unwrap().0 == 200);

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::{Config, LogKind, RecordsStore, Role, cassandra};
+use super::{Config, LogKind, RecordsStore, Role, cassandra, spanner};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -105,14 +105,13 @@ pub const KEYS: &[Key] = &[
         config.records_store = match text {
             "sqlite" => RecordsStore::Sqlite,
             "cassandra" if cfg!(feature = "scylla") => RecordsStore::Cassandra,
-            "cassandra" => {
-                return Err(
-                    "this leadline was built without Cassandra: build it with --features scylla".to_owned()
-                );
-            }
+            "spanner" if cfg!(feature = "spanner") => RecordsStore::Spanner,
+            "cassandra" => return Err(not_built("Cassandra", "scylla")),
+            "spanner" => return Err(not_built("Spanner", "spanner")),
             "none" => RecordsStore::None,
             other => {
-                return Err(format!("{} is no record store: use sqlite, cassandra or none", shown(other)));
+                let known = "use sqlite, cassandra, spanner or none";
+                return Err(format!("{} is no record store: {known}", shown(other)));
             }
         };
         Ok(())
@@ -260,14 +259,10 @@ pub const KEYS: &[Key] = &[
         config.google_cloud_location = Some(name(text)?);
         Ok(())
     }),
-    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), |config, text| {
-        config.spanner_instance = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), |config, text| {
-        config.spanner_database = Some(name(text)?);
-        Ok(())
-    }),
+    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), spanner::instance),
+    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), spanner::database),
+    Key::new("google.spanner_endpoint", Some("SPANNER_EMULATOR_HOST"), spanner::endpoint),
+    Key::new("google.spanner_staleness_ms", None, spanner::staleness_ms),
     Key::new("google.audio_bucket", Some("AUDIO_STORAGE_BUCKET"), |config, text| {
         config.audio_storage_bucket = Some(name(text)?);
         Ok(())
@@ -348,6 +343,10 @@ pub(super) const SHOWN_CHARS_MAX: usize = 80;
 pub(super) fn shown(text: &str) -> String {
     let start: String = text.chars().take(SHOWN_CHARS_MAX).collect();
     if start.len() < text.len() { format!("{start:?}...") } else { format!("{start:?}") }
+}
+
+fn not_built(store: &str, feature: &str) -> String {
+    format!("this leadline was built without {store}: build it with --features {feature}")
 }
 
 pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(

@@ -3,6 +3,7 @@
 mod cassandra;
 mod file;
 mod keys;
+mod spanner;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ pub use file::{Mistake, read};
 pub use keys::KEYS;
 use leadline_connectors::callrail::CallRailConfig;
 use leadline_connectors::contract::provider::Limits;
+pub use spanner::Spanner;
 
 /// The file that is read when none is named, if it is there.
 pub const FILE_DEFAULT: &str = "leadline.toml";
@@ -64,6 +66,8 @@ pub enum RecordsStore {
     Sqlite,
     /// A keyspace of Cassandra or ScyllaDB.
     Cassandra,
+    /// A database of Cloud Spanner.
+    Spanner,
     /// Nobody: they are in the topics, for others to read.
     None,
 }
@@ -167,10 +171,8 @@ pub struct Config {
     pub google_cloud_project: Option<String>,
     /// `GOOGLE_CLOUD_LOCATION`.
     pub google_cloud_location: Option<String>,
-    /// `SPANNER_INSTANCE`.
-    pub spanner_instance: Option<String>,
-    /// `SPANNER_DATABASE`.
-    pub spanner_database: Option<String>,
+    /// The record store on Spanner.
+    pub spanner: Spanner,
     /// `AUDIO_STORAGE_BUCKET`: where blobs lie instead of in a folder.
     pub audio_storage_bucket: Option<String>,
     /// What the path of the bucket's notifications ends with.
@@ -231,8 +233,7 @@ impl Default for Config {
             state_cache_bytes: 32 << 20,
             google_cloud_project: None,
             google_cloud_location: None,
-            spanner_instance: None,
-            spanner_database: None,
+            spanner: Spanner::default(),
             audio_storage_bucket: None,
             google_notification_key: None,
             google_storage_endpoint: None,
