@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building leadline needs and is not there: C and C++ compilers (SQLite, ring; librdkafka), the headers of
 # OpenSSL and zlib (librdkafka) and the Rust toolchain. With `tests`, also what the servers that tests start need: a Java
-# runtime and Maven, for Kafka and Cassandra; Go, for a server of Google Cloud Storage's interface; aiosmtpd, for mail; a
-# voice and Python, for a whisper model.
+# runtime and Maven, for Kafka and Cassandra; Go, for a server of Google Cloud Storage's interface; PostgreSQL, for one of
+# Cloud Spanner's; aiosmtpd, for mail; a voice and Python, for a whisper model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,6 +20,8 @@ if [ "${1:-}" = tests ]; then
     /usr/bin/python3 -c "import aiosmtpd" 2>/dev/null || missing+=(python3-aiosmtpd openssl)
     command -v espeak-ng >/dev/null || missing+=(espeak-ng)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    # Debian keeps a server's programs out of the path.
+    ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
     command -v go >/dev/null || command -v unzip >/dev/null || missing+=(unzip)
 fi
 if [ ${#missing[@]} -gt 0 ]; then

@@ -4,6 +4,8 @@
 mod cassandra;
 mod rebuild;
 mod rows;
+#[cfg(feature = "spanner")]
+mod spanner;
 mod sqlite;
 
 use std::sync::Arc;
@@ -29,8 +31,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         ("rebuild", 1_000_000),
         ("single", 5_000),
         ("cassandra", 50_000),
+        ("spanner", 40_000),
     ];
-    let [calls, leads, rebuild, single, _on_cassandra] = numbers(args, known)?;
+    let [calls, leads, rebuild, single, _on_cassandra, _on_spanner] = numbers(args, known)?;
     println!(
         "{BATCH_ROWS} rows a batch; a call with its transcript and score is {} bytes",
         rows::call_bytes()?
@@ -41,6 +44,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     cassandra::run(_on_cassandra, single)?;
     #[cfg(not(feature = "scylla"))]
     println!("Cassandra: this was built without it; --features scylla");
+    #[cfg(feature = "spanner")]
+    spanner::run(_on_spanner, single.div_ceil(5))?;
+    #[cfg(not(feature = "spanner"))]
+    println!("Spanner: this was built without it; --features spanner");
     Ok(())
 }
 

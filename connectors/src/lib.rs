@@ -56,6 +56,8 @@ pub mod state_memory;
 #[cfg(feature = "scylla")]
 pub mod store_cassandra;
 pub mod store_shadow;
+#[cfg(feature = "spanner")]
+pub mod store_spanner;
 pub mod store_sqlite;
 
 #[cfg(feature = "simulation")]

@@ -15,6 +15,8 @@ pub mod registry;
 pub mod salesforce;
 pub mod slack;
 pub mod smtp;
+#[cfg(feature = "spanner")]
+pub mod spanner;
 pub mod speech;
 pub mod whisper;
 

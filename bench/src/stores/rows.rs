@@ -146,6 +146,7 @@ pub(super) fn lead(number: u64, tenants: u64) -> Result<Output> {
         last_contact_at: at(number),
         contacted_at: None,
         updated_at: at(number),
+        feedback: None,
         revision: 1,
     })
 }

@@ -28,13 +28,18 @@ struct Missed {
     may_have_arrived: bool,
 }
 
-/// What all clients have in common.
-pub fn builder() -> reqwest::ClientBuilder {
+/// Gives rustls its cryptography, once for all of the process's clients.
+pub(crate) fn install_cryptography() {
     static RING: Once = Once::new();
     RING.call_once(|| {
         // Somebody else may have installed one before; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
     });
+}
+
+/// What all clients have in common.
+pub fn builder() -> reqwest::ClientBuilder {
+    install_cryptography();
     reqwest::Client::builder().user_agent(concat!("leadline/", env!("CARGO_PKG_VERSION")))
 }
 

@@ -60,6 +60,7 @@ fn lead(number: usize, last_contact_at: Millis, choice: usize, revision: usize) 
         last_contact_at,
         contacted_at: None,
         updated_at: Millis(3),
+        feedback: None,
         revision: revision as i64,
     }
 }

@@ -83,11 +83,11 @@ fn wait(args: &BackfillArgs, shown_to: &str, request_id: &str) -> Result<Request
     let tenant = TenantId::new(shown_to).map_err(anyhow::Error::from)?;
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(LOOK);
-    let (begun, mut heard) = (Instant::now(), false);
+    let (begun, mut heard, mut reader) = (Instant::now(), false, None);
     loop {
         // A store that is not there yet is made by the instance that works on it.
-        let reader = records(&config);
-        let found = reader.ok().and_then(|reader| reader.request(&tenant, request_id).ok().flatten());
+        reader = reader.or_else(|| records(&config).ok());
+        let found = reader.as_ref().and_then(|reader| reader.request(&tenant, request_id).ok().flatten());
         if let Some(request) = found {
             heard = true;
             bar.set_message(request.reason.clone().unwrap_or_default());

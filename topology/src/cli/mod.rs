@@ -198,7 +198,7 @@ fn records(config: &Config) -> Result<Arc<dyn RecordReader>, Failure> {
     leadline::records::open_reader(config)?.ok_or_else(|| Failure(NO_RECORDS.to_owned(), 2))
 }
 
-const NO_RECORDS: &str = "records.store is none: this instance keeps no records; read the topics, or set it to sqlite or cassandra";
+const NO_RECORDS: &str = "records.store is none: this instance keeps no records; read the topics, or set it to sqlite, cassandra or spanner";
 
 /// A time as people write it.
 fn parse_time(text: &str) -> Result<Millis, String> {

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::keys::{all, find};
 use super::values::SHOWN_CHARS_MAX;
-use super::{Config, LogKind, RecordsStore, cassandra, transcription};
+use super::{Config, LogKind, RecordsStore, cassandra, spanner, transcription};
 
 /// One mistake, in words that name its place and its remedy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -94,7 +94,8 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
         }
         if config.kafka.processes > 1 && config.records_store == RecordsStore::Sqlite {
             let what = format!(
-                "SQLite is a file of one process, and kafka.processes is {}: use cassandra, or none and read the topics",
+                "SQLite is a file of one process, and kafka.processes is {}: use cassandra or spanner, or none and read \
+                 the topics",
                 config.kafka.processes
             );
             wrong.push(("records.store", what));
@@ -102,6 +103,7 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
     }
     let is_used = config.records_store == RecordsStore::Cassandra;
     wrong.extend(cassandra::together(&config.cassandra, is_used));
+    wrong.extend(spanner::together(config));
     if config.kafka.spool && config.log_kind != LogKind::Kafka {
         let what = "is for a log on brokers, and log.kind is embedded: leave it out; the embedded log is on this disk";
         wrong.push(("kafka.spool", what.to_owned()));

@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use leadline_connectors::sink_email::EmailServer;
 
 use super::values::{address, host, name, number, shown, yes_or_no};
-use super::{Config, LogKind, RecordsStore, Role, cassandra, scoring, transcription};
+use super::{Config, LogKind, RecordsStore, Role, cassandra, scoring, spanner, transcription};
 
 /// Every key: its name in the file, its variable if it has one, and how it is taken.
 pub const KEYS: &[Key] = &[
@@ -108,14 +108,13 @@ pub const KEYS: &[Key] = &[
         config.records_store = match text {
             "sqlite" => RecordsStore::Sqlite,
             "cassandra" if cfg!(feature = "scylla") => RecordsStore::Cassandra,
-            "cassandra" => {
-                return Err(
-                    "this leadline was built without Cassandra: build it with --features scylla".to_owned()
-                );
-            }
+            "spanner" if cfg!(feature = "spanner") => RecordsStore::Spanner,
+            "cassandra" => return Err(not_built("Cassandra", "scylla")),
+            "spanner" => return Err(not_built("Spanner", "spanner")),
             "none" => RecordsStore::None,
             other => {
-                return Err(format!("{} is no record store: use sqlite, cassandra or none", shown(other)));
+                let known = "use sqlite, cassandra, spanner or none";
+                return Err(format!("{} is no record store: {known}", shown(other)));
             }
         };
         Ok(())
@@ -297,14 +296,10 @@ pub const KEYS: &[Key] = &[
         config.google_cloud_location = Some(name(text)?);
         Ok(())
     }),
-    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), |config, text| {
-        config.spanner_instance = Some(name(text)?);
-        Ok(())
-    }),
-    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), |config, text| {
-        config.spanner_database = Some(name(text)?);
-        Ok(())
-    }),
+    Key::new("google.spanner_instance", Some("SPANNER_INSTANCE"), spanner::instance),
+    Key::new("google.spanner_database", Some("SPANNER_DATABASE"), spanner::database),
+    Key::new("google.spanner_endpoint", Some("SPANNER_EMULATOR_HOST"), spanner::endpoint),
+    Key::new("google.spanner_staleness_ms", None, spanner::staleness_ms),
     Key::new("google.audio_bucket", Some("AUDIO_STORAGE_BUCKET"), |config, text| {
         config.audio_storage_bucket = Some(name(text)?);
         Ok(())
@@ -397,4 +392,8 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 
 fn email(config: &mut Config) -> &mut EmailServer {
     config.email.get_or_insert_with(EmailServer::default)
+}
+
+fn not_built(store: &str, feature: &str) -> String {
+    format!("this leadline was built without {store}: build it with --features {feature}")
 }

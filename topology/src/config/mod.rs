@@ -5,6 +5,7 @@ mod file;
 mod keys;
 mod oauth;
 pub mod scoring;
+mod spanner;
 #[cfg(test)]
 mod tests;
 mod transcription;
@@ -21,6 +22,7 @@ use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_metered::DayBudgetConfig;
 use leadline_connectors::sink_email::EmailServer;
 pub use oauth::{OauthApp, OauthApps};
+pub use spanner::Spanner;
 pub use transcription::{SpeechKind, Transcription};
 pub(crate) use transcription::{google_location, google_model};
 
@@ -73,6 +75,8 @@ pub enum RecordsStore {
     Sqlite,
     /// A keyspace of Cassandra or ScyllaDB.
     Cassandra,
+    /// A database of Cloud Spanner.
+    Spanner,
     /// Nobody: they are in the topics, for others to read.
     None,
 }
@@ -186,10 +190,8 @@ pub struct Config {
     pub google_cloud_project: Option<String>,
     /// `GOOGLE_CLOUD_LOCATION`.
     pub google_cloud_location: Option<String>,
-    /// `SPANNER_INSTANCE`.
-    pub spanner_instance: Option<String>,
-    /// `SPANNER_DATABASE`.
-    pub spanner_database: Option<String>,
+    /// The record store on Spanner.
+    pub spanner: Spanner,
     /// `AUDIO_STORAGE_BUCKET`: where blobs lie instead of in a folder.
     pub audio_storage_bucket: Option<String>,
     /// What the path of the bucket's notifications ends with.
@@ -257,8 +259,7 @@ impl Default for Config {
             state_cache_bytes: 32 << 20,
             google_cloud_project: None,
             google_cloud_location: None,
-            spanner_instance: None,
-            spanner_database: None,
+            spanner: Spanner::default(),
             audio_storage_bucket: None,
             google_notification_key: None,
             google_storage_endpoint: None,

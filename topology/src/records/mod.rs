@@ -2,13 +2,15 @@
 
 mod rebuild;
 mod record;
+#[cfg(feature = "spanner")]
+mod spanner;
 mod verify;
 
 use std::sync::Arc;
 
 #[cfg(feature = "scylla")]
 use anyhow::Context as _;
-#[cfg(not(feature = "scylla"))]
+#[cfg(not(all(feature = "scylla", feature = "spanner")))]
 use anyhow::anyhow;
 use leadline_connectors::contract::schema::StoreSchema;
 use leadline_connectors::contract::store::{RecordReader, RecordWriter};
@@ -39,7 +41,11 @@ pub fn open(config: &Config) -> anyhow::Result<Option<Both>> {
             (Box::new(CassandraWriter::new(Arc::clone(&cluster))), Arc::new(CassandraReader::new(cluster)))
         }
         #[cfg(not(feature = "scylla"))]
-        RecordsStore::Cassandra => return Err(not_built()),
+        RecordsStore::Cassandra => return Err(not_built("Cassandra", "scylla")),
+        #[cfg(feature = "spanner")]
+        RecordsStore::Spanner => spanner::open(config)?,
+        #[cfg(not(feature = "spanner"))]
+        RecordsStore::Spanner => return Err(not_built("Spanner", "spanner")),
     }))
 }
 
@@ -62,7 +68,11 @@ pub fn open_reader(config: &Config) -> anyhow::Result<Option<Arc<dyn RecordReade
         #[cfg(feature = "scylla")]
         RecordsStore::Cassandra => Arc::new(CassandraReader::new(Cluster::connect(cassandra(config)?)?)),
         #[cfg(not(feature = "scylla"))]
-        RecordsStore::Cassandra => return Err(not_built()),
+        RecordsStore::Cassandra => return Err(not_built("Cassandra", "scylla")),
+        #[cfg(feature = "spanner")]
+        RecordsStore::Spanner => spanner::open_reader(config)?,
+        #[cfg(not(feature = "spanner"))]
+        RecordsStore::Spanner => return Err(not_built("Spanner", "spanner")),
     }))
 }
 
@@ -74,7 +84,11 @@ pub fn schema(config: &Config) -> anyhow::Result<Option<Box<dyn StoreSchema>>> {
         #[cfg(feature = "scylla")]
         RecordsStore::Cassandra => Box::new(CassandraSchema::connect(cassandra(config)?)?),
         #[cfg(not(feature = "scylla"))]
-        RecordsStore::Cassandra => return Err(not_built()),
+        RecordsStore::Cassandra => return Err(not_built("Cassandra", "scylla")),
+        #[cfg(feature = "spanner")]
+        RecordsStore::Spanner => spanner::schema(config)?,
+        #[cfg(not(feature = "spanner"))]
+        RecordsStore::Spanner => return Err(not_built("Spanner", "spanner")),
     }))
 }
 
@@ -85,6 +99,9 @@ pub fn named(config: &Config) -> String {
         RecordsStore::Sqlite => config.records_file().display().to_string(),
         RecordsStore::Cassandra => {
             format!("keyspace {} at {}", config.cassandra.keyspace, config.cassandra.contact_points)
+        }
+        RecordsStore::Spanner => {
+            format!("database {} of instance {}", config.spanner.database, config.spanner.instance)
         }
     }
 }
@@ -103,9 +120,9 @@ fn sqlite(config: &Config) -> SqliteConfig {
     SqliteConfig::new(config.records_file())
 }
 
-#[cfg(not(feature = "scylla"))]
-fn not_built() -> anyhow::Error {
-    anyhow!("this leadline was built without Cassandra: build it with --features scylla")
+#[cfg(not(all(feature = "scylla", feature = "spanner")))]
+fn not_built(store: &str, feature: &str) -> anyhow::Error {
+    anyhow!("this leadline was built without {store}: build it with --features {feature}")
 }
 
 #[cfg(feature = "scylla")]

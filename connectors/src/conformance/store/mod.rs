@@ -3,6 +3,8 @@
 mod histories;
 mod lists;
 mod rows;
+pub mod shared;
+mod sizes;
 mod writes;
 
 use std::sync::Arc;
@@ -27,12 +29,21 @@ type Part = fn(&mut dyn StoreUnderTest);
 
 /// Runs the suite; each part gets an empty store of its own.
 pub fn suite(fresh: &dyn Fn() -> Box<dyn StoreUnderTest>) {
-    for part in writes::PARTS.iter().chain(lists::PARTS).chain(histories::PARTS) {
+    let parts = writes::PARTS.iter().chain(lists::PARTS).chain(histories::PARTS).chain(sizes::PARTS);
+    for part in parts {
         part(fresh().as_mut());
     }
 }
 
 const P0: Partition = Partition(0);
+
+/// A call as the dataflow emits it, with a note of so many bytes.
+pub fn a_call(owner: &str, number: u64, aliases: &[String], bytes: usize) -> Output {
+    let mut call = rows::call(owner, number, Some("warm"));
+    call.aliases = aliases.to_vec();
+    call.note = Some("n".repeat(bytes));
+    rows::call_row(&call)
+}
 
 /// The commits behind `from` of a partition, one for each list of outputs.
 fn batch_of(partition: Partition, from: u64, commits: Vec<Vec<Output>>) -> Batch {
