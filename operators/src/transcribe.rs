@@ -18,7 +18,8 @@ use leadline_schemas::{JobId, Millis};
 use self::phrases::phrases;
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::ContactOut;
-use crate::stage::{WAIT_TTL_MS, ai_gate, is_over, resume, wait_for, was_heard};
+use crate::spending::Spending;
+use crate::stage::{WAIT_TTL_MS, admitted, is_over, resume, wait_for, was_heard};
 
 /// Shorter calls have nothing worth the money in them.
 const DURATION_S_MIN: i64 = 5;
@@ -57,7 +58,7 @@ impl Operator for Transcribe {
     }
 
     fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, mut contact: Contact) -> OperatorResult {
-        match decide(cx, &mut contact) {
+        match decide(cx, &mut contact)? {
             Decision::PassOn => cx.emit(ContactOut::Contact(Box::new(contact))),
             Decision::Skip(why) => {
                 contact.transcript_skip = Some(why);
@@ -106,47 +107,47 @@ enum Decision {
     Ask { provider: String },
 }
 
-fn decide(cx: &Context<'_, ContactOut>, contact: &mut Contact) -> Decision {
-    let Event::CallEvent(call) = &contact.event else { return Decision::PassOn };
+fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorResult<Decision> {
+    let Event::CallEvent(call) = &contact.event else { return Ok(Decision::PassOn) };
     if !call.transcript.is_empty() {
         let (turns, provider) = (call.transcript.clone(), "callrail".to_owned());
         contact.transcript = Some(Transcript { turns, provider, cost_micros: 0 });
-        return Decision::PassOn;
+        return Ok(Decision::PassOn);
     }
     if !is_over(call) || !was_heard(call) {
-        return Decision::PassOn;
+        return Ok(Decision::PassOn);
     }
     if call.duration_s.is_some_and(|duration_s| duration_s < DURATION_S_MIN) {
-        return Decision::Skip(format!("the call lasted less than {DURATION_S_MIN} s"));
+        return Ok(Decision::Skip(format!("the call lasted less than {DURATION_S_MIN} s")));
     }
-    if let Some(why) = ai_gate(cx, contact) {
-        return Decision::Skip(why.to_owned());
-    }
-    let Some(provider) = chain(cx).next() else {
-        return Decision::Skip(
-            "the payload has no transcript and the tenant has no transcription".to_owned(),
-        );
+    let spending = match admitted(cx, contact)? {
+        Ok(spending) => spending,
+        Err(why) => return Ok(Decision::Skip(why.to_owned())),
+    };
+    let Some(provider) = chain(cx, spending).into_iter().next() else {
+        let why = "the payload has no transcript and the tenant has no transcription";
+        return Ok(Decision::Skip(why.to_owned()));
     };
     if let Some(audio) = contact.recording.audio.as_ref().filter(|audio| audio.speech_ms() < SPEECH_MS_MIN) {
         let (silence_s, music_s) = (audio.silence_ms / 1_000, audio.music_ms / 1_000);
-        return Decision::Skip(format!(
+        return Ok(Decision::Skip(format!(
             "nobody speaks in the recording: {silence_s} s of silence and {music_s} s of music or tones"
-        ));
+        )));
     }
     if contact.recording.blob.is_none() {
         let why = contact.recording.skip.as_deref().unwrap_or("unknown reason");
-        return Decision::Skip(format!("there is no recording to transcribe: {why}"));
+        return Ok(Decision::Skip(format!("there is no recording to transcribe: {why}")));
     }
-    Decision::Ask { provider: provider.to_owned() }
+    Ok(Decision::Ask { provider })
 }
 
-/// The tenant's providers, in the order in which they are asked.
-fn chain<'a>(cx: &Context<'a, ContactOut>) -> impl Iterator<Item = &'a str> {
+/// The tenant's providers, in the order in which they are asked: the last and cheapest first where money runs short.
+fn chain(cx: &Context<'_, ContactOut>, spending: Spending) -> Vec<String> {
     let policy = cx.tenant().map(|tenant| &tenant.policy);
-    let first = policy.and_then(|policy| policy.transcribe_provider.as_deref());
+    let first = policy.and_then(|policy| policy.transcribe_provider.as_ref());
     // Without a first there is none: whoever has switched transcription off need not clear the rest.
     let others = policy.filter(|_| first.is_some()).map_or(&[][..], |policy| &policy.transcribe_fallbacks);
-    first.into_iter().chain(others.iter().map(String::as_str)).take(PROVIDERS_MAX)
+    spending.order(first.into_iter().chain(others).take(PROVIDERS_MAX).cloned().collect())
 }
 
 /// Asks a provider that was not asked before.
@@ -232,7 +233,8 @@ fn progress_of(cx: &mut Context<'_, ContactOut>, job_id: JobId) -> OperatorResul
     let known = cx.get(&PROGRESS, job_id.as_bytes())?.cloned();
     cx.delete(&PROGRESS, job_id.as_bytes());
     Ok(known.unwrap_or_else(|| {
-        let provider = chain(cx).next().unwrap_or("a provider since removed").to_owned();
+        let first = chain(cx, Spending::Free).into_iter().next();
+        let provider = first.unwrap_or_else(|| "a provider since removed".to_owned());
         Transcription { asked: vec![provider.clone()], provider, ..Transcription::default() }
     }))
 }
@@ -261,16 +263,15 @@ fn fall_back(
 ) -> OperatorResult {
     let why: String = why.chars().take(REASON_CHARS_MAX).collect();
     progress.failed.push(format!("{}: {why}", progress.provider));
-    // The tenant may have changed its mind since the first was asked.
-    let gate = ai_gate(cx, &contact);
-    let next = chain(cx).find(|provider| !progress.asked.iter().any(|asked| asked == provider));
-    if let (None, Some(next)) = (gate, next) {
-        let next = next.to_owned();
-        return ask(cx, contact, progress, next);
-    }
+    // The tenant may have changed its mind since the first was asked, or spent its money.
+    let admitted = admitted(cx, &contact)?;
+    let chain = chain(cx, admitted.unwrap_or(Spending::Free));
+    let next = chain.into_iter().find(|provider| !progress.asked.contains(provider));
     let mut skip = format!("nobody could write it down: {}", progress.failed.join("; "));
-    if let Some(gate) = gate.filter(|_| next.is_some()) {
-        skip = format!("{skip}; nobody else was asked, for {gate}");
+    match (admitted, next) {
+        (Ok(_), Some(next)) => return ask(cx, contact, progress, next),
+        (Err(gate), Some(_)) => skip = format!("{skip}; nobody else was asked, for {gate}"),
+        (_, None) => {}
     }
     contact.transcript_skip = Some(skip);
     if progress.cost_micros > 0 {

@@ -10,6 +10,7 @@ use leadline_connectors::contract::provider::{Limits, Provider};
 use leadline_connectors::google_tokens::ApplicationTokens;
 use leadline_connectors::google_tokens::{GoogleTokens, TokenFile};
 use leadline_connectors::http_client::Client;
+use leadline_connectors::provider_metered::MeteredProvider;
 use leadline_connectors::provider_speech_command::{CommandSpeech, CommandSpeechConfig};
 use leadline_connectors::provider_speech_google::{GoogleSpeech, GoogleSpeechConfig};
 use leadline_connectors::provider_speech_openai::{OpenAiSpeech, OpenAiSpeechConfig};
@@ -38,30 +39,43 @@ pub(crate) fn providers(
     client: &Client,
 ) -> anyhow::Result<Vec<(&'static str, Arc<dyn Provider>)>> {
     let mut providers: Vec<(&str, Arc<dyn Provider>)> = Vec::new();
+    let cheapest = config.transcription.values().map(price_micros).min();
     for (name, one) in &config.transcription {
+        let metered = |provider: Arc<dyn Provider>| {
+            let is_cheapest = Some(price_micros(one)) == cheapest;
+            MeteredProvider::new("transcribe", provider, Arc::clone(&parts.ai_budget), is_cheapest)
+        };
         let in_words = || format!("transcription.{name}");
         match one.kind {
             Some(SpeechKind::Google) => {
                 let google = google(parts, config, name, one, client).with_context(in_words)?;
-                let google = kept(google, google_model(one), parts, config);
-                providers.push((TRANSCRIBE, Arc::clone(&google)));
-                providers.push((TRANSCRIBE_POLL, google));
+                let version = google_model(one);
+                let starts = Arc::new(metered(Arc::clone(&google)));
+                let polls = Arc::new(metered(google).fetching());
+                providers.push((TRANSCRIBE, kept(starts, version, parts, config)));
+                providers.push((TRANSCRIBE_POLL, kept(polls, version, parts, config)));
             }
             Some(SpeechKind::OpenAi) => {
                 let openai = openai(parts, name, one, client).with_context(in_words)?;
                 let version =
                     [one.endpoint.as_deref(), one.model.as_deref()].map(Option::unwrap_or_default).join(" ");
-                providers.push((TRANSCRIBE, kept(openai, &version, parts, config)));
+                providers.push((TRANSCRIBE, kept(Arc::new(metered(openai)), &version, parts, config)));
             }
             Some(SpeechKind::Command) => {
                 let command = command(parts, config, name, one).with_context(in_words)?;
                 let version = one.command.as_deref().unwrap_or_default();
-                providers.push((TRANSCRIBE, kept(command, version, parts, config)));
+                providers.push((TRANSCRIBE, kept(Arc::new(metered(command)), version, parts, config)));
             }
             None => {} // `check` has told of it.
         }
     }
     Ok(providers)
+}
+
+/// What a minute costs.
+fn price_micros(one: &Transcription) -> i64 {
+    let usual = if one.kind == Some(SpeechKind::Google) { GOOGLE_PRICE_MICROS } else { 0 };
+    one.price_micros_per_minute.unwrap_or(usual)
 }
 
 fn limits(one: &Transcription) -> Limits {
@@ -97,7 +111,7 @@ fn google(
         model: google_model(one).to_owned(),
         bucket: one.bucket.clone().or_else(|| config.audio_storage_bucket.clone()),
         endpoint: one.endpoint.clone(),
-        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(GOOGLE_PRICE_MICROS),
+        price_micros_per_minute: price_micros(one),
         batch_price_micros_per_minute: one.batch_price_micros_per_minute.unwrap_or(GOOGLE_BATCH_PRICE_MICROS),
         limits: limits(one),
     };
@@ -127,7 +141,7 @@ fn openai(
         endpoint: one.endpoint.clone().unwrap_or_default(),
         model: one.model.clone().unwrap_or_default(),
         key: one.key_file.as_deref().map(key).transpose()?,
-        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
+        price_micros_per_minute: price_micros(one),
         timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
         bytes_max: one.bytes_max.unwrap_or(OPENAI_BYTES_MAX),
         limits: limits(one),
@@ -159,7 +173,7 @@ fn command(
             .flat_map(|command| command.split_whitespace())
             .map(str::to_owned)
             .collect(),
-        price_micros_per_minute: one.price_micros_per_minute.unwrap_or(0),
+        price_micros_per_minute: price_micros(one),
         timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
         running_max: one.calls_max.unwrap_or(COMMANDS_MAX),
         folder: folder.clone(),

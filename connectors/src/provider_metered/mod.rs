@@ -21,6 +21,8 @@ pub struct MeteredProvider {
     /// Whether there is none that costs less: it is asked up to the hard budget.
     is_cheapest: bool,
     limits: Option<Limits>,
+    /// Whether what it answers was paid for before it is asked.
+    is_paid: bool,
 }
 
 impl MeteredProvider {
@@ -31,7 +33,13 @@ impl MeteredProvider {
         budget: Arc<DayBudget>,
         is_cheapest: bool,
     ) -> Self {
-        Self { kind, inner, budget, is_cheapest, limits: None }
+        Self { kind, inner, budget, is_cheapest, limits: None, is_paid: false }
+    }
+
+    /// The same for jobs that fetch what is paid for: they are asked whatever was spent.
+    #[must_use]
+    pub fn fetching(self) -> Self {
+        Self { is_paid: true, ..self }
     }
 
     /// The same, which takes no more than this from all tenants together.
@@ -56,7 +64,8 @@ impl Provider for MeteredProvider {
 
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         Box::pin(async move {
-            self.budget.admit(self.is_cheapest).map_err(|why| CallError::Reject { why })?;
+            let admitted = if self.is_paid { Ok(()) } else { self.budget.admit(self.is_cheapest) };
+            admitted.map_err(|why| CallError::Reject { why })?;
             let answer = self.inner.call(job, deadline).await?;
             if let Ok(cost_micros) = u64::try_from(answer.cost_micros)
                 && cost_micros > 0

@@ -286,7 +286,7 @@ fn a_hung_operation_ends_and_the_next_provider_is_asked() {
     let done = world.driver.reply(job.id, answer_of(Kind::Given(FailureKind::Rejected))).unwrap().unwrap();
     let skip = goes_on(&done).transcript_skip.clone().unwrap();
     assert!(
-        skip.contains("google: operation op/1 has not ended") && skip.contains("whisper: it was"),
+        skip.contains("google: operation op/1 has not ended") && skip.contains("whisper: the other side"),
         "{skip}"
     );
 }
