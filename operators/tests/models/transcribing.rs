@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use leadline_operators::dedupe::ContactOut;
+use leadline_operators::spending::{KEY, SPENT};
 use leadline_operators::transcribe::{PROGRESS, Transcribe, WAITING};
 use leadline_schemas::contact::{Audio, Contact};
 use leadline_schemas::event::{Direction, Speaker};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::Tenant;
+use leadline_schemas::state::{Spent, SpentDay};
 use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL, TranscribeJob};
 use leadline_schemas::{JobId, Millis};
 use proptest::prelude::*;
@@ -316,4 +318,23 @@ fn an_answer_to_an_earlier_leadline_is_taken() {
     world.driver.seed(&WAITING, job_id.as_bytes(), &contact);
     let done = world.driver.unasked(job_id, answer_of(Kind::Words)).unwrap();
     assert_eq!(goes_on(&done).transcript.as_ref().unwrap().provider, "google");
+}
+
+#[test]
+fn the_budgets_of_the_day_count_for_transcripts_too() {
+    for (micros, wanted) in [(9_999, Some("google")), (10_000, Some("whisper")), (20_000, None)] {
+        let mut tenant = tenant();
+        with_chain(&mut tenant, &["google", "whisper"]);
+        (tenant.policy.ai_budget_soft_micros, tenant.policy.ai_budget_hard_micros) =
+            (Some(10_000), Some(20_000));
+        let mut driver = Driver::<Transcribe>::new(tenant, NOON);
+        let days = vec![SpentDay { day: NOON.0 / Millis::DAY, micros, answers: 1 }];
+        driver.seed(&SPENT, KEY, &Spent { days, ..Spent::default() });
+        let done = driver.record(event_id(2), recorded(2)).unwrap();
+        assert_eq!(done.jobs.first().map(|job| job.request.target.as_str()), wanted, "{micros} spent");
+        if wanted.is_none() {
+            let skip = goes_on(&done).transcript_skip.clone().unwrap();
+            assert!(skip.contains("budget"), "the reason is for the audit: {skip}");
+        }
+    }
 }
