@@ -19,7 +19,6 @@ pub mod disk_folder;
 pub mod disk_room;
 #[cfg(feature = "simulation")]
 pub mod disk_simulated;
-pub mod google_tokens;
 pub mod http_client;
 pub mod http_server;
 pub mod log_embedded;

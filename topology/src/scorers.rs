@@ -94,7 +94,7 @@ fn service(
             };
             let bearer = match key {
                 Some(key) => key,
-                None => google().with_context(|| format!("[scoring.{name}]"))?,
+                None => google_credentials().with_context(|| format!("[scoring.{name}]"))?,
             };
             Ok(Arc::new(GeminiProvider::new(gemini, bearer, client.clone())))
         }
@@ -106,12 +106,13 @@ fn service(
     }
 }
 
+/// The application's default credentials, for services of Google's that name no key of their own.
 #[cfg(feature = "gcs")]
-fn google() -> anyhow::Result<Arc<dyn Bearer>> {
+pub(crate) fn google_credentials() -> anyhow::Result<Arc<dyn Bearer>> {
     Ok(Arc::new(leadline_connectors::bearer::GoogleCredentials::default()))
 }
 
 #[cfg(not(feature = "gcs"))]
-fn google() -> anyhow::Result<Arc<dyn Bearer>> {
+pub(crate) fn google_credentials() -> anyhow::Result<Arc<dyn Bearer>> {
     Err(anyhow!("needs key_file, for this leadline was built without --features gcs"))
 }

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use leadline_connectors::bearer::{Bearer, TokenFile};
 use leadline_connectors::contract::provider::{Limits, Provider};
-#[cfg(feature = "gcs")]
-use leadline_connectors::google_tokens::ApplicationTokens;
-use leadline_connectors::google_tokens::{GoogleTokens, TokenFile};
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_metered::MeteredProvider;
 use leadline_connectors::provider_speech_command::{CommandSpeech, CommandSpeechConfig};
@@ -19,6 +17,7 @@ use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL};
 
 use crate::config::{Config, SpeechKind, Transcription, google_location, google_model};
 use crate::parts::Parts;
+use crate::scorers::google_credentials;
 
 /// Google's prices of 2026: $0.016 a minute, $0.003 where it may take a day.
 const GOOGLE_PRICE_MICROS: i64 = 16_000;
@@ -99,9 +98,9 @@ fn google(
     one: &Transcription,
     client: &Client,
 ) -> anyhow::Result<Arc<dyn Provider>> {
-    let tokens: Arc<dyn GoogleTokens> = match &one.key_file {
+    let tokens: Arc<dyn Bearer> = match &one.key_file {
         Some(path) => Arc::new(TokenFile::new(path)),
-        None => application_tokens()?,
+        None => google_credentials()?,
     };
     let project = one.project.as_ref().or(config.google_cloud_project.as_ref());
     let speech = GoogleSpeechConfig {
@@ -116,18 +115,6 @@ fn google(
         limits: limits(one),
     };
     Ok(Arc::new(GoogleSpeech::new(speech, tokens, Arc::clone(&parts.blob), client.clone())))
-}
-
-#[cfg(feature = "gcs")]
-fn application_tokens() -> anyhow::Result<Arc<dyn GoogleTokens>> {
-    Ok(Arc::new(ApplicationTokens::new()?))
-}
-
-#[cfg(not(feature = "gcs"))]
-fn application_tokens() -> anyhow::Result<Arc<dyn GoogleTokens>> {
-    anyhow::bail!(
-        "this leadline was built without Google's credentials: build it with --features gcs, or set key_file"
-    )
 }
 
 fn openai(

@@ -12,6 +12,9 @@ const TOKEN_BYTES_MAX: u64 = 16 << 10;
 pub trait Bearer: Send + Sync + 'static {
     /// What goes behind `Bearer`. `Reject` when a person has to do something.
     fn token(&self) -> BoxFuture<'_, Result<String, CallError>>;
+
+    /// The other side has refused this one before its end: the next is another, if there is any.
+    fn refused(&self, _token: &str) {}
 }
 
 /// A file with nothing but the token: read each time, for others may replace it.
@@ -55,8 +58,8 @@ impl Bearer for TokenFile {
 #[cfg(feature = "gcs")]
 #[derive(Debug, Default)]
 pub struct GoogleCredentials {
-    /// Made at the first use, for it belongs to the runtime that it is made in.
-    made: tokio::sync::OnceCell<google_cloud_auth::credentials::AccessTokenCredentials>,
+    /// Made at the first use, for it belongs to the runtime that it is made in; and anew when a token was refused.
+    made: std::sync::Mutex<Option<google_cloud_auth::credentials::AccessTokenCredentials>>,
 }
 
 #[cfg(feature = "gcs")]
@@ -64,17 +67,16 @@ impl GoogleCredentials {
     /// The scope of all of Google Cloud's APIs.
     const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
-    async fn credentials(
-        &self,
-    ) -> Result<&google_cloud_auth::credentials::AccessTokenCredentials, CallError> {
-        let make = || async {
-            google_cloud_auth::credentials::Builder::default()
-                .with_scopes([Self::SCOPE])
-                .build_access_token_credentials()
-        };
-        self.made.get_or_try_init(make).await.map_err(|error| CallError::Reject {
+    fn credentials(&self) -> Result<google_cloud_auth::credentials::AccessTokenCredentials, CallError> {
+        let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(made) = &*made {
+            return Ok(made.clone());
+        }
+        let builder = google_cloud_auth::credentials::Builder::default().with_scopes([Self::SCOPE]);
+        let fresh = builder.build_access_token_credentials().map_err(|error| CallError::Reject {
             why: format!("there are no credentials for Google: {error}; set GOOGLE_APPLICATION_CREDENTIALS"),
-        })
+        })?;
+        Ok(made.insert(fresh).clone())
     }
 }
 
@@ -82,7 +84,7 @@ impl GoogleCredentials {
 impl Bearer for GoogleCredentials {
     fn token(&self) -> BoxFuture<'_, Result<String, CallError>> {
         Box::pin(async move {
-            match self.credentials().await?.access_token().await {
+            match self.credentials()?.access_token().await {
                 Ok(token) => Ok(token.token),
                 Err(error) => {
                     let told = crate::http_client::one_line(error.to_string().as_bytes());
@@ -94,6 +96,10 @@ impl Bearer for GoogleCredentials {
                 }
             }
         })
+    }
+
+    fn refused(&self, _: &str) {
+        *self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
     }
 }
 

@@ -73,6 +73,7 @@ impl GeminiProvider {
         let mut answer = self.send(&request, &token, deadline).await?;
         if answer.status == 401 {
             // It may have ended on its way; whoever has the same again has none that is good.
+            self.bearer.refused(&token);
             let fresh = self.bearer.token().await?;
             if fresh != token {
                 answer = self.send(&request, &fresh, deadline.saturating_sub(started.elapsed())).await?;

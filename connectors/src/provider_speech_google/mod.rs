@@ -27,10 +27,10 @@ use serde_json::json;
 
 use self::answer::{Polled, polled, recognised};
 pub use self::request::LOCATIONS;
+use crate::bearer::Bearer;
 use crate::contract::BoxFuture;
 use crate::contract::blob::{Blob, Content};
 use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
-use crate::google_tokens::GoogleTokens;
 use crate::http_client::Client;
 use crate::speech::{answer, asked, cost_micros, not_read, recording, reject};
 
@@ -77,7 +77,7 @@ pub struct GoogleSpeechConfig {
 /// Speech-to-Text in one region.
 pub struct GoogleSpeech {
     config: GoogleSpeechConfig,
-    tokens: Arc<dyn GoogleTokens>,
+    tokens: Arc<dyn Bearer>,
     blob: Arc<dyn Blob>,
     client: Client,
 }
@@ -86,7 +86,7 @@ impl GoogleSpeech {
     /// This service for recordings of this store.
     pub fn new(
         config: GoogleSpeechConfig,
-        tokens: Arc<dyn GoogleTokens>,
+        tokens: Arc<dyn Bearer>,
         blob: Arc<dyn Blob>,
         client: Client,
     ) -> Self {

@@ -25,7 +25,7 @@ const CALL_TIME: Millis = Millis(1_772_640_753_236);
 /// Tokens in turn: the next one is given once the one before was refused.
 pub(super) struct InTurn(pub(super) Mutex<Vec<&'static str>>);
 
-impl GoogleTokens for InTurn {
+impl Bearer for InTurn {
     fn token(&self) -> BoxFuture<'_, Result<String, CallError>> {
         let token = (*self.0.lock().unwrap().first().unwrap()).to_owned();
         Box::pin(std::future::ready(Ok(token)))
@@ -78,7 +78,7 @@ pub(super) fn scene(duration_ms: i64, channels: usize) -> Scene {
     scene_with(double, Arc::new(InTurn(Mutex::new(vec!["one", "two"]))))
 }
 
-fn scene_with(double: Speech, tokens: Arc<dyn GoogleTokens>) -> Scene {
+fn scene_with(double: Speech, tokens: Arc<dyn Bearer>) -> Scene {
     let blob = MemoryBlob::new();
     let about = About { content_type: "audio/mpeg".to_owned(), custom_time: Some(CALL_TIME) };
     blob.with(|objects| {
