@@ -169,8 +169,7 @@ impl RecordReader for SqliteReader {
     ) -> Result<Option<Delivery>, StoreError> {
         self.with(|connection| {
             let Some(number) = tenant_number(connection, tenant)? else { return Ok(None) };
-            let sql = "SELECT record FROM deliveries WHERE tenant = ?1 AND integration = ?2 AND subject = ?3";
-            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let mut statement = connection.prepare_cached(sql::DELIVERY).map_err(failed)?;
             let mut rows = statement.query(params![number, integration, subject]).map_err(failed)?;
             let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
             record(row.get_ref(0).map_err(failed)?.as_blob().unwrap_or_default()).map(Some)

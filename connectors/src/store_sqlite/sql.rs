@@ -14,6 +14,8 @@ pub(super) const CALL: &str = "SELECT record FROM call_records WHERE tenant = ?1
 pub(super) const LEAD: &str = "SELECT record FROM leads WHERE tenant = ?1 AND lead_id = ?2";
 pub(super) const LEAD_EVENTS: &str = "SELECT record FROM lead_events WHERE tenant = ?1 AND lead_id = ?2
     ORDER BY revision, at, key LIMIT ?3";
+pub(super) const DELIVERY: &str =
+    "SELECT record FROM deliveries WHERE tenant = ?1 AND integration = ?2 AND subject = ?3";
 pub(super) const WINDOWS: &str =
     "SELECT record FROM window_metrics WHERE tenant = ?1 AND window = ?2 AND start >= ?3 AND start < ?4
     ORDER BY start, slot";
@@ -89,7 +91,7 @@ mod tests {
 
     fn every_statement() -> Vec<String> {
         let mut all: Vec<String> =
-            [REQUEST, CALL, LEAD, LEAD_EVENTS, WINDOWS, AUDIT].map(str::to_owned).to_vec();
+            [REQUEST, CALL, LEAD, LEAD_EVENTS, DELIVERY, WINDOWS, AUDIT].map(str::to_owned).to_vec();
         for list in [REQUESTS, CALLS, LEADS, DELIVERIES, DEAD_LETTERS] {
             for filters in 0..16_u8 {
                 let has = |bit: u8| filters & bit != 0;
