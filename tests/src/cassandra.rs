@@ -127,8 +127,8 @@ impl Cassandra {
         let (data, keystore, port) = (data.display(), keystore.display(), self.port);
         format!(
             "cluster_name: tests\nnum_tokens: 1\npartitioner: org.apache.cassandra.dht.Murmur3Partitioner\n\
-             commitlog_sync: periodic\ncommitlog_sync_period: 10000ms\ncommitlog_segment_size: 16MiB\n\
-             commitlog_total_space: 64MiB\nmemtable_heap_space: 64MiB\nmemtable_offheap_space: 64MiB\n\
+             commitlog_sync: periodic\ncommitlog_sync_period: 10000ms\ncommitlog_segment_size: 32MiB\n\
+             commitlog_total_space: 128MiB\nmemtable_heap_space: 64MiB\nmemtable_offheap_space: 64MiB\n\
              data_file_directories:\n  - {data}/data\ncommitlog_directory: {data}/commitlog\n\
              saved_caches_directory: {data}/caches\nhints_directory: {data}/hints\ncdc_raw_directory: {data}/cdc\n\
              listen_address: 127.0.0.1\nrpc_address: 127.0.0.1\nstorage_port: {storage_port}\n\
