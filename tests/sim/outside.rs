@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use leadline::engine::RunningJob;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
+use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use leadline_connectors::contract::wire::WireRequest;
 use leadline_operators::rules;
@@ -195,9 +195,6 @@ pub struct Scorer(pub Outside);
 impl Provider for Scorer {
     fn name(&self) -> &str {
         "sim"
-    }
-    fn limits(&self) -> Option<Limits> {
-        Some(Limits { calls_max: 12, per_minute: Some(600) })
     }
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         let course = self.0.course(&job.job_id.to_string(), false);
