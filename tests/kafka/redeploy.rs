@@ -137,6 +137,10 @@ fn a_standby_that_dies_before_it_joins_leaves_its_partitions_to_the_others() {
     let mut company = Company::start(&cluster, PARTITIONS, 2, &[]);
     let senders = Senders::start(company.webhook.port, 2, Duration::from_millis(20));
     until("calls come out", Duration::from_secs(60), || scored(&company).len() > 20);
+    until("both have their part", Duration::from_secs(60), || {
+        let held = |worker| holding(worker)["handed"]["commits"].as_object().map_or(0, |held| held.len());
+        company.workers.iter().all(|worker| held(worker) == usize::from(PARTITIONS / 2))
+    });
     // One that dies while it follows is nobody's business.
     let mut early = company.standby(0);
     early.spawn();
