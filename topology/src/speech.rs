@@ -83,10 +83,7 @@ fn limits(one: &Transcription) -> Limits {
 
 /// A provider whose words are paid for: they are kept, as far as is configured.
 fn kept(provider: Arc<dyn Provider>, version: &str, parts: &Parts, config: &Config) -> Arc<dyn Provider> {
-    let kept = Duration::from_secs(u64::from(config.ai_answers_kept_days) * 86_400);
-    if kept.is_zero() {
-        return provider;
-    }
+    let Some(kept) = config.answers_kept() else { return provider };
     let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
     Arc::new(KeptWords::new(provider, version, blob, clock, kept))
 }

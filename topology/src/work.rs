@@ -91,10 +91,7 @@ pub(crate) fn engine_starter(
 
 /// A provider whose answers are paid for: they are kept, as far as is configured.
 fn kept(provider: Arc<dyn Provider>, version: &str, parts: &Parts, config: &Config) -> Arc<dyn Provider> {
-    let kept = Duration::from_secs(u64::from(config.ai_answers_kept_days) * 86_400);
-    if kept.is_zero() {
-        return provider;
-    }
+    let Some(kept) = config.answers_kept() else { return provider };
     let (blob, clock) = (Arc::clone(&parts.blob), Arc::clone(&parts.clock));
     Arc::new(CachedProvider::new(provider, version, blob, clock, kept))
 }

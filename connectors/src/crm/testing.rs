@@ -10,6 +10,7 @@ use leadline_schemas::settings::{Grant, Integration, Sealed};
 use leadline_tests::crm::{Fault, Server};
 use serde_json::{Value, json};
 
+use crate::conformance::other_side::check_why;
 use crate::contract::BoxFuture;
 use crate::contract::provider::CallError;
 use crate::contract::secrets::{SecretError, Secrets};
@@ -142,6 +143,28 @@ pub(crate) async fn lose_each_answer<S: Send + 'static>(
         delivered(&*sink, &request).await.unwrap_or_else(|error| panic!("{place}: {error}"));
         check(&double, &place);
     }
+}
+
+/// What a vendor's kept answer must mean: `passes`, or how it failed and after how many seconds it is tried again; words
+/// that the tenant reads; and that no secret is told.
+pub(crate) fn check_meaning(
+    (name, meaning, words): &(&str, &str, &[&str]),
+    answer: Result<SinkAnswer, CallError>,
+    trace: &Trace,
+    secrets: &[&str],
+) {
+    let (said, why) = match answer {
+        Ok(_) => ("passes".to_owned(), "it arrived".to_owned()),
+        Err(CallError::Retry { after: Some(after), why }) => (format!("retry {}", after.as_secs()), why),
+        Err(CallError::Retry { after: None, why }) => ("retry".to_owned(), why),
+        Err(CallError::Reject { why }) => ("reject".to_owned(), why),
+        Err(CallError::Unclear { why }) => ("unclear".to_owned(), why),
+    };
+    assert_eq!(said, *meaning, "{name}: {why}");
+    assert!(words.iter().all(|words| why.contains(words)), "{name}: {why}");
+    check_why(&why);
+    let shown = format!("{why} {:?}", trace.take());
+    assert!(secrets.iter().all(|secret| !shown.contains(secret)), "{name}: {shown}");
 }
 
 /// A sink whose deliveries go to a double: the suite names no address.

@@ -4,19 +4,19 @@
 //! neither is the same recorded announcement, or the same form that a robot sends a thousand times. One tenant's
 //! answers are never another's. A store that fails costs money and nothing else: the provider is asked.
 
+mod shelf;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use leadline_schemas::reply::PendingJob;
-use leadline_schemas::{JobId, Millis};
 use ring::digest::{SHA256, digest};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+pub(crate) use self::shelf::Shelf;
 use crate::contract::BoxFuture;
-use crate::contract::blob::{About, Blob, BlobError};
+use crate::contract::blob::Blob;
 use crate::contract::clock::Clock;
 use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::provider_recording::recording_name;
@@ -29,19 +29,7 @@ pub struct CachedProvider {
     inner: Arc<dyn Provider>,
     /// What else an answer depends on: models, their settings.
     version: String,
-    blob: Arc<dyn Blob>,
-    clock: Arc<dyn Clock>,
-    kept_ms: i64,
-}
-
-/// An answer as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    /// The job that it was paid for.
-    job_id: JobId,
-    at: Millis,
-    cost_micros: i64,
-    answer: Box<RawValue>,
+    shelf: Shelf,
 }
 
 impl CachedProvider {
@@ -53,8 +41,7 @@ impl CachedProvider {
         clock: Arc<dyn Clock>,
         kept: Duration,
     ) -> Self {
-        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
-        Self { inner, version: version.into(), blob, clock, kept_ms }
+        Self { inner, version: version.into(), shelf: Shelf::new(blob, clock, kept) }
     }
 
     /// Where the answer to this question is kept: below the month of the event that it is about, as recordings are, so
@@ -68,52 +55,6 @@ impl CachedProvider {
         let hash = digest(&SHA256, parts.join("\0").as_bytes());
         let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Some(recording_name(&job.tenant, job.event_time, &format!("answer-{hex}")))
-    }
-
-    async fn kept(&self, name: &str, job: &PendingJob) -> Option<ProviderAnswer> {
-        let kept: Kept = match self.blob.read(name).await {
-            Ok(stored) => serde_json::from_slice(&stored?).ok()?,
-            Err(error) => {
-                self.failed(&error);
-                return None;
-            }
-        };
-        if self.clock.wall().0.saturating_sub(kept.at.0) > self.kept_ms {
-            return None;
-        }
-        metrics::counter!("leadline_answers_kept_total", "kind" => job.request.kind.clone()).increment(1);
-        // The job that has paid for it and died before it could say so has still paid.
-        let cost_micros = if kept.job_id == job.job_id { kept.cost_micros } else { 0 };
-        Some(ProviderAnswer { body: Bytes::copy_from_slice(kept.answer.get().as_bytes()), cost_micros })
-    }
-
-    async fn keep(&self, name: &str, job: &PendingJob, answer: &ProviderAnswer) {
-        if !is_worth_keeping(&answer.body) {
-            return;
-        }
-        let Some(raw) = std::str::from_utf8(&answer.body)
-            .ok()
-            .and_then(|text| RawValue::from_string(text.to_owned()).ok())
-        else {
-            return; // Not an answer that could be kept as it is.
-        };
-        let (job_id, at, cost_micros) = (job.job_id, self.clock.wall(), answer.cost_micros);
-        let Ok(content) = serde_json::to_vec(&Kept { job_id, at, cost_micros, answer: raw }) else { return };
-        let about = About { content_type: "application/json".to_owned(), custom_time: Some(job.event_time) };
-        let pieces = Box::pin(futures_util::stream::iter([Ok(Bytes::from(content))]));
-        // One that is too old to be taken lies in the way.
-        let removed = self.blob.remove(name).await;
-        let stored = match removed {
-            Ok(()) => self.blob.create_from(name, about, pieces).await.map(|_| ()),
-            failed => failed,
-        };
-        if let Err(error) = stored {
-            self.failed(&error);
-        }
-    }
-
-    fn failed(&self, error: &BlobError) {
-        tracing::warn!(provider = self.inner.name(), %error, "kept answers cannot be used: they are paid for again");
     }
 }
 
@@ -143,11 +84,13 @@ impl Provider for CachedProvider {
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         Box::pin(async move {
             let Some(name) = self.name(&job) else { return self.inner.call(job, deadline).await };
-            if let Some(answer) = self.kept(&name, &job).await {
+            if let Some(answer) = self.shelf.take(&name, &job).await {
                 return Ok(answer);
             }
             let answer = self.inner.call(job.clone(), deadline).await?;
-            self.keep(&name, &job, &answer).await;
+            if is_worth_keeping(&answer.body) {
+                self.shelf.put(&name, &job, &answer, Some(job.event_time)).await;
+            }
             Ok(answer)
         })
     }
@@ -157,7 +100,8 @@ impl Provider for CachedProvider {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use leadline_schemas::TenantId;
+    use bytes::Bytes;
+    use leadline_schemas::{Millis, TenantId};
 
     use super::*;
     use crate::blob_memory::MemoryBlob;

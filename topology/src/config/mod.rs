@@ -13,6 +13,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use cassandra::Cassandra;
 pub use file::{Mistake, read};
@@ -273,6 +274,12 @@ impl Default for Config {
 }
 
 impl Config {
+    /// For how long answers of models are kept; none: they are not.
+    pub fn answers_kept(&self) -> Option<Duration> {
+        let kept = Duration::from_secs(u64::from(self.ai_answers_kept_days) * 86_400);
+        (!kept.is_zero()).then_some(kept)
+    }
+
     /// The log's folder.
     pub fn log_folder(&self) -> PathBuf {
         self.data.join("log")
