@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use leadline::engine::RunningJob;
 use leadline_connectors::contract::BoxFuture;
-use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
+use leadline_connectors::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use leadline_connectors::contract::sink::{Guarantee, Sink, SinkAnswer, SinkRequest};
 use leadline_connectors::contract::wire::WireRequest;
 use leadline_operators::rules;
@@ -189,12 +189,18 @@ async fn go(course: Course, effect: impl FnOnce()) -> Result<(), CallError> {
     course.answer
 }
 
+/// Narrow, so that jobs wait for each other.
+const SCORER_LIMITS: Limits = Limits { calls_max: 12, per_minute: Some(600) };
+
 /// Scores as the rules do, at a price.
 pub struct Scorer(pub Outside);
 
 impl Provider for Scorer {
     fn name(&self) -> &str {
         "sim"
+    }
+    fn limits(&self) -> Option<Limits> {
+        Some(SCORER_LIMITS)
     }
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         let course = self.0.course(&job.job_id.to_string(), false);

@@ -20,7 +20,7 @@ use crate::faults::{FAULTS, Fault, MEMBERSHIP};
 use crate::log::CommitFault;
 use crate::outside::Weather;
 use crate::script::{Planned, script};
-use crate::world::World;
+use crate::world::{REFUSALS_MAX, World};
 
 /// Virtual time that a run may take to come to rest after its faults are healed.
 const REST_MS_MAX: u64 = 3 * 3_600_000;
@@ -163,7 +163,7 @@ impl Run {
             }
             Fault::BlobRefuses => {
                 let (after, count) =
-                    (self.world.chance.below(8) as u32, self.world.chance.between(1, 6) as u32);
+                    (self.world.chance.below(8) as u32, self.world.chance.between(1, REFUSALS_MAX) as u32);
                 self.world.note("the blob store will refuse");
                 self.world.blob.refuse(after, count);
             }
@@ -186,8 +186,12 @@ impl Run {
             }
             Fault::StoreLost => {
                 self.world.note("the record store is lost");
-                self.crash(false)?;
-                self.world.store = MemoryStore::new();
+                if self.world.chance.happens(500) {
+                    self.world.store.put_back();
+                } else {
+                    self.crash(false)?;
+                    self.world.store = MemoryStore::new();
+                }
             }
             Fault::Stop => self.stop()?,
             Fault::Layout => self.world.change_layout()?,

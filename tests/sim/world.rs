@@ -36,6 +36,8 @@ const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(90);
 
 /// Rounds of turns at one instant; a run needs some dozens.
 const ROUNDS_MAX: u32 = 5_000;
+/// How often blobs refuse in a row at most.
+pub const REFUSALS_MAX: u64 = 6;
 
 /// What lives from a start to an end: the logs of all layouts, and who works on them.
 pub struct Life {
@@ -205,7 +207,11 @@ impl World {
             self.forget_rows(member, origin)?;
         }
         let is_handed_over = match course::is_left(&record) {
-            Some(generation) => self.is_handed_over(generation)?,
+            // Blobs that are away are asked until they are back, which is before long.
+            Some(generation) => {
+                let mut asked = (0..=REFUSALS_MAX).map(|_| self.is_handed_over(generation));
+                asked.find_map(Result::ok).ok_or("simulated blobs stay away")?
+            }
             None => true,
         };
         let generation = course::begins_in(&record, is_handed_over);

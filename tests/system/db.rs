@@ -166,7 +166,7 @@ fn records_lie_in_cassandra_through_its_restart_and_are_filled_anew_into_another
     // Events are taken while the store is away, and what came of them is written when it is back.
     (5..9).for_each(|number| assert_eq!(leadline.hook(&call(COMPANY, number)), Some(200)));
     server.restart();
-    until("all leads are there", Duration::from_secs(240), || {
+    until("all leads are there", Duration::from_secs(120), || {
         let path = "/v1/tenants/summit/leads?limit=200";
         let answer = leadline_tests::get(leadline.port, path, &token);
         let count = |body: &str| serde_json::from_str::<Value>(body).ok()?["items"].as_array().map(Vec::len);

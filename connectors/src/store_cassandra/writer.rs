@@ -86,6 +86,13 @@ impl CassandraWriter {
         Ok(())
     }
 
+    /// Somebody else has had a partition in between, or the store was put back to what it once was: nothing of what
+    /// is known of it needs to hold.
+    fn forget(&mut self) {
+        self.remembered.forget();
+        self.buckets.clear();
+    }
+
     /// Compares each batch with its partition's progress.
     async fn fresh<'a>(&mut self, batches: &'a [Batch]) -> Result<Fresh<'a>, StoreError> {
         let mut fresh = Fresh { commits: Vec::new(), progress: BTreeMap::new() };
@@ -96,8 +103,8 @@ impl CassandraWriter {
                 None => {
                     let done = progress(&self.cluster, partition).await?;
                     if self.left_at.get(&partition).is_some_and(|left_at| *left_at != done) {
-                        // Somebody else has had it in between.
-                        self.remembered.forget();
+                        self.forget();
+                        self.left_at.insert(partition, done);
                     }
                     done
                 }

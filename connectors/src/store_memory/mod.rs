@@ -54,6 +54,11 @@ impl MemoryStore {
         self.lock().answers_lost = writes;
     }
 
+    /// Loses everything while its users go on, as if a backup of its first day had been restored.
+    pub fn put_back(&self) {
+        *self.lock() = Shared::default();
+    }
+
     /// How many transactions a crash now could lose.
     pub fn unsynced(&self) -> usize {
         self.lock().unsynced.len()

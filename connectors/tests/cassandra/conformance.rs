@@ -20,14 +20,14 @@ impl StoreUnderTest for OnCassandra {
 }
 
 /// Empties tables: making them anew for each part would take minutes.
-struct Emptier {
+pub(crate) struct Emptier {
     runtime: tokio::runtime::Runtime,
     session: Session,
     tables: Vec<String>,
 }
 
 impl Emptier {
-    fn new(config: &CassandraConfig) -> Self {
+    pub(crate) fn new(config: &CassandraConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (user, password) = config.login.clone().unwrap();
         let session = SessionBuilder::new().known_nodes(&config.contact_points).user(user, password);
@@ -41,7 +41,7 @@ impl Emptier {
         Self { runtime, session, tables }
     }
 
-    fn empty(&self) {
+    pub(crate) fn empty(&self) {
         for table in &self.tables {
             let rows = self
                 .runtime

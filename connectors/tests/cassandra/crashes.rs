@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use leadline_connectors::contract::store::{Batch, Page, RecordReader, RecordWriter};
+use leadline_connectors::contract::store::{Batch, Page, RecordReader, RecordWriter, StoreError};
 use leadline_connectors::store_cassandra::{CassandraConfig, CassandraReader, CassandraWriter, Cluster};
 use leadline_connectors::store_memory::MemoryStore;
 use leadline_schemas::call::Channel;
@@ -17,6 +17,7 @@ use leadline_schemas::{CommitNumber, LeadId, Millis, Partition, TenantId, Topic,
 use leadline_tests::cassandra::Cassandra;
 use leadline_tests::until;
 
+use crate::conformance::Emptier;
 use crate::{fresh, with_tables};
 
 const COMMITS: usize = 600;
@@ -175,5 +176,24 @@ fn two_owners_at_once_come_to_the_same() {
     model.write(&[batch(0, COMMITS)]).unwrap();
     let mut writer = CassandraWriter::new(Cluster::connect(config.clone()).unwrap());
     assert_eq!(writer.progress(1, Partition(0)), Ok(CommitNumber(COMMITS as u64)));
+    assert_eq!(lists(&CassandraReader::new(Cluster::connect(config).unwrap())), lists(&model));
+}
+
+#[test]
+fn a_store_that_was_put_back_is_filled_anew_by_the_writer_that_had_filled_it() {
+    let Some(server) = crate::shared() else { return };
+    let config = fresh(server);
+    with_tables(&config);
+    let mut writer = CassandraWriter::new(Cluster::connect(config.clone()).unwrap());
+    writer.write(&[batch(0, 20)]).unwrap();
+    Emptier::new(&config).empty();
+
+    let behind =
+        StoreError::Behind { partition: Partition(0), progress: CommitNumber(0), from: CommitNumber(20) };
+    assert_eq!(writer.write(&[batch(20, 21)]), Err(behind));
+    writer.write(&[batch(0, 20)]).unwrap();
+    writer.write(&[batch(20, 21)]).unwrap();
+    let mut model = MemoryStore::new();
+    model.write(&[batch(0, 21)]).unwrap();
     assert_eq!(lists(&CassandraReader::new(Cluster::connect(config).unwrap())), lists(&model));
 }

@@ -159,7 +159,7 @@ enum Hurry {
 }
 
 /// The line's key within a caller's rows.
-fn key_of(integration: &str, subject: &str) -> Vec<u8> {
+pub fn key_of(integration: &str, subject: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(integration.len() + subject.len() + 1);
     key.extend_from_slice(integration.as_bytes());
     key.push(0);

@@ -18,6 +18,9 @@ pub(crate) const DUE: u8 = 0x02;
 pub(crate) const READY: u8 = 0x03;
 pub(crate) const OUTPUTS: u8 = 0x05;
 
+/// The scope, in keys, of rows that lie with a caller.
+pub(crate) const OF_CALLER: u8 = 0;
+
 /// The engine's own operator number in keys.
 pub(crate) const ENGINE: u8 = 200;
 /// Table of pending jobs.
@@ -35,7 +38,7 @@ pub(crate) fn row_prefix(into: &mut Vec<u8>, key: &Key, scope: Scope, slot: u16)
     into.extend_from_slice(key.tenant.as_str().as_bytes());
     into.push(0);
     match scope {
-        Scope::Caller => into.extend_from_slice(&[0, key.bucket.0]),
+        Scope::Caller => into.extend_from_slice(&[OF_CALLER, key.bucket.0]),
         Scope::Slot => into.extend_from_slice(&[1, (slot & 0xff) as u8]),
     }
 }

@@ -56,6 +56,8 @@ pub(crate) const ABORT_PAUSE_MS: u64 = 50;
 pub(crate) const APPLY_RETRY_MS: u64 = 1_000;
 /// Pause before a record store that is away is asked again.
 pub(crate) const STORE_RETRY_MS: u64 = 500;
+/// How often an idle writer asks a record store where it stands: one that was put back to a backup is filled again.
+pub(crate) const STORE_LOOK_MS: u64 = 60_000;
 
 /// Jobs of one tenant held in memory; the rest wait as rows.
 pub(crate) const TENANT_JOBS_IN_MEMORY_MAX: usize = 64;

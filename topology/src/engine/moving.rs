@@ -19,7 +19,7 @@ use super::effects::{decode_job, engine_value, job_value};
 use super::keys;
 use super::ownership::Ownership;
 use super::partition::Position;
-use super::placing::{Places, tenant_of};
+use super::placing::{Named, Places, tenant_of};
 use super::restore::{NOTHING, RestoreError, index_entry};
 use super::snapshot::{self, Shelf};
 
@@ -228,9 +228,16 @@ impl Moving<'_> {
         of_layout || self.settings.tenants().any(|tenant| tenant.policy.spread > 1)
     }
 
-    /// Takes in what a record of a spread tenant says of where others belong.
+    /// Takes in what a row or record of a spread tenant says of where others belong.
     fn note(&mut self, key: &[u8], value: &Bytes) -> Result<(), RestoreError> {
-        let Some(topic) = topic_of(key) else { return Ok(()) };
+        let Some(topic) = topic_of(key) else {
+            let Some(row) = Named::of(key) else { return Ok(()) };
+            let tenant = TenantId::new(row.tenant).map_err(|error| RestoreError::Row(error.to_string()))?;
+            if self.spread(&tenant) > 1 {
+                self.places.note_named(&tenant, &row);
+            }
+            return Ok(());
+        };
         match tenant_of(Some(topic), key, value)?.filter(|tenant| self.spread(tenant) > 1) {
             Some(_) => self.places.note(topic, value),
             None => Ok(()),

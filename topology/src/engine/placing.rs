@@ -2,11 +2,16 @@
 //!
 //! A record's row must lie where its next change is made, or the topics and the record store would be told of what it was
 //! after what it is. Calls and leads name their caller; the others name a call, a lead or an event, or keep what was fed.
+//! Of what is still under way there is no call or lead yet, but operators have rows of it, which lie with the caller.
 //! All of these lie in one snapshot, for one partition had them.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use leadline_operators::contract::{Operator as _, OperatorId, TableSpec};
+use leadline_operators::dedupe::{self, Dedupe};
+use leadline_operators::deliveries::{self, Deliveries};
+use leadline_operators::pull::{self, PullCalls};
 use leadline_schemas::avro;
 use leadline_schemas::call::CallRecord;
 use leadline_schemas::dead_letter::{DeadLetter, InputKind};
@@ -26,7 +31,20 @@ use super::restore::RestoreError;
 /// What a record is known by, with its tenant, as a hash: a snapshot may have millions.
 type Name = u64;
 
-/// The buckets of the calls, leads and failed events of a snapshot's spread tenants.
+/// What operators keep under names that records are known by.
+const NAMED: [(OperatorId, TableSpec, &[u8]); 4] = [
+    (Dedupe::ID, dedupe::SEEN.spec, CALL),
+    (Dedupe::ID, dedupe::ALIASES.spec, CALL),
+    (PullCalls::ID, pull::PULLS.spec, CALL),
+    (Deliveries::ID, deliveries::LINES.spec, DELIVERY),
+];
+
+const CALL: &[u8] = b"call";
+const LEAD: &[u8] = b"lead";
+const EVENT: &[u8] = b"event";
+const DELIVERY: &[u8] = b"delivery";
+
+/// The buckets of the calls, leads, deliveries and failed events of a snapshot's spread tenants.
 #[derive(Debug, Default)]
 pub(super) struct Places(HashMap<Name, u8>);
 
@@ -40,7 +58,7 @@ fn name(tenant: &TenantId, kind: &[u8], id: &[u8]) -> Name {
 }
 
 fn call(tenant: &TenantId, call_id: &str) -> Name {
-    name(tenant, b"call", call_id.as_bytes())
+    name(tenant, CALL, call_id.as_bytes())
 }
 
 impl Places {
@@ -56,13 +74,13 @@ impl Places {
             }
             Topic::Leads => {
                 let record = decoded::<Lead>(value)?;
-                let lead = name(&record.tenant, b"lead", record.lead_id.as_bytes());
+                let lead = name(&record.tenant, LEAD, record.lead_id.as_bytes());
                 self.0.insert(lead, bucket(&record.caller).0);
             }
             Topic::DeadLetters => {
                 let letter = decoded::<DeadLetter>(value)?;
                 if let Some(inbound) = event_of(&letter) {
-                    let event = name(&inbound.tenant, b"event", inbound.event_id.as_bytes());
+                    let event = name(&inbound.tenant, EVENT, inbound.event_id.as_bytes());
                     self.0.insert(event, inbound.bucket.0);
                 }
             }
@@ -71,13 +89,18 @@ impl Places {
         Ok(())
     }
 
+    /// Takes in where a row lies that is kept under a name.
+    pub(super) fn note_named(&mut self, tenant: &TenantId, row: &Named<'_>) {
+        self.0.insert(name(tenant, row.kind, row.name), row.bucket);
+    }
+
     /// The bucket, of metrics the slot, that a record belongs to; none when it does not say.
     pub(super) fn of(&self, topic: Topic, value: &[u8]) -> Result<Option<u8>, RestoreError> {
         let known = |name: Name| self.0.get(&name).copied();
         Ok(match topic {
             Topic::Requests => {
                 let request = decoded::<Request>(value)?;
-                let event = name(&request.tenant, b"event", request.request_id.as_bytes());
+                let event = name(&request.tenant, EVENT, request.request_id.as_bytes());
                 let of_call = request.call_id.and_then(|call_id| known(call(&request.tenant, &call_id)));
                 of_call.or_else(|| known(event))
             }
@@ -85,18 +108,41 @@ impl Places {
             Topic::Leads => Some(bucket(&decoded::<Lead>(value)?.caller).0),
             Topic::LeadEvents => {
                 let line = decoded::<LeadEvent>(value)?;
-                known(name(&line.tenant, b"lead", line.lead_id.as_bytes()))
+                known(name(&line.tenant, LEAD, line.lead_id.as_bytes()))
             }
             Topic::Deliveries => {
                 let line = decoded::<Delivery>(value)?;
+                let key = deliveries::key_of(&line.integration, &line.subject);
+                let of_line = known(name(&line.tenant, DELIVERY, &key));
                 let of_call = line.call_id().and_then(|call_id| known(call(&line.tenant, call_id)));
-                let lead = line.lead_id.map(|lead_id| name(&line.tenant, b"lead", lead_id.as_bytes()));
-                of_call.or_else(|| lead.and_then(known))
+                let lead = line.lead_id.map(|lead_id| name(&line.tenant, LEAD, lead_id.as_bytes()));
+                of_line.or(of_call).or_else(|| lead.and_then(known))
             }
             Topic::Metrics => u8::try_from(decoded::<WindowMetrics>(value)?.slot).ok(),
             Topic::DeadLetters => bucket_of_input(&decoded::<DeadLetter>(value)?),
             _ => None,
         })
+    }
+}
+
+/// A row that is kept under a name which records are known by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Named<'a> {
+    pub(super) tenant: &'a str,
+    bucket: u8,
+    kind: &'static [u8],
+    name: &'a [u8],
+}
+
+impl<'a> Named<'a> {
+    /// The row of this key, if it is one.
+    pub(super) fn of(key: &'a [u8]) -> Option<Self> {
+        let row = keys::parse_row(key).filter(|row| row.scope == keys::OF_CALLER)?;
+        let is_its = |operator: OperatorId, table: TableSpec| {
+            (operator.number, table.number) == (row.operator, row.table)
+        };
+        let (_, _, kind) = NAMED.into_iter().find(|(operator, table, _)| is_its(*operator, *table))?;
+        Some(Self { tenant: row.tenant, bucket: row.bucket, kind, name: row.key })
     }
 }
 

@@ -15,7 +15,7 @@ use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Partition};
 
 use super::applier::Retention;
-use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_QUEUE_BYTES_MAX, STORE_RETRY_MS};
+use super::limits::{STORE_BATCH_COMMITS_MAX, STORE_LOOK_MS, STORE_QUEUE_BYTES_MAX, STORE_RETRY_MS};
 use super::partition::{Committed, lock};
 use super::reading_back::Commits;
 use super::rows::Rows;
@@ -130,6 +130,8 @@ pub(super) struct StoreProgress {
     /// Commits that must be read from the log.
     missing: BTreeMap<Partition, CommitNumber>,
     retry_boot_ms: Option<u64>,
+    /// When the store was last asked where it stands with every partition.
+    asked_boot_ms: u64,
 }
 
 impl StoreWriter {
@@ -161,10 +163,21 @@ impl StoreWriter {
                 self.miss(partition, number);
             }
             self.write_commits(taken.commits);
+        } else if self.clock.boot_ms() >= self.progress.asked_boot_ms + STORE_LOOK_MS {
+            self.ask_again();
         } else {
             return false;
         }
         true
+    }
+
+    /// Trusts nothing that was heard of the store: whoever was away may have lost something, and one that is behind in
+    /// one partition may be behind in all (a restored backup). What it lacks comes from the log.
+    fn ask_again(&mut self) {
+        self.progress.asked_boot_ms = self.clock.boot_ms();
+        for (partition, number) in std::mem::take(&mut self.progress.at) {
+            self.miss(partition, number);
+        }
     }
 
     /// Notes that the store must come up to `number`, however that is read.
@@ -184,6 +197,7 @@ impl StoreWriter {
                 Some(number)
             }
             Err(error) => {
+                self.ask_again();
                 self.pause(&error.to_string());
                 None
             }
@@ -268,12 +282,13 @@ impl StoreWriter {
         match self.writer.write(&batches) {
             Ok(()) => {}
             Err(StoreError::Behind { partition, progress, .. }) => {
-                // Somebody moved the store back (a restored backup): what is missing comes from the log.
+                self.ask_again();
                 self.progress.at.insert(partition, progress);
                 batches.iter().for_each(|batch| self.miss(batch.partition, batch.to));
                 return;
             }
             Err(error) => {
+                self.ask_again();
                 self.pause(&error.to_string());
                 self.progress.refused = batches;
                 return;

@@ -7,6 +7,9 @@ use std::path::Path;
 use bytes::Bytes;
 use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::state::{Change as RowChange, PartitionState};
+use leadline_operators::contract::{Operator as _, OperatorId, Scope, TableSpec};
+use leadline_operators::dedupe::{self, Dedupe};
+use leadline_operators::deliveries::{self, Deliveries};
 use leadline_operators::publish::Publish;
 use leadline_schemas::avro::{self, AvroRecord};
 use leadline_schemas::call::CallRecord;
@@ -26,6 +29,9 @@ use super::doubles::TestRows;
 use crate::engine::partition::Position;
 use crate::engine::restore::NOTHING;
 use crate::engine::{keys, moving};
+
+/// What the subject begins with of deliveries that are about nothing else.
+const NOTICE: &str = "notice of ";
 
 /// A record of the newest version, as it lies in the fixtures.
 fn specimen<R: AvroRecord>() -> R {
@@ -96,10 +102,27 @@ fn records_of(key: &Key, caller: &str) -> Vec<Output> {
         request(b"known", Some(call_id.clone())),
         request(b"alias", Some(alias)),
         request(b"failed", None),
+        request(b"waits", Some(format!("WAITS-{caller}"))),
         delivery("a lead".to_owned() + caller, lead_id),
         delivery(delivery::missed_call(&call_id), None),
+        delivery(NOTICE.to_owned() + caller, None),
         letter(&tenant, id(b"record"), InputKind::Record, avro::encode(&failed).unwrap()),
         letter(&tenant, id(b"reply"), InputKind::Reply, avro::encode(&reply).unwrap()),
+    ]
+}
+
+/// What operators keep of a call that has no record yet, and of a delivery that is about neither call nor lead.
+fn rows_of(key: &Key, caller: &str) -> Vec<Vec<u8>> {
+    let mut prefix = Vec::new();
+    keys::row_prefix(&mut prefix, key, Scope::Caller, 0);
+    let integration = specimen::<Delivery>().integration;
+    let line = deliveries::key_of(&integration, &(NOTICE.to_owned() + caller));
+    let row = |operator: OperatorId, table: TableSpec, name: &[u8]| {
+        keys::row(&prefix, operator.number, table.number, name)
+    };
+    vec![
+        row(Dedupe::ID, dedupe::SEEN.spec, format!("WAITS-{caller}").as_bytes()),
+        row(Deliveries::ID, deliveries::LINES.spec, &line),
     ]
 }
 
@@ -126,6 +149,11 @@ fn every_record_of_a_spread_tenant_comes_to_its_caller() {
             let store = &stores[&change.from.layout().partition(old.key_group)];
             store.apply(&[row_change], CommitNumber(1)).unwrap();
             wanted.insert(row, at);
+        }
+        let store = &stores[&change.from.layout().partition(old.key_group)];
+        for row in rows_of(&old, &caller) {
+            let row_change = RowChange { key: Bytes::from(row), value: Some(Bytes::from_static(b"state")) };
+            store.apply(&[row_change], CommitNumber(1)).unwrap();
         }
     }
     for (partition, store) in &stores {
