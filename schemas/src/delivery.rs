@@ -145,6 +145,20 @@ pub fn about(subject: &str) -> &str {
     subject.strip_prefix(ESCALATED).unwrap_or(subject)
 }
 
+/// What the subject of a digest's message begins with.
+const DIGEST: &str = "digest:";
+
+/// The subject of a digest's message: when it was due, and which of its messages it is, from 1. It stands in no line of the
+/// ledger, for each lead has its own.
+pub fn digest_part(due: Millis, part: usize) -> String {
+    format!("{DIGEST}{due}:{part}")
+}
+
+/// Whether a subject is that of a digest's message.
+pub fn is_digest_part(subject: &str) -> bool {
+    subject.starts_with(DIGEST)
+}
+
 /// The subject of the alert that a call was missed.
 pub fn missed_call(call_id: &str) -> String {
     format!("{MISSED}{call_id}")

@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
 use crate::avro::avro_record;
 use crate::delivery::Delivery;
 use crate::window::WindowMetrics;
+use crate::{JobId, Millis};
 
 /// State of dedupe: what was seen of one call, text or form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +103,26 @@ pub struct DeliveryState {
     pub later: i32,
     /// Whether an unclear one was sent again by itself.
     pub sent_again: bool,
+    /// When the digest is due that it waits in, or whose message has it; 0 = none.
+    pub digest_due: Millis,
+}
+
+/// State of deliveries: what an integration is told of at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digest {
+    /// Whether its messages are made: nothing joins or leaves it.
+    pub is_closed: bool,
+    /// What is in it, as it came.
+    pub lines: Vec<DigestLine>,
+}
+
+/// A delivery that is in a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DigestLine {
+    /// What it is about.
+    pub subject: String,
+    /// The job that carries its message.
+    pub job_id: Option<JobId>,
 }
 
 /// State of score: who is asked about a contact, and what became of those asked before.
@@ -151,5 +171,6 @@ avro_record!(Asked, "asked", ["v1"]);
 avro_record!(Spent, "spent", ["v1"]);
 avro_record!(Routed, "routed", ["v1", "v2"]);
 avro_record!(Ringing, "ringing", ["v1", "v2"]);
-avro_record!(DeliveryState, "delivery_state", ["v1", "v2"]);
+avro_record!(DeliveryState, "delivery_state", ["v1", "v2", "v3"]);
+avro_record!(Digest, "digest", ["v1"]);
 avro_record!(Reaction, "reaction", ["v1"]);

@@ -30,13 +30,13 @@ int clock_gettime(clockid_t clock, struct timespec *at) {
 }
 "#;
 
-struct Shifted {
-    leadline: Instance,
+pub(crate) struct Shifted {
+    pub(crate) leadline: Instance,
     file: PathBuf,
 }
 
 impl Shifted {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut leadline = Instance::new();
         let folder = leadline.data.path();
         let (source, library) = (folder.join("shift.c"), folder.join("shift.so"));
@@ -52,7 +52,7 @@ impl Shifted {
         Self { leadline, file }
     }
 
-    fn set(&self, seconds: i64) {
+    pub(crate) fn set(&self, seconds: i64) {
         // Replaced whole, for it is read all the time.
         let fresh = self.file.with_extension("fresh");
         std::fs::write(&fresh, seconds.to_string()).unwrap();

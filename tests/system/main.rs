@@ -13,6 +13,7 @@ mod crm;
 mod damage;
 mod db;
 mod deploy;
+mod digests;
 mod faults;
 mod interface;
 mod isolation;

@@ -109,10 +109,14 @@ pub(super) async fn act(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = api.tenant(&tenant, &headers)?;
-    let (owner, asked) = (tenant.tenant.clone(), subject.clone());
-    let caller = api.query(move |records| caller_of(records, &owner, &asked)).await?;
-    let caller =
-        caller.ok_or_else(|| Problem::not_found(format!("there is no delivery about {subject:?}")))?;
+    let (owner, asked) = (tenant.tenant.clone(), (integration.clone(), subject.clone()));
+    let caller = api
+        .query(move |records| match records.delivery(&owner, &asked.0, &asked.1)? {
+            Some(_) => caller_of(records, &owner, &asked.1),
+            None => Ok(None),
+        })
+        .await?;
+    let caller = caller.ok_or_else(|| no_delivery(&integration, &subject))?;
     let command = match action.as_str() {
         "retry" => Command::RetryDelivery { integration, subject },
         "skip" => Command::SkipDelivery { integration, subject },

@@ -41,9 +41,6 @@ pub struct Batch {
 /// Lines of the audit log that are read at once.
 pub const AUDIT_LINES_MAX: usize = 1_000;
 
-/// Rows of a page at most.
-const LIST_ROWS_MAX: usize = 200;
-
 /// Which part of a list is asked for. Lists are newest first and stable under inserts (keyset paging).
 #[derive(Clone, Debug, Default)]
 pub struct Page {
@@ -94,18 +91,7 @@ pub trait RecordReader: Send + Sync + 'static {
         tenant: &TenantId,
         integration: &str,
         subject: &str,
-    ) -> Result<Option<Delivery>, StoreError> {
-        // A store with an index asks that; this is what any list can answer.
-        let mut page = Page { limit: LIST_ROWS_MAX, ..Page::default() };
-        loop {
-            let listed = self.deliveries(tenant, &page)?;
-            let is_it = |line: &Delivery| line.integration == integration && line.subject == subject;
-            match (listed.items.into_iter().find(is_it), listed.next_cursor) {
-                (None, Some(cursor)) => page.cursor = Some(cursor),
-                (found, _) => return Ok(found),
-            }
-        }
-    }
+    ) -> Result<Option<Delivery>, StoreError>;
     /// Windows of a kind that start in [from, to), per slot, oldest first; the API adds slots up.
     fn windows(
         &self,

@@ -3,10 +3,12 @@
 use leadline_schemas::Millis;
 use serde_json::Value;
 
+use super::digest::{Listed, of_digest};
+
 /// Characters of a subject.
 const TITLE_CHARS_MAX: usize = 150;
 /// Characters of a line.
-const LINE_CHARS_MAX: usize = 500;
+pub(super) const LINE_CHARS_MAX: usize = 500;
 /// Reasons, and quotes, that are told.
 const LINES_MAX: usize = 10;
 
@@ -18,17 +20,22 @@ pub(super) struct Letter {
     facts: Vec<(&'static str, String)>,
     reasons: Vec<String>,
     quotes: Vec<String>,
+    /// The leads of a digest.
+    leads: Vec<Listed>,
+    /// Where the lead is shown.
+    link: Option<String>,
     end: String,
 }
 
 impl Letter {
-    /// Of what is delivered (JSON).
-    pub(super) fn of(payload: &str) -> Result<Self, serde_json::Error> {
+    /// Of what is delivered (JSON). `link` is an address of the tenant's own with `{subject}` in it.
+    pub(super) fn of(payload: &str, link: Option<&str>) -> Result<Self, serde_json::Error> {
         let told: Value = serde_json::from_str(payload)?;
         let mut letter = match told.get("type").and_then(Value::as_str) {
             Some("missed_call") => of_missed_call(&told),
             Some("notice") => of_notice(&told),
-            _ => of_lead(&told),
+            Some("digest") => of_digest(&told, link),
+            _ => of_lead(&told, link),
         };
         if let Some(after_s) = told.get("escalated_after_s").and_then(Value::as_i64) {
             letter.title = format!("Nobody has reacted: {}", letter.title);
@@ -38,17 +45,24 @@ impl Letter {
         Ok(letter)
     }
 
+    /// Of leads, and nothing else.
+    pub(super) fn listing(title: String, leads: Vec<Listed>) -> Self {
+        Self { title, leads, ..Self::default() }
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = format!("{}\n\n", self.title);
         for (name, value) in &self.facts {
             text.push_str(&format!("{name}: {value}\n"));
         }
+        text.extend(self.leads.iter().map(Listed::text));
         for reason in &self.reasons {
             text.push_str(&format!("- {reason}\n"));
         }
         for quote in &self.quotes {
             text.push_str(&format!("> {quote}\n"));
         }
+        text.extend(self.link.iter().map(|link| format!("Open: {link}\n")));
         text.push_str(&format!("\n{}\n", self.end));
         text
     }
@@ -66,7 +80,9 @@ impl Letter {
             };
             html.push_str(&format!("<tr><td><b>{name}</b></td><td>{value}</td></tr>"));
         }
-        html.push_str("</table><ul>");
+        html.push_str("</table>");
+        html.extend(self.leads.iter().map(Listed::html));
+        html.push_str("<ul>");
         for reason in &self.reasons {
             html.push_str(&format!("<li>{}</li>", escaped(reason)));
         }
@@ -74,13 +90,15 @@ impl Letter {
         for quote in &self.quotes {
             html.push_str(&format!("<blockquote>{}</blockquote>", escaped(quote)));
         }
+        let link = |link: &String| format!("<p><a href=\"{}\">Open</a></p>", escaped(link));
+        html.extend(self.link.iter().map(link));
         html.push_str(&format!("<p>{}</p></body>", escaped(&self.end)));
         html
     }
 }
 
-fn of_lead(told: &Value) -> Letter {
-    let text = |name: &str| told.get(name).and_then(Value::as_str).map(|text| cut(text, LINE_CHARS_MAX));
+fn of_lead(told: &Value, link: Option<&str>) -> Letter {
+    let text = |name: &str| line(told, name);
     let number = |name: &str| told.get(name).and_then(Value::as_u64);
     let band = words(&text("band").unwrap_or_default());
     let score = told.get("score").and_then(Value::as_i64).unwrap_or_default();
@@ -117,12 +135,14 @@ fn of_lead(told: &Value) -> Letter {
         facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         reasons: reasons.take(LINES_MAX).map(|line| cut(line, LINE_CHARS_MAX)).collect(),
         quotes: quotes.take(LINES_MAX).map(|line| cut(line, LINE_CHARS_MAX)).collect(),
+        link: link.zip(text("lead_id")).map(|(link, id)| link.replace("{subject}", &id)),
         end: text("why").unwrap_or_default(),
+        ..Letter::default()
     }
 }
 
 fn of_missed_call(told: &Value) -> Letter {
-    let text = |name: &str| told.get(name).and_then(Value::as_str).map(|text| cut(text, LINE_CHARS_MAX));
+    let text = |name: &str| line(told, name);
     let caller = text("caller").unwrap_or_default();
     let rang = text("rang_at").map(|at| Millis::parse(&at).map_or(at, |at| at.to_string()));
     let facts = [("Call back", Some(caller.clone())), ("It rang", rang)];
@@ -145,16 +165,21 @@ fn of_notice(told: &Value) -> Letter {
     }
 }
 
+/// A text of a payload, on one line.
+pub(super) fn line(told: &Value, name: &str) -> Option<String> {
+    told.get(name).and_then(Value::as_str).map(|text| cut(text, LINE_CHARS_MAX))
+}
+
 /// One line of at most so many characters: what somebody said must not become a header or a line of its own.
-fn cut(text: &str, chars_max: usize) -> String {
+pub(super) fn cut(text: &str, chars_max: usize) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(chars_max).collect()
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn words(wire: &str) -> String {
+pub(super) fn words(wire: &str) -> String {
     let text = wire.replace('_', " ");
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

@@ -1,12 +1,15 @@
 //! Sink for email: a lead or an alert as text and HTML, over SMTP.
 //!
-//! Options: `to` (addresses with commas between them), `from`, `user`. The address of the server is the integration's, else
+//! Options: `to` (addresses with commas between them), `from`, `user`, `link` (an address with `{subject}` in it), `unclear`,
+//! `digest` (leads are gathered before they come here, see `deliveries/digest.rs` of the operators). The address of the server is the integration's, else
 //! the operator's: `smtps://HOST:465` is TLS from the first byte, `smtp://HOST:587` becomes TLS by STARTTLS. Another
 //! machine is never spoken to in the clear; only a server on loopback may have no TLS. The secret is the password.
 //!
 //! SMTP has no key by which a server would know a message again: what was handed over and not answered is unclear. The
-//! `Message-ID` is the delivery's, the same over attempts, so a reader may drop the second; many do.
+//! `Message-ID` is the delivery's, the same over attempts, so a reader may drop the second; many do. A digest's is made of its
+//! time: whatever job carries it, it is the same message.
 
+mod digest;
 mod letter;
 mod smtp;
 #[cfg(test)]
@@ -17,6 +20,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use leadline_schemas::delivery::{DeliveryKey, is_digest_part};
+use leadline_schemas::settings::Integration;
 use lettre::Message;
 use lettre::message::{Mailbox, Mailboxes, MultiPart};
 use reqwest::Url;
@@ -60,6 +65,34 @@ pub struct EmailSink {
     server: Option<EmailServer>,
     /// A certificate that is trusted beside the machine's.
     root_pem: Option<Vec<u8>>,
+}
+
+/// Options that an integration may have.
+const OPTIONS: [&str; 6] = ["to", "from", "user", "unclear", "digest", "link"];
+
+/// What is wrong with an integration of this kind, in words; `digest` is the dataflow's to judge.
+pub fn check(integration: &Integration) -> Result<(), String> {
+    let options = &integration.options;
+    crate::crm::one_of("email", options, &OPTIONS)?;
+    let to = options.get("to").ok_or("name who gets the mail with --option to=sales@example.com")?;
+    let to: Mailboxes = to.parse().map_err(|error| {
+        format!("option to: {to:?} is no list of addresses ({error}): use sales@example.com, Owner <owner@example.com>")
+    })?;
+    if to.iter().count() > RECIPIENTS_MAX {
+        return Err(format!("option to has more than {RECIPIENTS_MAX} addresses: use a mailing list's"));
+    }
+    if let Some(from) = options.get("from") {
+        from.parse::<Mailbox>().map_err(|error| {
+            format!("option from: {from:?} is no address ({error}): use Leads <leads@example.com>")
+        })?;
+    }
+    if integration.url.is_empty() {
+        return Ok(());
+    }
+    let no_address =
+        || format!("--url {:?} is no mail server: use smtps://HOST:465 or smtp://HOST:587", integration.url);
+    let url = Url::parse(&integration.url).map_err(|_| no_address())?;
+    Server::of(&url, None).map(drop).map_err(|why| format!("--url: {why}"))
 }
 
 fn reject(why: impl Into<String>) -> CallError {
@@ -121,16 +154,21 @@ impl EmailSink {
             .ok_or_else(|| reject("option from is missing, and email.from is not set: who writes?"))?
             .parse()
             .map_err(|error| reject(format!("option from: {error}")))?;
-        let letter = Letter::of(&request.payload)
+        let letter = Letter::of(&request.payload, options.get("link").map(String::as_str))
             .map_err(|error| reject(format!("the delivery cannot be read: {error}")))?;
-        // What belongs to one lead is one conversation to mail readers.
-        let thread = format!("<{}@{ID_HOST}>", id_safe(&request.key.subject));
-        let mut builder = Message::builder()
-            .from(from)
-            .subject(&letter.title)
-            .message_id(Some(format!("<{}@{ID_HOST}>", id_safe(&request.idempotency_key))))
-            .in_reply_to(thread.clone())
-            .references(thread);
+        let mut builder = Message::builder().from(from).subject(&letter.title);
+        if is_digest_part(&request.key.subject) {
+            let DeliveryKey { tenant, integration, subject } = &request.key;
+            let id = id_safe(&format!("{tenant}.{integration}.{subject}"));
+            builder = builder.message_id(Some(format!("<{id}@{ID_HOST}>")));
+        } else {
+            // What belongs to one lead is one conversation to mail readers.
+            let thread = format!("<{}@{ID_HOST}>", id_safe(&request.key.subject));
+            builder = builder
+                .message_id(Some(format!("<{}@{ID_HOST}>", id_safe(&request.idempotency_key))))
+                .in_reply_to(thread.clone())
+                .references(thread);
+        }
         for mailbox in to {
             builder = builder.to(mailbox);
         }
@@ -140,9 +178,10 @@ impl EmailSink {
 
     /// The message as the ledger and a preview show it.
     fn wire(server: &Server, message: &Message, request: &SinkRequest) -> WireRequest {
+        let link = request.integration.options.get("link").map(String::as_str);
         let header = |name: &str| message.headers().get_raw(name).unwrap_or_default().to_owned();
         let method = Method::from_bytes(b"MAIL").unwrap_or(Method::POST);
-        let text = Letter::of(&request.payload).map(|letter| letter.text()).unwrap_or_default();
+        let text = Letter::of(&request.payload, link).map(|letter| letter.text()).unwrap_or_default();
         WireRequest::new(method, server.shown())
             .header("from", header("From"))
             .header("to", header("To"))

@@ -84,6 +84,67 @@ async fn a_mail_arrives_whole_under_tls_as_text_and_html_and_nobody_writes_heade
     }
 }
 
+/// Two messages of one digest, as the dataflow makes them.
+fn digest(part: usize, leads: &serde_json::Value) -> String {
+    serde_json::json!({"type": "digest", "clock": "07:30", "part": part, "parts": 2, "leads": leads})
+        .to_string()
+}
+
+#[tokio::test]
+async fn a_digest_lists_its_leads_in_one_mail_whose_id_is_the_digests_whatever_job_carries_it() {
+    let Some(server) = Smtp::start("plain") else { return };
+    let sink = EmailSink::new(Arc::new(Plain), None);
+    let mut request = request(&format!("smtp://127.0.0.1:{}", server.port), "sales@summit.example", None);
+    request.integration.options.insert("link".to_owned(), "https://crm.example/leads/{subject}".to_owned());
+    request.key.subject = "digest:2026-03-04T14:30:00.000Z:1".to_owned();
+    request.payload = digest(
+        1,
+        &serde_json::json!([
+            {"lead_id": "L1", "score": 92, "band": "hot", "name": "Ana <b>\r\nBcc: all@x.example", "phone": "+13035550142",
+             "project_type": "kitchen", "city": "Denver", "reasons": ["Budget of $40,000."], "told_before": false},
+            {"lead_id": "L2", "score": 41, "band": "nurture", "email": "bo@x.example", "reasons": [], "told_before": true},
+        ]),
+    );
+    for job in ["job-1", "job-2"] {
+        request.idempotency_key = job.to_owned();
+        sink.deliver(request.clone(), PATIENT).await.unwrap();
+    }
+    until("both", PATIENT, || server.taken().len() == 2);
+    let taken: Vec<String> =
+        server.taken().iter().map(|mail| mail["data"].as_str().unwrap().to_owned()).collect();
+    let id = "<summit.mail.digest.2026-03-04T14.30.00.000Z.1@leadline.invalid>";
+    assert!(taken.iter().all(|mail| mail.contains(id) && !mail.contains("References:")), "{}", taken[0]);
+    assert!(taken[0].contains("Subject: 2 leads, 1 hot until 07:30 (1 of 2)"), "{}", taken[0]);
+    assert!(!taken[0].lines().any(|line| line.starts_with("Bcc:")), "{}", taken[0]);
+    // Both parts as the reader has them.
+    let letter =
+        Letter::of(&request.payload, request.integration.options.get("link").map(String::as_str)).unwrap();
+    let (text, html) = (letter.text(), letter.html());
+    for part in [
+        "Hot 92, Kitchen, Ana <b>",
+        "Call back: +13035550142",
+        "- Budget of $40,000.",
+        "Open: https://crm.example/leads/L1",
+        "Nurture 41",
+        "Email: bo@x.example",
+        "told before, and changed since",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(text.find("Hot 92") < text.find("Nurture 41"));
+    for part in [
+        "Ana &lt;b&gt;",
+        "<a href=\"tel:+13035550142\">",
+        "<a href=\"https://crm.example/leads/L2\">Open</a>",
+    ] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    let one = Letter::of(&digest(2, &serde_json::json!([{"band": "warm", "score": 61}])), None).unwrap();
+    assert_eq!(one.title, "1 lead until 07:30 (2 of 2)");
+    let shown = sink.preview(&request).unwrap().remove(0).shown();
+    assert!(shown.contains("Call back: +13035550142") && shown.contains("2 leads, 1 hot"), "{shown}");
+}
+
 #[tokio::test]
 async fn each_failure_says_whether_the_mail_may_have_arrived() {
     let Some(server) = Smtp::start("plain") else { return };
@@ -150,13 +211,13 @@ fn what_is_missing_is_said_and_another_machine_is_never_spoken_to_in_the_clear()
 
 #[test]
 fn a_letter_says_the_same_as_text_and_as_html_and_acts_in_neither() {
-    let letter = Letter::of(LEAD).unwrap();
+    let letter = Letter::of(LEAD, None).unwrap();
     assert_eq!(letter.title, "Hot lead 92, Kitchen, Ana Núñez <b>  Bcc: all@x.example");
     let (text, html) = (letter.text(), letter.html());
     assert!(text.contains("Phone: +13035550142") && text.contains("> about <i>forty</i> thousand"), "{text}");
     assert!(html.contains("tel:+13035550142") && html.contains("&lt;i&gt;forty&lt;/i&gt;"), "{html}");
     let missed = r#"{"type":"missed_call","call_id":"CAL1","caller":"+13035550142","rang_at":"2026-03-04T16:12:33Z","escalated_after_s":600}"#;
-    let letter = Letter::of(missed).unwrap();
+    let letter = Letter::of(missed, None).unwrap();
     assert_eq!(letter.title, "Nobody has reacted: Missed call from +13035550142");
     assert!(letter.text().contains("Waiting for: 10 min"));
 }

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::callers::{Caller, Callers};
 use super::config::{Config, cost};
 use super::judge::{Failure, judged};
 use crate::contract::clock::Clock;
@@ -27,6 +28,7 @@ pub struct PipedriveClient {
     bursts: Limiter,
     /// Tokens.
     days: Limiter,
+    callers: Callers,
 }
 
 /// A delivery under way.
@@ -69,7 +71,7 @@ impl PipedriveClient {
     /// With nothing asked yet.
     pub fn new(http: Client, credentials: Credentials, clock: Arc<dyn Clock>) -> Self {
         let (bursts, days) = (Limiter::new(Arc::clone(&clock)), Limiter::new(clock));
-        Self { http, credentials, bursts, days }
+        Self { http, credentials, bursts, days, callers: Callers::default() }
     }
 
     /// The tokens that accounts have used.
@@ -103,6 +105,21 @@ pub async fn whose(
 }
 
 impl Session<'_> {
+    /// The budget is the company's, and so are its persons; an integration is one.
+    fn account(&self) -> String {
+        format!("{}/{}", self.request.key.tenant, self.request.integration.id)
+    }
+
+    /// The turn at a caller, by its key.
+    pub(super) async fn caller(&self, key: &str) -> Result<Caller, CallError> {
+        let account = self.account();
+        let turn = self.client.callers.turn(&account, key);
+        tokio::time::timeout_at(self.until, turn).await.map_err(|_| CallError::Retry {
+            after: None,
+            why: "another delivery about the same caller was still under way".to_owned(),
+        })
+    }
+
     /// The `data` of the answer; null where what was answered cannot be read.
     pub(super) async fn ask(&mut self, ask: Ask) -> Result<Value, Failure> {
         match self.once(&ask).await {
@@ -117,8 +134,7 @@ impl Session<'_> {
     }
 
     async fn once(&self, ask: &Ask) -> Result<Value, Failure> {
-        // The budget is the company's; an integration is one.
-        let account = format!("{}/{}", self.request.key.tenant, self.request.integration.id);
+        let account = self.account();
         let (client, config) = (self.client, self.config);
         client.bursts.pay(&account, &[config.burst], 1, self.until).await?;
         client.days.pay(&account, &[config.day], ask.cost, self.until).await?;

@@ -54,7 +54,8 @@ pub struct Config {
     pub fields: Mapping,
     /// Whether leads have a note.
     pub notes: bool,
-    /// Whether a person of the same number is looked for before one is made: 20 tokens more for each lead.
+    /// Whether a person of the same number is looked for before one is made: 20 tokens more for each lead. So it is by itself
+    /// where missed calls are told, for they make persons whose lead may come on another day.
     pub find_first: bool,
     /// Whose persons and leads they are.
     pub owner_id: Option<u64>,
@@ -86,7 +87,7 @@ impl Config {
             base: base(integration, BASE_URL)?,
             fields,
             notes: yes(options, "notes", true)?,
-            find_first: yes(options, "find_first", false)?,
+            find_first: yes(options, "find_first", integration.alerts)?,
             owner_id: owner_id.transpose()?,
             burst: Window {
                 length_ms: BURST_MS,

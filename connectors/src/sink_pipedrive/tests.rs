@@ -89,14 +89,105 @@ async fn while_search_is_behind_a_lost_answer_costs_one_person_and_no_lead() {
     assert_eq!(counts(&double), (2, 1, 1));
 }
 
+fn missed_scene() -> (Pipedrive, Box<dyn Sink>, SinkRequest) {
+    let (double, sink, mut request) = scene();
+    request.integration.alerts = true;
+    request.key.subject = "missed:CAL1".to_owned();
+    request.payload = missed().to_string();
+    (double, sink, request)
+}
+
 #[tokio::test]
-async fn missed_calls_and_notices_are_not_entered() {
-    for payload in [missed(), json!({"type": "notice", "text": "x"})] {
-        let (double, sink, mut request) = scene();
-        request.payload = payload.to_string();
-        sink.deliver(request.clone(), PATIENT).await.unwrap();
-        assert!(double.asked().is_empty() && sink.preview(&request).unwrap().is_empty());
+async fn a_missed_call_is_a_note_at_its_callers_person_and_its_lead_which_follows_is_of_the_same() {
+    let (double, sink, request) = missed_scene();
+    // Search is behind all the time.
+    double.with(|state| state.search_lags = 100);
+    let first = sink.deliver(request.clone(), PATIENT).await.unwrap();
+    assert_eq!((counts(&double), double.with(|state| state.spent)), ((1, 0, 1), 35));
+    let (person, note) = double.with(|state| {
+        (state.persons.values().next().unwrap().clone(), state.notes.values().next().unwrap().clone())
+    });
+    assert_eq!((&person["name"], &note["person_id"]), (&json!("+13035550142"), &person["id"]));
+    let content = note["content"].as_str().unwrap();
+    for part in ["Missed call from +13035550142", "nobody answered: call back", "[leadline:missed:CAL1]"] {
+        assert!(content.contains(part), "{content}");
     }
+    let of_lead = SinkRequest {
+        key: leadline_schemas::delivery::DeliveryKey { subject: "lead-1".to_owned(), ..request.key.clone() },
+        payload: lead().to_string(),
+        ..request.clone()
+    };
+    sink.deliver(of_lead, PATIENT).await.unwrap();
+    assert_eq!(counts(&double), (1, 1, 2));
+    let name = double.with(|state| state.persons.values().next().unwrap()["name"].clone());
+    assert_eq!(name, lead()["name"], "the lead knows more than the call");
+
+    // Told again it is the same note; another call of theirs leaves the name that is known.
+    sink.deliver(SinkRequest { remote_id: first.remote_id, ..request.clone() }, PATIENT).await.unwrap();
+    assert_eq!(counts(&double), (1, 1, 2));
+    let mut next = request;
+    next.key.subject = "missed:CAL2".to_owned();
+    next.payload =
+        json!({"type": "missed_call", "call_id": "CAL2", "caller": "+13035550142", "escalated_after_s": 900})
+            .to_string();
+    double.with(|state| state.search_lags = 0);
+    let restarted = PipedriveSink::new(client(Granted::new(None)));
+    restarted.deliver(next, PATIENT).await.unwrap();
+    assert_eq!(counts(&double), (1, 1, 3), "found by search, where nothing is remembered");
+    assert_eq!(double.with(|state| state.persons.values().next().unwrap()["name"].clone()), lead()["name"]);
+    let content = double.with(|state| state.notes.values().next_back().unwrap()["content"].clone());
+    assert!(content.as_str().unwrap().contains("Nobody has called back for 15 min."), "{content}");
+}
+
+#[tokio::test]
+async fn a_missed_call_and_its_lead_at_once_are_of_one_person() {
+    let (double, sink, call) = missed_scene();
+    double.with(|state| state.search_lags = 100);
+    let mut of_lead = SinkRequest { payload: lead().to_string(), ..call.clone() };
+    of_lead.key.subject = "lead-1".to_owned();
+    let (one, other) = tokio::join!(sink.deliver(call, PATIENT), sink.deliver(of_lead, PATIENT));
+    assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+    assert_eq!(counts(&double), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn whichever_answer_to_a_missed_call_is_lost_nothing_is_there_twice() {
+    lose_each_answer(missed_scene, |double, place| {
+        assert_eq!(counts(double), (1, 0, 1), "after {place} was lost");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_way_to_refuse_a_note_of_a_missed_call_has_its_meaning() {
+    for meaning in MEANINGS {
+        let (double, sink, request) = missed_scene();
+        double.fail("POST /v1/notes", Fault::golden(KIND, meaning.0));
+        let answer = sink.deliver(request.clone(), PATIENT).await;
+        // That the person was made is told beside it, where the delivery ends so.
+        let told_beside =
+            matches!(&answer, Err(CallError::Reject { why }) if why.starts_with("person 1 was written"));
+        assert_eq!(told_beside, meaning.1 == "reject", "{answer:?}");
+        check_meaning(&(meaning.0, meaning.1, &[]), answer, &request.trace, &[TOKEN]);
+    }
+}
+
+#[tokio::test]
+async fn a_preview_of_a_missed_call_shows_what_is_asked_and_a_notice_is_nothing_for_a_crm() {
+    let (double, sink, mut request) = missed_scene();
+    let shown = sink.preview(&request).unwrap();
+    sink.deliver(request.clone(), PATIENT).await.unwrap();
+    let made = double.asked();
+    assert_eq!(shown.len(), made.len());
+    for (shown, made) in shown.iter().zip(made) {
+        assert!(shown.url.starts_with(&format!("{}{}", double.base(), made.path)), "{}", shown.url);
+        let body = String::from_utf8_lossy(&shown.body).replace("\"{person id}\"", "1");
+        assert_eq!(serde_json::from_str::<Value>(&body).ok(), made.json());
+    }
+    request.payload = json!({"type": "notice", "text": "x"}).to_string();
+    let asked = double.asked().len();
+    sink.deliver(request.clone(), PATIENT).await.unwrap();
+    assert!(double.asked().len() == asked && sink.preview(&request).unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ use super::ddl::SCHEMA_ROW;
 use super::error::{failed, unavailable, unreadable};
 use super::lists::{List, bucket, named, window_bucket};
 use super::plan::{AUDIT, WINDOWS};
+use super::rows::delivery_id;
 use super::value::Value;
 use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
@@ -331,6 +332,15 @@ impl RecordReader for CassandraReader {
 
     fn deliveries(&self, tenant: &TenantId, page: &Page) -> Result<Listed<Delivery>, StoreError> {
         self.list(List::Deliveries, tenant, page)
+    }
+
+    fn delivery(
+        &self,
+        tenant: &TenantId,
+        integration: &str,
+        subject: &str,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.one(List::Deliveries, tenant, &delivery_id(integration, subject))
     }
 
     fn windows(

@@ -170,11 +170,16 @@ fn lead_event(line: LeadEvent, key: &[u8]) -> Row {
 }
 
 /// Names of integrations hold no NUL, so the id names one delivery.
+/// What a delivery is filed under.
+pub(super) fn delivery_id(integration: &str, subject: &str) -> String {
+    format!("{integration}\0{subject}")
+}
+
 fn delivery(line: Delivery) -> Row {
     let key = Key {
         list: List::Deliveries,
         tenant: line.tenant.as_str().to_owned(),
-        id: format!("{}\0{}", line.integration, line.subject),
+        id: delivery_id(&line.integration, &line.subject),
     };
     listed(key, line.queued_at, None, Some(line.status.name().to_owned()), NO_TTL)
 }

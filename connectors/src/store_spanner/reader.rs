@@ -274,6 +274,19 @@ impl RecordReader for SpannerReader {
         self.list(Owner::Tenant(tenant), page)
     }
 
+    fn delivery(
+        &self,
+        tenant: &TenantId,
+        integration: &str,
+        subject: &str,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let ask = Ask::records(Owner::Tenant(tenant), "deliveries", None)
+            .and("integration = @integration AND subject = @subject")
+            .text("integration", &key_text(integration))
+            .text("subject", &key_text(subject));
+        self.one(ask)
+    }
+
     fn windows(
         &self,
         tenant: &TenantId,

@@ -1,7 +1,8 @@
 //! deliveries: outbox and ledger. One delivery in flight per key, in order; the newest revision wins.
 //!
-//! What must wait (quiet hours, a pause after failures) waits as a line and a timer, and costs nobody anything.
+//! What must wait (quiet hours, a digest, a pause after failures) waits as a line and a timer, and costs nobody anything.
 
+pub mod digest;
 mod settle;
 mod wait;
 
@@ -19,7 +20,7 @@ use crate::routing;
 
 /// Each key's line of the ledger, and what waits behind it; under a job's id, the key that it delivers.
 pub const LINES: Table<DeliveryState> = Table::new(1, "lines", Some(25 * 31 * Millis::DAY));
-const TABLES: &[TableSpec] = &[LINES.spec];
+const TABLES: &[TableSpec] = &[LINES.spec, digest::DIGESTS.spec, digest::WAITING.spec, digest::ANSWERS.spec];
 
 /// Sends and keeps the ledger.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,11 +122,14 @@ impl Operator for Deliveries {
         job_id: JobId,
         answer: Result<Answered, JobFailed>,
     ) -> OperatorResult {
-        let line = cx.get(&LINES, job_id.as_bytes())?.map(|state| state.current.clone());
+        let by_job = cx.get(&LINES, job_id.as_bytes())?.cloned();
         cx.delete(&LINES, job_id.as_bytes());
-        let line =
-            line.ok_or_else(|| Fault::poison(format!("job {job_id} was answered, but it delivers nothing")))?;
-        let key = key_of(&line.integration, &line.subject);
+        let by_job = by_job
+            .ok_or_else(|| Fault::poison(format!("job {job_id} was answered, but it delivers nothing")))?;
+        if by_job.digest_due != Millis(0) {
+            return digest::answered(cx, job_id, by_job, answer);
+        }
+        let key = key_of(&by_job.current.integration, &by_job.current.subject);
         let Some(mut state) = cx.get(&LINES, &key)?.cloned() else { return Ok(()) };
         if state.current.job_id != Some(job_id) {
             return Ok(()); // The line has expired, and a new one under its key is on its way.
@@ -143,10 +147,12 @@ impl Operator for Deliveries {
         key: &[u8],
         _: Millis,
     ) -> OperatorResult {
-        let now = cx.now;
-        match cx.get(&LINES, key)?.filter(|state| wait::is_over(state, now)).cloned() {
-            Some(state) => send_next(cx, key.to_vec(), wait::queued_again(state), Hurry::No),
-            None => Ok(()),
+        match cx.get(&LINES, key)?.cloned() {
+            Some(state) if state.digest_due != Millis(0) => digest::on_timer(cx, key, state),
+            Some(state) if wait::is_over(&state, cx.now) => {
+                send_next(cx, key.to_vec(), wait::queued_again(state), Hurry::No)
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -192,6 +198,7 @@ fn queue(cx: &mut Context<'_, Delivery>, request: DeliveryRequest) -> OperatorRe
             failing_since: Millis(0),
             later: 0,
             sent_again: false,
+            digest_due: Millis(0),
         },
     };
     state.queued_revision = request.revision;
@@ -234,6 +241,9 @@ fn notice(
 /// Whether a job of this line is out: then nothing else of its key is sent. A line that a person skips on its way
 /// is in flight until its answer comes, for a request cannot be called back.
 fn in_flight(cx: &mut Context<'_, Delivery>, state: &DeliveryState) -> OperatorResult<bool> {
+    if digest::is_out(state) {
+        return Ok(true);
+    }
     match (state.current.status, state.current.job_id) {
         (DeliveryStatus::Sending, _) => Ok(true),
         (DeliveryStatus::Skipped, Some(job_id)) => Ok(cx.get(&LINES, job_id.as_bytes())?.is_some()),
@@ -294,6 +304,8 @@ fn send_next(
     } else if hash_of(&state.current.payload) == state.delivered_hash {
         state.current.status = DeliveryStatus::Done;
         state.current.reason = Some("nothing has changed since the last delivery".to_owned());
+    } else if let Some(due) = digest::due(cx, integration, &state).filter(|_| hurry == Hurry::No) {
+        digest::join(cx, &key, &mut state, due)?;
     } else if let Some((until, why)) = wait::quiet(cx, integration).filter(|_| hurry == Hurry::No) {
         wait::hold(cx, &key, &mut state, until, why)?;
     } else {

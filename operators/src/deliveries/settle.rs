@@ -12,7 +12,7 @@ use crate::contract::{Context, OperatorResult};
 const TRIES_MAX: usize = 10;
 /// What an integration's option `unclear` says when a delivery of which nobody knows whether it arrived is sent once more:
 /// rather twice than not at all.
-const AGAIN: &str = "again";
+pub(super) const AGAIN: &str = "again";
 
 pub(super) fn settle(
     cx: &mut Context<'_, Delivery>,

@@ -1,10 +1,11 @@
-//! Lines that wait for a time: quiet hours, and pauses after failures.
+//! Lines that wait for a time: quiet hours, digests, and pauses after failures.
 
 use leadline_schemas::Millis;
 use leadline_schemas::delivery::{Delivery, DeliveryStatus};
 use leadline_schemas::settings::{Integration, Tenant};
 use leadline_schemas::state::DeliveryState;
 
+use super::digest;
 use crate::contract::{Context, OperatorResult, TimerKind};
 use crate::hours;
 
@@ -77,6 +78,7 @@ pub(super) fn release(
         return Ok(());
     }
     state.current.held_until = Millis(0);
+    digest::leave(cx, state)?;
     cx.cancel_timer(TimerKind::Now, key)
 }
 

@@ -18,10 +18,17 @@ use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{EventId, JobId, Millis};
 use proptest::prelude::ProptestConfig;
 
-/// Table and key of a row.
-type Place = (u8, Vec<u8>);
-/// What names a timer.
-type TimerName = (TimerKind, Vec<u8>);
+/// Table and key of a row, and whose it is.
+type Place = (u8, u16, Vec<u8>);
+/// What names a timer, and whose it is.
+type TimerName = (TimerKind, Vec<u8>, u16);
+/// Whose rows are that all callers of a slot share.
+const SLOT: u16 = u16::MAX;
+
+fn place(table: &TableSpec, caller: u16, key: &[u8]) -> Place {
+    let whose = if table.shared_by.is_some() { SLOT } else { caller };
+    (table.number, whose, key.to_vec())
+}
 
 /// What is committed.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,7 +36,7 @@ struct State {
     /// Version of the writer, Avro datum, when it expires.
     rows: BTreeMap<Place, (u8, Vec<u8>, Option<i64>)>,
     timers: BTreeMap<TimerName, Millis>,
-    pending: BTreeMap<JobId, JobRequest>,
+    pending: BTreeMap<JobId, (u16, JobRequest)>,
 }
 
 /// A job as an operator asked for it.
@@ -48,10 +55,12 @@ pub(crate) struct Done<Out> {
     pub(crate) event_time: Millis,
 }
 
-/// One operator with its state, for one caller of one tenant.
+/// One operator with its state, for the callers of one tenant's slot.
 pub(crate) struct Driver<O: Operator> {
     operator: O,
     state: State,
+    /// Whose turn it is.
+    caller: u16,
     key: Key,
     pub(crate) settings: Arc<Settings>,
     pub(crate) now: Millis,
@@ -75,7 +84,15 @@ where
     pub(crate) fn new(tenant: Tenant, now: Millis) -> Self {
         let key = Key::new(tenant.tenant.clone(), "+13035550142", tenant.policy.spread);
         let settings = Arc::new(Settings::default().with(tenant, 1));
-        Self { operator: O::default(), state: State::default(), key, settings, now, fired: 0 }
+        Self { operator: O::default(), state: State::default(), caller: 0, key, settings, now, fired: 0 }
+    }
+
+    /// What comes next is another caller's.
+    pub(crate) fn of_caller(&mut self, caller: u16) {
+        self.caller = caller;
+        let number = format!("+1303555{:04}", 142 + caller);
+        let spread = self.settings.tenant(&self.key.tenant).map_or(1, |tenant| tenant.policy.spread);
+        self.key = Key::new(self.key.tenant.clone(), &number, spread);
     }
 
     /// Replaces the tenant's settings.
@@ -95,7 +112,8 @@ where
         job_id: JobId,
         answer: Result<Answered, JobFailed>,
     ) -> Option<OperatorResult<Done<O::Out>>> {
-        self.state.pending.remove(&job_id)?;
+        let (caller, _) = self.state.pending.remove(&job_id)?;
+        self.of_caller(caller);
         let now = self.now;
         Some(self.feed(Cause::Job(job_id), now, Input::Reply(job_id, answer)))
     }
@@ -117,6 +135,7 @@ where
         while let Some((at, name)) = self.next_timer().filter(|(at, _)| *at <= until) {
             self.now = self.now.max(at);
             self.state.timers.remove(&name);
+            self.of_caller(name.2);
             self.fired += 1;
             let cause = Cause::Timer(EventId::of(&[&name.1, &at.0.to_be_bytes(), &self.fired.to_be_bytes()]));
             let event_time = if name.0 == TimerKind::Event { at } else { self.now };
@@ -134,13 +153,17 @@ where
     }
 
     /// When the next timer is due.
-    pub(crate) fn next_timer(&self) -> Option<(Millis, (TimerKind, Vec<u8>))> {
+    pub(crate) fn next_timer(&self) -> Option<(Millis, TimerName)> {
         self.state.timers.iter().map(|(name, at)| (*at, name.clone())).min()
     }
 
     /// The jobs that nobody has answered.
     pub(crate) fn pending(&self) -> Vec<Job> {
-        self.state.pending.iter().map(|(id, request)| Job { id: *id, request: request.clone() }).collect()
+        self.state
+            .pending
+            .iter()
+            .map(|(id, (_, request))| Job { id: *id, request: request.clone() })
+            .collect()
     }
 
     /// How many rows a table holds, expired ones not counted.
@@ -154,13 +177,13 @@ where
 
     /// A row as it is committed, expired or not.
     pub(crate) fn row<T: AvroRecord + 'static>(&self, table: &Table<T>, key: &[u8]) -> Option<T> {
-        let (version, datum, _) = self.state.rows.get(&(table.spec.number, key.to_vec()))?;
+        let (version, datum, _) = self.state.rows.get(&place(&table.spec, self.caller, key))?;
         Some(avro::decode_datum(*version, datum).unwrap())
     }
 
     /// Takes a row away, as if it had never been written.
     pub(crate) fn forget<T: AvroRecord + 'static>(&mut self, table: &Table<T>, key: &[u8]) {
-        assert!(self.state.rows.remove(&(table.spec.number, key.to_vec())).is_some());
+        assert!(self.state.rows.remove(&place(&table.spec, self.caller, key)).is_some());
     }
 
     /// Puts a row there as another part of leadline would have.
@@ -168,7 +191,8 @@ where
         let mut datum = Vec::new();
         avro::append_datum(row, &mut datum).unwrap();
         let expires = table.spec.ttl_ms.map(|ttl| self.now.0 + ttl);
-        self.state.rows.insert((table.spec.number, key.to_vec()), (table.spec.version, datum, expires));
+        let place = place(&table.spec, self.caller, key);
+        self.state.rows.insert(place, (table.spec.version, datum, expires));
     }
 
     fn feed(
@@ -196,6 +220,7 @@ where
         self.operator = O::default();
         let mut epoch = Epoch {
             state: self.state.clone(),
+            caller: self.caller,
             live: BTreeMap::new(),
             touched: BTreeSet::new(),
             now: self.now,
@@ -220,6 +245,7 @@ where
 /// The effects of one input.
 struct Epoch {
     state: State,
+    caller: u16,
     live: BTreeMap<Place, (TableSpec, Option<Box<dyn AnyRow>>)>,
     touched: BTreeSet<Place>,
     now: Millis,
@@ -256,7 +282,7 @@ impl Effects for Epoch {
         key: &[u8],
         decode: DecodeRow,
     ) -> OperatorResult<Option<&mut dyn AnyRow>> {
-        let place = (table.number, key.to_vec());
+        let place = place(table, self.caller, key);
         if !self.live.contains_key(&place) {
             let stored = self.state.rows.get(&place);
             let stored = stored.filter(|(_, _, expires)| expires.is_none_or(|at| at > self.now.0));
@@ -277,14 +303,14 @@ impl Effects for Epoch {
         if self.row(table, key, decode)?.is_none() {
             self.put(table, key, fresh());
         }
-        let place = (table.number, key.to_vec());
+        let place = place(table, self.caller, key);
         self.touched.insert(place.clone());
         let row = self.live.get_mut(&place).and_then(|(_, row)| row.as_mut());
         Ok(&mut **row.ok_or_else(|| Fault::Engine("a fresh row is not there".to_owned()))?)
     }
 
     fn put(&mut self, table: &TableSpec, key: &[u8], row: Option<Box<dyn AnyRow>>) {
-        let place = (table.number, key.to_vec());
+        let place = place(table, self.caller, key);
         self.live.insert(place.clone(), (*table, row));
         self.touched.insert(place);
     }
@@ -293,15 +319,15 @@ impl Effects for Epoch {
         let (tenant, operator, cause) = &self.origin;
         let n = u32::try_from(self.jobs.len()).unwrap().to_be_bytes();
         let id = JobId::of(&[b"leadline", tenant.as_bytes(), operator.as_bytes(), cause, &n]);
-        self.state.pending.insert(id, request.clone());
+        self.state.pending.insert(id, (self.caller, request.clone()));
         self.jobs.push(Job { id, request });
         id
     }
 
     fn timer(&mut self, kind: TimerKind, name: &[u8], at: Option<Millis>) -> OperatorResult {
         match at {
-            Some(at) => self.state.timers.insert((kind, name.to_vec()), at),
-            None => self.state.timers.remove(&(kind, name.to_vec())),
+            Some(at) => self.state.timers.insert((kind, name.to_vec(), self.caller), at),
+            None => self.state.timers.remove(&(kind, name.to_vec(), self.caller)),
         };
         Ok(())
     }

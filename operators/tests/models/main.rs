@@ -12,6 +12,7 @@ mod contract;
 mod decode;
 mod dedupe;
 mod deliveries;
+mod digests;
 mod leads;
 mod payloads;
 mod process;

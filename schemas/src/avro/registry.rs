@@ -18,7 +18,9 @@ use crate::pull::Pull;
 use crate::reply::{PendingJob, Reply};
 use crate::request::Request;
 use crate::settings::Tenant;
-use crate::state::{Asked, DeliveryState, Reaction, Ringing, Routed, Seen, Spent, WindowState, WriteBack};
+use crate::state::{
+    Asked, DeliveryState, Digest, Reaction, Ringing, Routed, Seen, Spent, WindowState, WriteBack,
+};
 use crate::topic::Topic;
 use crate::transcription::Transcription;
 use crate::window::WindowMetrics;
@@ -38,7 +40,7 @@ pub struct SchemaEntry {
 
 type CodecOf = fn() -> Result<&'static Codec, AvroError>;
 
-const RECORDS: [CodecOf; 26] = [
+const RECORDS: [CodecOf; 27] = [
     Inbound::codec,
     Reply::codec,
     PendingJob::codec,
@@ -61,6 +63,7 @@ const RECORDS: [CodecOf; 26] = [
     Ringing::codec,
     Reaction::codec,
     DeliveryState::codec,
+    Digest::codec,
     Pull::codec,
     Asked::codec,
     Spent::codec,

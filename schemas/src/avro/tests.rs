@@ -200,6 +200,7 @@ for_every_record! {
     ringing: crate::state::Ringing;
     reaction: crate::state::Reaction;
     delivery_state: crate::state::DeliveryState;
+    digest: crate::state::Digest;
     pull: crate::pull::Pull;
     asked: crate::state::Asked;
     spent: crate::state::Spent;

@@ -85,7 +85,10 @@ fn answer(state: &mut State, asked: &Asked) -> Reply {
         ("GET", ["v1", "leads"]) => list(asked, "person_id", state.leads.values()),
         ("POST", ["v1", "notes"]) => note(state, asked),
         ("PUT", ["v1", "notes", id]) => change_note(state, asked, id),
-        ("GET", ["v1", "notes"]) => list(asked, "lead_id", state.notes.values()),
+        ("GET", ["v1", "notes"]) => match asked.parameter("person_id") {
+            Some(_) => list(asked, "person_id", state.notes.values()),
+            None => list(asked, "lead_id", state.notes.values()),
+        },
         _ => good(200, json!({ "id": 1, "name": "Ada", "company_name": "Summit Kitchens" })),
     };
     reply.header("x-ratelimit-limit", state.burst).header("x-ratelimit-remaining", room - 1)
@@ -166,7 +169,8 @@ fn search(state: &mut State, asked: &Asked) -> Reply {
     if term.len() < 2 || asked.parameter("exact_match") != Some("true") {
         return failure(400, "Validation failed: term: is too short");
     }
-    let unseen = (state.search_lags > 0).then_some(state.next_id);
+    let newest = state.persons.keys().next_back().copied();
+    let unseen = newest.filter(|_| state.search_lags > 0);
     state.search_lags = state.search_lags.saturating_sub(1);
     let has = |person: &Map<String, Value>| {
         person
@@ -240,9 +244,16 @@ fn note(state: &mut State, asked: &Asked) -> Reply {
         Ok(body) => body,
         Err(refused) => return refused,
     };
-    let lead = body.get("lead_id").and_then(Value::as_str).unwrap_or_default();
-    if !state.leads.contains_key(lead) || body.get("content").is_none_or(|text| !text.is_string()) {
-        return failure(400, "content and an existing lead are required");
+    let lead = body.get("lead_id").and_then(Value::as_str).map(|id| state.leads.contains_key(id));
+    let person =
+        body.get("person_id").map(|id| id.as_u64().is_some_and(|id| state.persons.contains_key(&id)));
+    let is_at_something =
+        lead.unwrap_or(true) && person.unwrap_or(true) && (lead.is_some() || person.is_some());
+    if !is_at_something || body.get("content").is_none_or(|text| !text.is_string()) {
+        return failure(400, "content and an existing lead or person are required");
+    }
+    if body.contains_key("pinned_to_lead_flag") && lead.is_none() {
+        return failure(400, "pinned_to_lead_flag: a lead is required");
     }
     if body.get("pinned_to_lead_flag").is_some_and(|flag| flag != &json!(1) && flag != &json!(0)) {
         return failure(400, "pinned_to_lead_flag: must be 0 or 1");

@@ -1,12 +1,14 @@
 //! `leadline delivery`.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand};
 use leadline::control::Ask;
+use leadline::integrations::IntegrationStep;
 use leadline_connectors::api_http::{Replay, caller_of, delivery_detail_json, delivery_json, to_replay};
 use leadline_connectors::contract::store::{Page, RecordReader};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
 use leadline_schemas::command::Command;
-use leadline_schemas::delivery::Delivery;
+use leadline_schemas::delivery::{Delivery, DeliveryStatus};
 use leadline_schemas::{Millis, TenantId};
 use serde_json::{Value, json};
 
@@ -45,7 +47,7 @@ enum DeliveryCommand {
         after_help = "Example:\n  leadline delivery skip sales missed:CAL0123 --tenant summit --data ./data"
     )]
     Skip(OneArgs),
-    /// Send the deliveries of a time range again. Without --yes it only shows which.
+    /// Send the deliveries of a time range again, each by itself. Without --yes it only shows which.
     #[command(
         after_help = "Example:\n  leadline delivery replay --tenant summit --from 2026-03-01 --to 2026-03-02 --data ./data\n  leadline delivery replay --tenant summit --integration erp --status parked --from 2026-03-01 --to 2026-03-02 --yes --data ./data"
     )]
@@ -103,6 +105,9 @@ struct ReplayArgs {
     /// Send them.
     #[arg(long)]
     yes: bool,
+    /// Only show which: so it is without --yes too.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -132,10 +137,15 @@ pub(super) fn run(args: &DeliveryArgs, output: &Output) -> Result<(), Failure> {
     }
 }
 
-fn open(source: &Source, tenant: &str) -> Result<(SqliteReader, TenantId), Failure> {
-    let config = source.read()?;
-    let reader = SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
-    Ok((reader, TenantId::new(tenant).map_err(anyhow::Error::from)?))
+fn open(source: &Source, tenant: &str) -> Result<(Arc<dyn RecordReader>, TenantId), Failure> {
+    let tenant = TenantId::new(tenant).map_err(anyhow::Error::from)?;
+    Ok((super::records(&source.read()?)?, tenant))
+}
+
+/// Where nothing was found: refused if there is no such tenant, for its name may be misspelt.
+fn is_tenant(source: &Source, tenant: &TenantId) -> Result<(), Failure> {
+    let (tenant, step) = (tenant.to_string(), Box::new(IntegrationStep::List));
+    ask(source, Ask::Integrations { tenant, step }).map(drop)
 }
 
 fn unknown(args: &OneArgs) -> Failure {
@@ -152,6 +162,9 @@ fn list(args: &ListArgs, output: &Output) -> Result<(), Failure> {
     let (reader, tenant) = open(&args.source, &args.tenant)?;
     let page = Page { limit: args.limit.into(), status: args.status.clone(), ..Page::default() };
     let listed = reader.deliveries(&tenant, &page).map_err(anyhow::Error::from)?;
+    if listed.items.is_empty() {
+        is_tenant(&args.source, &tenant)?;
+    }
     if args.json {
         output.json(&listed.items.iter().map(delivery_json).collect::<Vec<_>>());
         return Ok(());
@@ -172,10 +185,28 @@ fn shown(line: &Delivery) -> String {
 
 fn act(args: &OneArgs, command: Command, output: &Output) -> Result<(), Failure> {
     let (reader, tenant) = open(&args.source, &args.tenant)?;
-    let caller = caller_of(&reader, &tenant, &args.subject).map_err(anyhow::Error::from)?;
+    let line = reader.delivery(&tenant, &args.integration, &args.subject).map_err(anyhow::Error::from)?;
+    let line = line.ok_or_else(|| unknown(args))?;
+    if let Some(why) = pointless(&command, line.status) {
+        return Err(Failure(why.to_owned(), 1));
+    }
+    let caller = caller_of(&*reader, &tenant, &args.subject).map_err(anyhow::Error::from)?;
     let caller = caller.ok_or_else(|| unknown(args))?;
     output.json(&about(&args.source, &tenant, caller, command)?);
     Ok(())
+}
+
+/// Why a command would change nothing.
+fn pointless(command: &Command, status: DeliveryStatus) -> Option<&'static str> {
+    match (command, status) {
+        (Command::RetryDelivery { .. }, DeliveryStatus::Sending) => {
+            Some("it is under way already: `leadline delivery show` tells what comes of it")
+        }
+        (Command::SkipDelivery { .. }, DeliveryStatus::Done) => {
+            Some("it has arrived already: there is nothing left to skip")
+        }
+        _ => None,
+    }
 }
 
 fn about(source: &Source, tenant: &TenantId, caller: String, command: Command) -> Result<Value, Failure> {
@@ -183,6 +214,10 @@ fn about(source: &Source, tenant: &TenantId, caller: String, command: Command) -
 }
 
 fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
+    if args.from >= args.to {
+        let why = format!("--from {} is not before --to {}: no time lies between them", args.from, args.to);
+        return Err(Failure(why, 2));
+    }
     let (reader, tenant) = open(&args.source, &args.tenant)?;
     let replay = Replay {
         from: Some(args.from),
@@ -190,7 +225,10 @@ fn replay(args: &ReplayArgs, output: &Output) -> Result<(), Failure> {
         integration: args.integration.clone(),
         status: args.status.clone(),
     };
-    let (found, more) = to_replay(&reader, &tenant, &replay).map_err(anyhow::Error::from)?;
+    let (found, more) = to_replay(&*reader, &tenant, &replay).map_err(anyhow::Error::from)?;
+    if found.is_empty() {
+        is_tenant(&args.source, &tenant)?;
+    }
     for (line, caller) in found.iter().filter(|_| args.yes) {
         let (integration, subject) = (line.integration.clone(), line.subject.clone());
         about(&args.source, &tenant, caller.clone(), Command::RetryDelivery { integration, subject })?;

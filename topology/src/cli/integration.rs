@@ -23,7 +23,7 @@ pub(super) struct IntegrationArgs {
 enum IntegrationCommand {
     /// Add an integration, or change what is given of one that is there.
     #[command(
-        after_help = "Example:\n  leadline integration add summit sales --kind slack --secret xoxb-... --option channel=C0123456789\n  leadline integration add summit sales --kind slack --secret https://hooks.slack.com/services/...\n  leadline integration add summit erp --kind webhook --url https://erp.example.com/leads\n  leadline integration add summit sales --quiet 21:00-08:00 --band-min warm\n  leadline integration add summit sales --enable"
+        after_help = "Example:\n  leadline integration add summit sales --kind slack --secret xoxb-... --option channel=C0123456789\n  leadline integration add summit sales --kind slack --secret https://hooks.slack.com/services/...\n  leadline integration add summit erp --kind webhook --url https://erp.example.com/leads\n  leadline integration add summit owner --kind email --option to=owner@example.com --option 'digest=daily 07:30'\n  leadline integration add summit sales --quiet 21:00-08:00 --band-min warm\n  leadline integration add summit sales --enable"
     )]
     Add(Box<AddArgs>),
     /// List a tenant's integrations.

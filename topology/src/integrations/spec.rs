@@ -6,8 +6,10 @@ use anyhow::{anyhow, bail};
 use base64::Engine as _;
 use leadline_connectors::contract::secrets::Secrets;
 use leadline_connectors::crm;
+use leadline_connectors::sink_email;
 use leadline_connectors::sink_http::integration_secret_context;
 use leadline_connectors::sink_webhook::{SECRET_PREFIX, key_of};
+use leadline_operators::hours::{GATHERED, Gathering};
 use leadline_schemas::settings::{Integration, Tenant};
 use serde::{Deserialize, Serialize};
 
@@ -140,6 +142,8 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
     };
     let has = |name: &str| one.options.contains_key(name);
     leadline_connectors::crm::check(one).map_err(|why| anyhow!(why))?;
+    check_options(one)?;
+    check_digest(one)?;
     match one.kind.as_str() {
         "http" | "webhook" if !is_address(&one.url) => {
             bail!("--url {:?} is no address: use one such as https://crm.example.com/leads", one.url)
@@ -158,11 +162,51 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
                 "name a channel with --option channel=C..., or give an incoming webhook's address as --secret"
             )
         }
-        "email" if !has("to") => bail!("name who gets the mail with --option to=sales@example.com"),
+        "email" => sink_email::check(one).map_err(|why| anyhow!(why))?,
         "hubspot" | "salesforce" | "pipedrive" => crm::check(one).map_err(|why| anyhow!(why))?,
         _ => {}
     }
     Ok(())
+}
+
+/// What would silently be without effect.
+fn check_options(one: &Integration) -> anyhow::Result<()> {
+    let known: &[&str] = match one.kind.as_str() {
+        "slack" => &["channel", "link", "unclear"],
+        "http" | "webhook" => &["unclear"],
+        _ => return check_unclear(one), // Each checks its own.
+    };
+    // `digest` has words of its own.
+    let mut options = one.options.clone();
+    options.remove("digest");
+    crm::one_of(&one.kind, &options, known).map_err(|why| anyhow!(why))?;
+    check_unclear(one)
+}
+
+fn check_unclear(one: &Integration) -> anyhow::Result<()> {
+    if let Some(what) = one.options.get("unclear").filter(|what| *what != "again") {
+        bail!(
+            "option unclear: {what:?} is not valid: use again, or nothing for what may have arrived to wait for you"
+        );
+    }
+    if !one.field_map.is_empty() && !["hubspot", "salesforce", "pipedrive"].contains(&one.kind.as_str()) {
+        bail!("--field is for CRMs: {} has no fields of its own", one.kind);
+    }
+    Ok(())
+}
+
+/// Whether leads can be gathered as is wished.
+fn check_digest(one: &Integration) -> anyhow::Result<()> {
+    let Some(text) = one.options.get("digest") else { return Ok(()) };
+    if !GATHERED.contains(&one.kind.as_str()) {
+        bail!("option digest is for {}: {} is told of each lead at once", GATHERED.join(", "), one.kind);
+    }
+    match Gathering::parse(text) {
+        Some(_) => Ok(()),
+        None => bail!(
+            "option digest: {text:?} is not valid: use hourly, daily 07:30, or nothing for each lead at once"
+        ),
+    }
 }
 
 /// Minutes of the day of `21:00-08:00`.

@@ -36,6 +36,11 @@ fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
         secret: text("xoxb"),
         ..spec("s", "slack")
     };
+    let mail = |options: &[(&str, &str)]| {
+        let mut options = pairs(options);
+        options.entry("to".to_owned()).or_insert_with(|| "sales@example.com".to_owned());
+        IntegrationSpec { options, ..spec("a", "email") }
+    };
     let cases = [
         (spec("a b", "http"), ["a b", "letters"]),
         (spec("a", "pigeon"), ["pigeon", "slack"]),
@@ -48,6 +53,20 @@ fn what_cannot_be_is_refused_with_the_value_and_the_remedy() {
         (spec("a", "slack"), ["channel=C", "--secret"]),
         (IntegrationSpec { options: pairs(&[("channel", "C1")]), ..spec("a", "slack") }, ["token", "xoxb-"]),
         (spec("a", "email"), ["--option", "to="]),
+        (mail(&[("to", "sales at example")]), ["sales at example", "sales@example.com"]),
+        (mail(&[("from", "leads")]), ["leads", "Leads <leads@example.com>"]),
+        (mail(&[("digest", "daily 25:00")]), ["daily 25:00", "daily 07:30"]),
+        (mail(&[("digest", "weekly")]), ["weekly", "hourly"]),
+        (mail(&[("unclear", "twice")]), ["twice", "again"]),
+        (IntegrationSpec { fields: pairs(&[("a", "score")]), ..mail(&[]) }, ["--field", "email"]),
+        (IntegrationSpec { options: pairs(&[("chanel", "C1")]), ..slack() }, ["chanel", "channel"]),
+        (mail(&[("diget", "hourly")]), ["diget", "digest"]),
+        (IntegrationSpec { url: text("https://mail.example"), ..mail(&[]) }, ["https", "smtps://"]),
+        (IntegrationSpec { url: text("mail.example"), ..mail(&[]) }, ["mail.example", "smtps://"]),
+        (
+            IntegrationSpec { options: pairs(&[("channel", "C1"), ("digest", "hourly")]), ..slack() },
+            ["digest", "email"],
+        ),
         (IntegrationSpec { quiet: text("9pm-8am"), ..slack() }, ["9pm-8am", "21:00-08:00"]),
         (IntegrationSpec { quiet: text("08:00-08:00"), ..slack() }, ["08:00-08:00", "none"]),
         (IntegrationSpec { band_min: text("boiling"), ..slack() }, ["boiling", "hot"]),
@@ -80,7 +99,7 @@ fn an_integration_is_added_changed_and_switched_on_again_and_its_secret_is_seale
     let change = IntegrationSpec {
         id: "erp".to_owned(),
         quiet: Some("21:00-08:00".to_owned()),
-        options: pairs(&[("a", "1"), ("b", "2")]),
+        options: pairs(&[("unclear", "again")]),
         disabled: Some(false),
         ..IntegrationSpec::default()
     };
@@ -91,12 +110,12 @@ fn an_integration_is_added_changed_and_switched_on_again_and_its_secret_is_seale
     let change = IntegrationSpec {
         id: "erp".to_owned(),
         quiet: Some("none".to_owned()),
-        options: pairs(&[("a", "")]),
+        options: pairs(&[("unclear", "")]),
         ..IntegrationSpec::default()
     };
     change.apply(&mut tenant, &secrets, &[8; 32]).unwrap();
     let one = &tenant.integrations[0];
-    assert_eq!((one.quiet_from_min, one.options.clone()), (None, pairs(&[("b", "2")])));
+    assert_eq!((one.quiet_from_min, one.options.clone()), (None, pairs(&[])));
     let other = spec("erp", "http").apply(&mut tenant, &secrets, &[8; 32]).unwrap_err().to_string();
     assert!(other.contains("webhook"), "{other}");
     assert_eq!(tenant.integrations.len(), 1);

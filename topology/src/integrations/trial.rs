@@ -7,7 +7,10 @@ use anyhow::anyhow;
 use leadline_connectors::contract::provider::CallError;
 use leadline_connectors::contract::sink::{Sink, SinkRequest};
 use leadline_connectors::contract::wire::Trace;
-use leadline_schemas::delivery::{DeliveryKey, missed_call};
+use leadline_operators::deliveries::digest;
+use leadline_operators::hours;
+use leadline_schemas::Millis;
+use leadline_schemas::delivery::{DeliveryKey, digest_part, missed_call};
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::settings::{Integration, Tenant};
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,19 @@ impl Sample {
     }
 }
 
+/// What the integration would be told, and about what; a lead by a digest, where it gathers them.
+fn told(sample: Sample, tenant: &Tenant, integration: &Integration, now: Millis) -> (String, Value) {
+    let payload = sample.payload(&now.to_string());
+    match hours::gathering(integration).filter(|_| sample == Sample::Lead) {
+        Some(gathering) => {
+            let due = hours::gathered_until(&tenant.profile, gathering, now);
+            let clock = hours::clock(&tenant.profile, due);
+            (digest_part(due, 1), digest::sample(&clock, &payload))
+        }
+        None => (sample.subject(), payload),
+    }
+}
+
 pub(super) async fn test(
     admin: &Admin,
     tenant: &Tenant,
@@ -80,17 +96,14 @@ pub(super) async fn test(
         .iter()
         .find(|sink| sink.kind() == integration.kind)
         .ok_or_else(|| anyhow!("this leadline has no sink of kind {:?}", integration.kind))?;
+    let (subject, payload) = told(sample, tenant, integration, admin.clock.wall());
     let id: String = random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
     let request = SinkRequest {
         home: Key::new(tenant.tenant.clone(), NOBODY, tenant.policy.spread),
-        key: DeliveryKey {
-            tenant: tenant.tenant.clone(),
-            integration: integration.id.clone(),
-            subject: sample.subject(),
-        },
+        key: DeliveryKey { tenant: tenant.tenant.clone(), integration: integration.id.clone(), subject },
         idempotency_key: format!("trial-{id}"),
         integration: integration.clone(),
-        payload: sample.payload(&admin.clock.wall().to_string()).to_string(),
+        payload: payload.to_string(),
         remote_id: None,
         may_have_arrived: false,
         failing_since: None,

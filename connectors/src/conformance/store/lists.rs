@@ -196,6 +196,7 @@ fn a_changed_row_shows_under_its_new_filters(store: &mut dyn StoreUnderTest) {
     );
     assert!(reader.deliveries(&owner, &with("sending")).unwrap().items.is_empty());
     assert_eq!(reader.deliveries(&owner, &with("parked")).unwrap().items, lines[1..]);
+    assert_eq!(reader.delivery(&owner, "crm", "lead-1").unwrap().as_ref(), Some(&lines[1]));
 }
 
 fn a_history_is_oldest_first_and_at_most_1000_lines(store: &mut dyn StoreUnderTest) {

@@ -45,7 +45,8 @@ fn texts_of_any_script_are_kept_found_and_paged_by(store: &mut dyn StoreUnderTes
         lines.push(line);
     }
     write(&mut *writer, 0, rows);
-    for (call, text) in calls.iter().zip(TEXTS) {
+    for ((call, line), text) in calls.iter().zip(&lines).zip(TEXTS) {
+        assert_eq!(reader.delivery(&owner, &line.integration, text).unwrap().as_ref(), Some(line));
         assert_eq!(reader.call(&owner, text).unwrap().as_ref(), Some(call));
         assert_eq!(reader.call(&owner, &format!("alias of {text}")).unwrap().as_ref(), Some(call));
         let banded = Page { band: Some((*text).to_owned()), ..whole() };

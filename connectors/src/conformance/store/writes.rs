@@ -284,6 +284,7 @@ fn tenants_never_see_each_other(store: &mut dyn StoreUnderTest) {
             reader.lead(&owner, &id).unwrap().into_iter().map(|row| row.tenant).collect(),
             reader.lead_events(&owner, &id).unwrap().into_iter().map(|row| row.tenant).collect(),
             reader.deliveries(&owner, &whole()).unwrap().items.into_iter().map(|row| row.tenant).collect(),
+            reader.delivery(&owner, "crm", "lead-1").unwrap().into_iter().map(|row| row.tenant).collect(),
             reader
                 .windows(&owner, WindowKind::Minute, Millis(0), Millis(1))
                 .unwrap()
@@ -291,7 +292,7 @@ fn tenants_never_see_each_other(store: &mut dyn StoreUnderTest) {
                 .map(|row| row.tenant)
                 .collect::<Vec<_>>(),
         ];
-        assert_eq!(owners, [const { Vec::new() }; 8].map(|_: Vec<()>| vec![owner.clone()]), "{name}");
+        assert_eq!(owners, [const { Vec::new() }; 9].map(|_: Vec<()>| vec![owner.clone()]), "{name}");
         let letters = reader.dead_letters(Some(&owner), &whole()).unwrap().items;
         assert!(letters.iter().all(|letter| letter.tenant.as_ref() == Some(&owner)), "{name}");
     }
