@@ -17,6 +17,7 @@ use leadline_schemas::frame::Output;
 use leadline_schemas::{CommitNumber, Partition, TenantId};
 
 use crate::arguments::numbers;
+use crate::process::cpu_s;
 use crate::stats::{ms, percentile, sorted};
 
 /// Rows of a transaction, as the engine's writer brings them under load.
@@ -51,15 +52,37 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Rows a second, written in batches of this many.
+/// How fast rows were written.
+#[derive(Clone, Copy)]
+struct Pace {
+    rows_per_s: f64,
+    /// CPU of this process, and of the server where one is named, for each row.
+    cpu_us: f64,
+    server_us: f64,
+}
+
+/// Writes rows in batches of this many.
 fn rows_per_s(
     writer: &mut dyn RecordWriter,
     partition: u16,
     (count, batch_rows): (u64, u64),
     row: impl Fn(u64) -> Result<Output>,
 ) -> Result<f64> {
+    Ok(paced(writer, None, partition, (count, batch_rows), row)?.rows_per_s)
+}
+
+/// The same, with what it took of the CPU; `server` is a process.
+fn paced(
+    writer: &mut dyn RecordWriter,
+    server: Option<u32>,
+    partition: u16,
+    (count, batch_rows): (u64, u64),
+    row: impl Fn(u64) -> Result<Output>,
+) -> Result<Pace> {
     // Made before the clock runs: the engine has them encoded already.
     let outputs: Vec<Output> = (0..count).map(row).collect::<Result<_>>()?;
+    let servers = || server.map_or(Ok(0.0), cpu_s);
+    let (own, its) = (cpu_s(std::process::id())?, servers()?);
     let started = Instant::now();
     for (number, rows) in (0_u64..).zip(outputs.chunks(usize::try_from(batch_rows)?)) {
         writer.write(&[Batch {
@@ -70,7 +93,12 @@ fn rows_per_s(
             commits: vec![(CommitNumber(number + 1), Arc::new(rows.to_vec()))],
         }])?;
     }
-    Ok(count as f64 / started.elapsed().as_secs_f64())
+    let a_row = 1e6 / count as f64;
+    Ok(Pace {
+        rows_per_s: count as f64 / started.elapsed().as_secs_f64(),
+        cpu_us: (cpu_s(std::process::id())? - own) * a_row,
+        server_us: (servers()? - its) * a_row,
+    })
 }
 
 /// Asks for pages of 50 leads, of all kinds, deep into the list; prints how long they took.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod avro;
 pub mod call;
 pub mod callrail;
+pub mod columns;
 pub mod command;
 pub mod contact;
 mod content_hash;

@@ -19,12 +19,29 @@ const START: Duration = Duration::from_secs(180);
 /// Who may log in. The server makes this user in the first seconds after its first start.
 pub const USER: (&str, &str) = ("cassandra", "cassandra");
 
+/// What a server gets.
+struct Size {
+    jvm: &'static [&'static str],
+    memtable: &'static str,
+    commit_log: &'static str,
+}
+
+/// Quick to start beside many tests.
+const SMALL: Size = Size {
+    jvm: &["-Xms512m", "-Xmx512m", "-XX:TieredStopAtLevel=1"],
+    memtable: "64MiB",
+    commit_log: "128MiB",
+};
+
+/// Code that is compiled in earnest, and room for what a run of some seconds writes: a server that is set up to work.
+const FOR_LOAD: Size = Size { jvm: &["-Xms2g", "-Xmx2g"], memtable: "512MiB", commit_log: "1024MiB" };
+
 /// One node.
 pub struct Cassandra {
     pub port: u16,
     folder: PathBuf,
     libraries: PathBuf,
-    heap: &'static str,
+    size: &'static Size,
     process: Option<Child>,
     /// Ends the server and removes the folder when this process is gone, however it goes.
     _janitor: Child,
@@ -33,21 +50,21 @@ pub struct Cassandra {
 impl Cassandra {
     /// Starts one; none, said loudly, where a tool is missing. In CI that is a failure.
     pub fn start() -> Option<Self> {
-        Self::with_heap("-Xmx512m")
+        Self::sized(&SMALL)
     }
 
     /// Starts one for measurements.
     pub fn for_load() -> Option<Self> {
-        Self::with_heap("-Xmx2g")
+        Self::sized(&FOR_LOAD)
     }
 
-    fn with_heap(heap: &'static str) -> Option<Self> {
+    fn sized(size: &'static Size) -> Option<Self> {
         let libraries = jars("cassandra", VERSION)?;
         let folder = tempfile::Builder::new().prefix("leadline-cassandra-").tempdir().unwrap().keep();
         let _janitor = janitor(&folder);
         std::fs::create_dir_all(folder.join("server")).unwrap();
         let port = quiet_port();
-        let server = Self { port, folder, libraries, heap, process: None, _janitor };
+        let server = Self { port, folder, libraries, size, process: None, _janitor };
         server.make_certificate();
         std::fs::write(server.file("logback.xml"), LOGGING).unwrap();
         std::fs::write(server.file("cassandra.yaml"), server.yaml(quiet_port())).unwrap();
@@ -67,9 +84,14 @@ impl Cassandra {
         self.file("certificate.pem")
     }
 
+    /// The server's process.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// Bytes that the server has written to its data files and its commit log since it was started.
     pub fn written_bytes(&self) -> u64 {
-        let id = self.process.as_ref().unwrap().id();
+        let id = self.process_id();
         let io = std::fs::read_to_string(format!("/proc/{id}/io")).unwrap();
         let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")).unwrap();
         line.parse().unwrap()
@@ -101,7 +123,7 @@ impl Cassandra {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.process.as_ref().unwrap().id().to_string();
+        let id = self.process_id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
@@ -125,10 +147,11 @@ impl Cassandra {
     fn yaml(&self, storage_port: u16) -> String {
         let (data, keystore) = (self.file("data"), self.file("keystore.p12"));
         let (data, keystore, port) = (data.display(), keystore.display(), self.port);
+        let Size { memtable, commit_log, .. } = self.size;
         format!(
             "cluster_name: tests\nnum_tokens: 1\npartitioner: org.apache.cassandra.dht.Murmur3Partitioner\n\
              commitlog_sync: periodic\ncommitlog_sync_period: 10000ms\ncommitlog_segment_size: 32MiB\n\
-             commitlog_total_space: 128MiB\nmemtable_heap_space: 64MiB\nmemtable_offheap_space: 64MiB\n\
+             commitlog_total_space: {commit_log}\nmemtable_heap_space: {memtable}\nmemtable_offheap_space: {memtable}\n\
              data_file_directories:\n  - {data}/data\ncommitlog_directory: {data}/commitlog\n\
              saved_caches_directory: {data}/caches\nhints_directory: {data}/hints\ncdc_raw_directory: {data}/cdc\n\
              listen_address: 127.0.0.1\nrpc_address: 127.0.0.1\nstorage_port: {storage_port}\n\
@@ -144,7 +167,7 @@ impl Cassandra {
     fn spawn(&mut self) {
         let output = std::fs::OpenOptions::new().create(true).append(true).open(self.file("output")).unwrap();
         let mut command = Command::new("java");
-        command.args(JVM).args(["-Xms512m", self.heap]);
+        command.args(JVM).args(self.size.jvm);
         command.args(EXPORTS.map(|module| format!("--add-exports={module}=ALL-UNNAMED")));
         command.args(OPENS.map(|module| format!("--add-opens={module}=ALL-UNNAMED")));
         command
@@ -204,7 +227,6 @@ fn answers(port: u16) -> Option<()> {
 /// Quick to start, and no waiting for other nodes.
 const JVM: &[&str] = &[
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",
     "-Xss512k",
     "-Dcassandra.ring_delay_ms=1",
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",

@@ -3,22 +3,23 @@
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use leadline::engine::CommittedRecords;
-use leadline::records;
+use leadline::records::{self, Step};
 use leadline_connectors::blob_folder::FolderBlob;
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::log::{Commit, CommitAnswer, Log};
-use leadline_connectors::contract::store::Page;
+use leadline_connectors::contract::store::{Page, RecordReader};
 use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use leadline_connectors::store_sqlite::{SqliteConfig, SqliteFill, SqliteReader};
 use leadline_schemas::frame::{FrameParts, Output};
 use leadline_schemas::{CommitNumber, Offset, Partition, TenantId};
 
 use super::rows;
+use crate::process::cpu_s;
 
 const PARTITIONS: u16 = 16;
 const TENANTS: u64 = 50;
@@ -55,18 +56,29 @@ pub(super) fn run(calls: u64) -> Result<()> {
         "rebuild: the state store itself, which a stopped instance has: {:.1} s",
         started.elapsed().as_secs_f64()
     );
-    let config = SqliteConfig::for_rebuild(folder.path().join("records.db"));
-    let started = Instant::now();
-    let filled = records::rebuild(&committed, &mut SqliteWriter::open(config.clone())?, &mut |_, _| {})?;
-    let took = started.elapsed().as_secs_f64();
+    let config = SqliteConfig::new(folder.path().join("records.db"));
+    let own = std::process::id();
+    let (started, cpu) = (Instant::now(), cpu_s(own)?);
+    let mut written = None;
+    let filled = records::rebuild(&committed, &mut SqliteFill::open(config.clone())?, &mut |step| {
+        if step == Step::Finishing {
+            written = Some((started.elapsed().as_secs_f64(), cpu_s(own)));
+        }
+    })?;
+    let (took, cpu_end) = (started.elapsed().as_secs_f64(), cpu_s(own)?);
+    let (until, cpu_until) = written.context("a rebuild has an end")?;
+    let (cpu, cpu_indexes) = (cpu_end - cpu, cpu_end - cpu_until?);
     ensure!(filled.rows == rows_made, "{} of {rows_made} rows were filled in", filled.rows);
-    let reader: Arc<dyn leadline_connectors::contract::store::RecordReader> =
-        Arc::new(SqliteReader::open(config)?);
+    let reader: Arc<dyn RecordReader> = Arc::new(SqliteReader::open(config)?);
     let listed = reader.leads(&TenantId::new(&rows::tenant(0))?, &Page { limit: 50, ..Page::default() })?;
     ensure!(!listed.items.is_empty(), "leads are there");
     println!(
-        "rebuild: {calls} calls, {rows_made} rows from the log into SQLite: {took:.1} s, {:.0} rows/s",
-        rows_made as f64 / took
+        "rebuild: {calls} calls, {rows_made} rows from the log into SQLite: {took:.1} s with {cpu:.1} CPU s, of which \
+         indexes {:.1} s with {:.1} CPU s; {:.0} rows/s, {:.0} by CPU",
+        took - until,
+        cpu_indexes,
+        rows_made as f64 / took,
+        rows_made as f64 / cpu
     );
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use leadline_connectors::contract::store::RecordWriter;
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
 
-use super::{BATCH_ROWS, lists, rows, rows_per_s};
+use super::{BATCH_ROWS, lists, paced, rows, rows_per_s};
 
 /// Tenants whose calls are written; leads are of one, which has them all.
 const TENANTS: u64 = 50;
@@ -14,14 +14,18 @@ pub(super) fn run(calls: u64, leads: u64, single: u64) -> Result<()> {
     let config = SqliteConfig::new(folder.path().join("records.db"));
     let mut writer = SqliteWriter::open(config.clone())?;
     let row = |number: u64| rows::call(number, TENANTS);
-    let alone = rows_per_s(&mut writer, 0, (single, 1), |number| row(calls + number))?;
+    let alone = paced(&mut writer, None, 0, (single, 1), |number| row(calls + number))?;
     let before = written_bytes()?;
-    let batched = rows_per_s(&mut writer, 1, (calls, BATCH_ROWS), row)?;
+    let batched = paced(&mut writer, None, 1, (calls, BATCH_ROWS), row)?;
     let written = written_bytes()? - before;
     println!(
-        "SQLite: call_records with indexes: {batched:.0} rows/s in batches, {alone:.0} one by one ({:.1}x); {:.1} bytes \
-         written for each of a record",
-        batched / alone,
+        "SQLite: call_records with indexes: {:.0} rows/s in batches with {:.1} us of CPU each, {:.0} one by one with {:.1} us \
+         ({:.1}x); {:.1} bytes written for each of a record",
+        batched.rows_per_s,
+        batched.cpu_us,
+        alone.rows_per_s,
+        alone.cpu_us,
+        batched.rows_per_s / alone.rows_per_s,
         written as f64 / (calls * rows::call_bytes()? as u64) as f64
     );
     let rate = rows_per_s(&mut writer, 2, (leads, BATCH_ROWS), |number| rows::lead(number, 1))?;

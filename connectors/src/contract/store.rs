@@ -21,6 +21,12 @@ pub trait RecordWriter: Send + 'static {
     /// Writes batches of several partitions in one transaction. Each is compared with the partition's progress:
     /// rows at or below it are left out; progress below `from` answers `Behind` and writes nothing of any.
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+
+    /// Who fills an empty store says so once, behind the last write. A store may have left for this what is cheaper all at
+    /// once, and show nothing before.
+    fn filled(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// The committed output of one partition over some commits.

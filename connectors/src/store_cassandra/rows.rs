@@ -2,15 +2,12 @@
 
 use std::collections::HashMap;
 
-use leadline_schemas::audit::Audit;
-use leadline_schemas::avro;
-use leadline_schemas::call::CallRecord;
-use leadline_schemas::dead_letter::DeadLetter;
-use leadline_schemas::delivery::Delivery;
+use leadline_schemas::columns::{
+    AuditColumns, CallColumns, Columns as _, DeadLetterColumns, DeliveryColumns, LeadColumns,
+    LeadEventColumns, RequestColumns, WindowColumns,
+};
 use leadline_schemas::frame::Output;
-use leadline_schemas::lead::{Lead, LeadEvent};
-use leadline_schemas::request::Request;
-use leadline_schemas::window::{WindowKind, WindowMetrics};
+use leadline_schemas::window::WindowKind;
 use leadline_schemas::{EventId, Millis, Topic};
 
 use super::config::CassandraConfig;
@@ -105,14 +102,14 @@ pub(super) fn row(output: &Output, lives: Lives<'_>) -> Result<Option<Row>, Stor
         return Ok(ended(output));
     }
     let row = match output.topic {
-        Topic::Requests => request(avro::decode(bytes).map_err(unreadable)?, lives),
-        Topic::Calls => call(avro::decode(bytes).map_err(unreadable)?),
-        Topic::Leads => lead(avro::decode(bytes).map_err(unreadable)?),
-        Topic::LeadEvents => lead_event(avro::decode(bytes).map_err(unreadable)?, &output.key),
-        Topic::Deliveries => delivery(avro::decode(bytes).map_err(unreadable)?),
-        Topic::Metrics => window(avro::decode(bytes).map_err(unreadable)?),
-        Topic::Audit => audit(avro::decode(bytes).map_err(unreadable)?, lives),
-        Topic::DeadLetters => dead_letter(avro::decode(bytes).map_err(unreadable)?, lives),
+        Topic::Requests => request(RequestColumns::of(bytes).map_err(unreadable)?, lives),
+        Topic::Calls => call(CallColumns::of(bytes).map_err(unreadable)?),
+        Topic::Leads => lead(LeadColumns::of(bytes).map_err(unreadable)?),
+        Topic::LeadEvents => lead_event(LeadEventColumns::of(bytes).map_err(unreadable)?, &output.key),
+        Topic::Deliveries => delivery(DeliveryColumns::of(bytes).map_err(unreadable)?),
+        Topic::Metrics => window(WindowColumns::of(bytes).map_err(unreadable)?),
+        Topic::Audit => audit(AuditColumns::of(bytes).map_err(unreadable)?, lives),
+        Topic::DeadLetters => dead_letter(DeadLetterColumns::of(bytes).map_err(unreadable)?, lives),
         _ => return Ok(None),
     };
     Ok(Some(row))
@@ -131,7 +128,7 @@ fn listed(key: Key, at: Millis, band: Option<String>, status: Option<String>, tt
     Row::Listed { key, place: Some(place), ttl_s, aliases: Vec::new() }
 }
 
-fn request(request: Request, lives: Lives<'_>) -> Row {
+fn request(request: RequestColumns, lives: Lives<'_>) -> Row {
     let key = Key {
         list: List::Requests,
         tenant: request.tenant.as_str().to_owned(),
@@ -141,25 +138,25 @@ fn request(request: Request, lives: Lives<'_>) -> Row {
     listed(key, request.received_at, None, Some(request.status.name().to_owned()), ttl_s)
 }
 
-fn call(call: CallRecord) -> Row {
+fn call(call: CallColumns) -> Row {
     let tenant = call.tenant.as_str().to_owned();
     let place = Place {
         tenant: tenant.clone(),
         at: call.started_at.0,
-        band: call.score.map(|score| score.band),
+        band: call.band().map(str::to_owned),
         status: None,
     };
     let key = Key { list: List::Calls, tenant, id: call.call_id };
     Row::Listed { key, place: Some(place), ttl_s: NO_TTL, aliases: call.aliases }
 }
 
-fn lead(lead: Lead) -> Row {
+fn lead(lead: LeadColumns) -> Row {
     let key =
         Key { list: List::Leads, tenant: lead.tenant.as_str().to_owned(), id: lead.lead_id.to_string() };
     listed(key, lead.last_contact_at, Some(lead.band), Some(lead.status), NO_TTL)
 }
 
-fn lead_event(line: LeadEvent, key: &[u8]) -> Row {
+fn lead_event(line: LeadEventColumns, key: &[u8]) -> Row {
     Row::LeadEvent {
         tenant: line.tenant.as_str().to_owned(),
         lead_id: line.lead_id.to_string(),
@@ -169,13 +166,12 @@ fn lead_event(line: LeadEvent, key: &[u8]) -> Row {
     }
 }
 
-/// Names of integrations hold no NUL, so the id names one delivery.
-/// What a delivery is filed under.
+/// What a delivery is filed under. Names of integrations hold no NUL, so it names one delivery.
 pub(super) fn delivery_id(integration: &str, subject: &str) -> String {
     format!("{integration}\0{subject}")
 }
 
-fn delivery(line: Delivery) -> Row {
+fn delivery(line: DeliveryColumns) -> Row {
     let key = Key {
         list: List::Deliveries,
         tenant: line.tenant.as_str().to_owned(),
@@ -184,7 +180,7 @@ fn delivery(line: Delivery) -> Row {
     listed(key, line.queued_at, None, Some(line.status.name().to_owned()), NO_TTL)
 }
 
-fn window(row: WindowMetrics) -> Row {
+fn window(row: WindowColumns) -> Row {
     Row::Window {
         tenant: row.tenant.as_str().to_owned(),
         kind: row.window,
@@ -193,12 +189,12 @@ fn window(row: WindowMetrics) -> Row {
     }
 }
 
-fn audit(line: Audit, lives: Lives<'_>) -> Row {
+fn audit(line: AuditColumns, lives: Lives<'_>) -> Row {
     let ttl_s = lives.left_s(line.at, lives.config.audit_kept_ms);
     Row::Audit { tenant: line.tenant.as_str().to_owned(), at: line.at.0, id: line.id, ttl_s }
 }
 
-fn dead_letter(letter: DeadLetter, lives: Lives<'_>) -> Row {
+fn dead_letter(letter: DeadLetterColumns, lives: Lives<'_>) -> Row {
     let key = Key { list: List::DeadLetters, tenant: String::new(), id: letter.id.to_string() };
     let place = Place {
         tenant: letter.tenant.map_or_else(String::new, |tenant| tenant.as_str().to_owned()),

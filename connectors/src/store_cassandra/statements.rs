@@ -12,8 +12,10 @@ const PAGE_ROWS: i32 = 50;
 
 /// The statements of one list.
 pub(super) struct ListStatements {
-    /// Where a record is listed, by tenant and id: owner, at, band, status, stamp.
+    /// Where a record is listed, by tenant and id: id, owner, at, band, status, stamp.
     pub(super) known: PreparedStatement,
+    /// The same of several ids of a tenant.
+    pub(super) known_of_several: PreparedStatement,
     pub(super) put: PreparedStatement,
     pub(super) delete: PreparedStatement,
     /// A record by tenant and id; dead letters have none here.
@@ -113,7 +115,7 @@ impl Prepare<'_> {
         let is_letters = list == List::DeadLetters;
         let (owner, last) = if is_letters { ("owner", "owner") } else { ("tenant_id", "record") };
         let columns = format!("tenant_id, id, at, band, status, stamp, {last}");
-        let known = format!("{owner}, at, band, status, stamp");
+        let known = format!("id, {owner}, at, band, status, stamp");
         let one = "tenant_id = ? AND id = ?";
         let record = match is_letters {
             true => None,
@@ -122,6 +124,7 @@ impl Prepare<'_> {
         let day = "tenant_id = ? AND filter = ? AND bucket = ?";
         Ok(ListStatements {
             known: self.get(&known, records, one).await?,
+            known_of_several: self.get(&known, records, "tenant_id = ? AND id IN ?").await?,
             put: self.put(records, &columns).await?,
             delete: self.delete(records, one).await?,
             record,

@@ -21,6 +21,8 @@ use crate::contract::store::{Batch, RecordWriter, StoreError};
 const BATCH_BYTES_MAX: usize = 512 << 10;
 /// Rows of one, for the same reason.
 const BATCH_ROWS_MAX: usize = 500;
+/// Records of a tenant that are asked for in one request: one node gathers them, from others too, so not many.
+const ASKED_AT_ONCE: usize = 20;
 /// Buckets known to be noted; a tenant's day has one for each list and filter.
 const BUCKETS_REMEMBERED_MAX: usize = 200_000;
 
@@ -136,11 +138,13 @@ impl CassandraWriter {
         Ok(changes)
     }
 
-    /// Where records are that nobody here remembers.
+    /// Where records are that nobody here remembers. The keys come sorted.
     async fn ask(&self, keys: Vec<&Key>) -> Result<Vec<(Key, Option<Known>)>, StoreError> {
-        let asked =
-            keys.into_iter().map(|key| async move { Ok((key.clone(), known(&self.cluster, key).await?)) });
-        stream::iter(asked).buffer_unordered(self.cluster.config.in_flight).try_collect().await
+        let of_one = keys.chunk_by(|a, b| (a.list, &a.tenant) == (b.list, &b.tenant));
+        let asked = of_one.flat_map(|keys| keys.chunks(ASKED_AT_ONCE)).map(|keys| known(&self.cluster, keys));
+        let in_flight = self.cluster.config.in_flight;
+        let found: Vec<_> = stream::iter(asked).buffer_unordered(in_flight).try_collect().await?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     /// Each step is acknowledged before the next: a record tells where its lists showed it, so those come first, and
@@ -241,16 +245,28 @@ async fn progress(
 }
 
 /// Columns of `ListStatements::known`.
-type KnownColumns = (String, i64, Option<String>, Option<String>, i64);
+type KnownColumns = (String, String, i64, Option<String>, Option<String>, i64);
 
-async fn known(cluster: &Cluster, key: &Key) -> Result<Option<Known>, StoreError> {
-    let statement = &cluster.statements.of(key.list).known;
-    let values = (key.tenant.as_str(), key.id.as_str());
-    let rows = cluster.link.session.execute_unpaged(statement, values).await.map_err(failed)?;
-    let rows = rows.into_rows_result().map_err(unavailable)?;
-    let row = rows.maybe_first_row::<KnownColumns>().map_err(unavailable)?;
-    Ok(row
-        .map(|(tenant, at, band, status, stamp)| Known { place: Place { tenant, at, band, status }, stamp }))
+/// Where records of one list and tenant are.
+async fn known(cluster: &Cluster, keys: &[&Key]) -> Result<Vec<(Key, Option<Known>)>, StoreError> {
+    let Some(first) = keys.first() else { return Ok(Vec::new()) };
+    let (session, statements) = (&cluster.link.session, cluster.statements.of(first.list));
+    let tenant = first.tenant.as_str();
+    let answer = match keys {
+        // By its token to a node that has it.
+        [key] => session.execute_unpaged(&statements.known, (tenant, key.id.as_str())).await,
+        _ => {
+            let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
+            session.execute_unpaged(&statements.known_of_several, (tenant, ids)).await
+        }
+    };
+    let rows = answer.map_err(failed)?.into_rows_result().map_err(unavailable)?;
+    let mut found = HashMap::new();
+    for row in rows.rows::<KnownColumns>().map_err(unavailable)? {
+        let (id, tenant, at, band, status, stamp) = row.map_err(unavailable)?;
+        found.insert(id, Known { place: Place { tenant, at, band, status }, stamp });
+    }
+    Ok(keys.iter().map(|key| ((*key).clone(), found.remove(&key.id))).collect())
 }
 
 impl RecordWriter for CassandraWriter {

@@ -5,15 +5,11 @@ use std::collections::HashMap;
 use google_cloud_spanner::builder::WriteBuilder;
 use google_cloud_spanner::mutation::Mutation;
 use google_cloud_spanner::value::Value;
-use leadline_schemas::audit::Audit;
-use leadline_schemas::avro;
-use leadline_schemas::call::CallRecord;
-use leadline_schemas::dead_letter::DeadLetter;
-use leadline_schemas::delivery::Delivery;
+use leadline_schemas::columns::{
+    AuditColumns, CallColumns, Columns as _, DeadLetterColumns, DeliveryColumns, LeadColumns,
+    LeadEventColumns, RequestColumns, WindowColumns,
+};
 use leadline_schemas::frame::Output;
-use leadline_schemas::lead::{Lead, LeadEvent};
-use leadline_schemas::request::Request;
-use leadline_schemas::window::WindowMetrics;
 use leadline_schemas::{EventId, Millis, Topic};
 
 use super::error::unreadable;
@@ -119,16 +115,16 @@ impl Reading<'_> {
             return Ok(id.map(|id| Change::End { letter_id: id.to_string() }));
         }
         let (tenant, rows) = match output.topic {
-            Topic::Requests => self.request(&avro::decode(bytes).map_err(unreadable)?, bytes),
-            Topic::Calls => self.call(&avro::decode(bytes).map_err(unreadable)?, bytes),
-            Topic::Leads => self.lead(&avro::decode(bytes).map_err(unreadable)?, bytes),
+            Topic::Requests => self.request(&RequestColumns::of(bytes).map_err(unreadable)?, bytes),
+            Topic::Calls => self.call(&CallColumns::of(bytes).map_err(unreadable)?, bytes),
+            Topic::Leads => self.lead(&LeadColumns::of(bytes).map_err(unreadable)?, bytes),
             Topic::LeadEvents => {
-                self.lead_event(&avro::decode(bytes).map_err(unreadable)?, bytes, &output.key)
+                self.lead_event(&LeadEventColumns::of(bytes).map_err(unreadable)?, bytes, &output.key)
             }
-            Topic::Deliveries => self.delivery(&avro::decode(bytes).map_err(unreadable)?, bytes),
-            Topic::Metrics => self.window(&avro::decode(bytes).map_err(unreadable)?, bytes),
-            Topic::Audit => self.audit(&avro::decode(bytes).map_err(unreadable)?, bytes),
-            Topic::DeadLetters => self.dead_letter(&avro::decode(bytes).map_err(unreadable)?, bytes),
+            Topic::Deliveries => self.delivery(&DeliveryColumns::of(bytes).map_err(unreadable)?, bytes),
+            Topic::Metrics => self.window(&WindowColumns::of(bytes).map_err(unreadable)?, bytes),
+            Topic::Audit => self.audit(&AuditColumns::of(bytes).map_err(unreadable)?, bytes),
+            Topic::DeadLetters => self.dead_letter(&DeadLetterColumns::of(bytes).map_err(unreadable)?, bytes),
             _ => return Ok(None),
         };
         Ok(Some(Change::Put { tenant, rows }))
@@ -138,7 +134,7 @@ impl Reading<'_> {
         Put::into(table, self.costs.get(table).copied().unwrap_or(0)).set("tenant_id", tenant)
     }
 
-    fn request(&self, request: &Request, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn request(&self, request: &RequestColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = request.tenant.as_str();
         let row = self
             .put("requests", tenant)
@@ -149,9 +145,9 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn call(&self, call: &CallRecord, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn call(&self, call: &CallColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = call.tenant.as_str();
-        let band = call.score.as_ref().map(|score| key_text(&score.band).into_owned());
+        let band = call.band().map(|band| key_text(band).into_owned());
         let row = self
             .put("call_records", tenant)
             .key("call_id", &call.call_id)
@@ -164,7 +160,7 @@ impl Reading<'_> {
         (tenant.to_owned(), std::iter::once(row).chain(call.aliases.iter().map(alias)).collect())
     }
 
-    fn lead(&self, lead: &Lead, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn lead(&self, lead: &LeadColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = lead.tenant.as_str();
         let row = self
             .put("leads", tenant)
@@ -176,7 +172,7 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn lead_event(&self, line: &LeadEvent, bytes: &[u8], key: &[u8]) -> (String, Vec<Row>) {
+    fn lead_event(&self, line: &LeadEventColumns, bytes: &[u8], key: &[u8]) -> (String, Vec<Row>) {
         let tenant = line.tenant.as_str();
         let row = self
             .put("lead_events", tenant)
@@ -188,7 +184,7 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn delivery(&self, line: &Delivery, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn delivery(&self, line: &DeliveryColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = line.tenant.as_str();
         let row = self
             .put("deliveries", tenant)
@@ -200,7 +196,7 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn window(&self, window: &WindowMetrics, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn window(&self, window: &WindowColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = window.tenant.as_str();
         let row = self
             .put("window_metrics", tenant)
@@ -211,7 +207,7 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn audit(&self, line: &Audit, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn audit(&self, line: &AuditColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = line.tenant.as_str();
         let row = self
             .put("audit_log", tenant)
@@ -222,7 +218,7 @@ impl Reading<'_> {
         (tenant.to_owned(), vec![row])
     }
 
-    fn dead_letter(&self, letter: &DeadLetter, bytes: &[u8]) -> (String, Vec<Row>) {
+    fn dead_letter(&self, letter: &DeadLetterColumns, bytes: &[u8]) -> (String, Vec<Row>) {
         let tenant = letter.tenant.as_ref().map_or(NOBODY, |tenant| tenant.as_str());
         let row = self
             .put("dead_letters", tenant)

@@ -42,10 +42,4 @@ impl SqliteConfig {
             audit_kept_ms: 760 * Millis::DAY,
         }
     }
-
-    /// A store that is being filled anew: nobody reads it yet, and its rows come in no order, so the upper levels of all
-    /// indexes should stay in memory.
-    pub fn for_rebuild(path: impl Into<PathBuf>) -> Self {
-        Self { writer_cache_bytes: 256 << 20, ..Self::new(path) }
-    }
 }

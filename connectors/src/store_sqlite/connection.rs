@@ -24,6 +24,28 @@ const STATEMENTS: usize = 64;
 
 /// A connection that writes; makes the file and brings it to the newest version.
 pub(super) fn writer(config: &SqliteConfig) -> Result<Connection, StoreError> {
+    let mut connection = made(config)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    // The log is the truth: a power cut may take the newest transactions, whole ones, and they come again.
+    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(failed)?;
+    migrate(&mut connection, &config.path)?;
+    Ok(connection)
+}
+
+/// A connection that fills a file which nobody has yet, and which nobody wants if that is cut short.
+pub(super) fn filler(config: &SqliteConfig) -> Result<Connection, StoreError> {
+    let mut connection = made(config)?;
+    let hasty = [("locking_mode", "EXCLUSIVE"), ("journal_mode", "OFF"), ("synchronous", "OFF")];
+    for (pragma, value) in hasty {
+        connection.pragma_update(None, pragma, value).map_err(failed)?;
+    }
+    migrate(&mut connection, &config.path)?;
+    Ok(connection)
+}
+
+fn made(config: &SqliteConfig) -> Result<Connection, StoreError> {
     if let Some(folder) = config.path.parent() {
         std::fs::create_dir_all(folder)
             .map_err(|error| StoreError::Unavailable(format!("{}: {error}", folder.display())))?;
@@ -32,17 +54,11 @@ pub(super) fn writer(config: &SqliteConfig) -> Result<Connection, StoreError> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let mut connection = open(config, flags, config.writer_cache_bytes)?;
+    let connection = open(config, flags, config.writer_cache_bytes)?;
     // The page size counts before the first write only; the journal mode stays with the file.
     connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(failed)?;
     // As the page size. Files of before keep what they have: pages that sweeps free are used again, and not given back.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL").map_err(failed)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
-    // The log is the truth: a power cut may take the newest transactions, whole ones, and they come again.
-    connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES).map_err(failed)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(failed)?;
-    migrate(&mut connection, &config.path)?;
     Ok(connection)
 }
 

@@ -8,7 +8,9 @@ mod connection;
 pub(crate) mod cursor;
 mod ddl;
 mod error;
+mod fill;
 mod reader;
+mod rows;
 mod schema;
 mod sql;
 mod sweep;
@@ -17,6 +19,7 @@ mod tests;
 mod writer;
 
 pub use config::SqliteConfig;
+pub use fill::SqliteFill;
 pub use reader::SqliteReader;
 pub use schema::SqliteSchema;
 pub use writer::SqliteWriter;

@@ -117,6 +117,11 @@ pub(crate) fn append_as<R: AvroRecord>(record: &impl Serialize, out: &mut Vec<u8
 
 /// A record out of single-object encoding, written by today's or any older version.
 pub fn decode<R: AvroRecord>(bytes: &[u8]) -> Result<R, AvroError> {
+    decode_as::<R, R>(bytes)
+}
+
+/// As `decode`, for a type with some of the fields of `R`: the others are walked over.
+pub(crate) fn decode_as<R: AvroRecord, V: DeserializeOwned>(bytes: &[u8]) -> Result<V, AvroError> {
     let codec = R::codec()?;
     let written_with = fingerprint_of(bytes).ok_or_else(|| AvroError::Malformed {
         record: R::NAME,
@@ -124,6 +129,11 @@ pub fn decode<R: AvroRecord>(bytes: &[u8]) -> Result<R, AvroError> {
     })?;
     let datum = bytes.get(HEADER_BYTES..).unwrap_or_default();
     codec.decode(codec.by_fingerprint(written_with)?, datum)
+}
+
+/// Whether these bytes were written by today's version of `R`.
+pub fn is_newest<R: AvroRecord>(bytes: &[u8]) -> bool {
+    newest_datum::<R>(bytes).is_some()
 }
 
 /// The datum of a record of today's version; none of an older one, and of what is no record.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use indicatif::ProgressBar;
 use leadline::config::{Config, LogKind, RecordsStore};
 use leadline::engine::CommittedRecords;
 use leadline::parts::Parts;
-use leadline::records::{self, What};
+use leadline::records::{self, Compared, Step, What};
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::clock::Clock as _;
 use leadline_connectors::contract::schema::StoreSchema;
@@ -16,6 +15,7 @@ use leadline_schemas::TenantId;
 use serde_json::json;
 
 use super::output::Output;
+use super::progress::Progress;
 use super::{Failure, NO_RECORDS, Source};
 
 #[derive(Args)]
@@ -177,15 +177,21 @@ fn rebuild(config: &Config, output: &Output) -> Result<(), Failure> {
     if config.records_store == RecordsStore::None {
         return Err(Failure(NO_RECORDS.to_owned(), 2));
     }
-    let bar = ProgressBar::new(0);
+    let progress = Progress::new();
     let filled = with_committed(config, |_, committed| {
+        if records::was_cut_short(config) {
+            output.error(
+                "a rebuild before this was cut short; what it left is removed, and this one begins anew",
+            );
+        }
         let Some(mut writer) = records::open_to_rebuild(config)? else { anyhow::bail!(NO_RECORDS) };
-        records::rebuild(committed, &mut *writer, &mut |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
+        records::rebuild(committed, &mut *writer, &mut |step| match step {
+            Step::Partitions(done, all) => progress.show("partitions brought up", done, all),
+            Step::Commits(done, all) => progress.show("commits written", done, all),
+            Step::Finishing => progress.wait("making indexes"),
         })
     });
-    bar.finish_and_clear();
+    progress.end();
     let filled = filled?;
     output.line(&format!(
         "{} was filled: {} rows of {} commits",
@@ -198,11 +204,18 @@ fn rebuild(config: &Config, output: &Output) -> Result<(), Failure> {
 
 fn verify(config: &Config, as_json: bool, output: &Output) -> Result<(), Failure> {
     let reader = super::records(config)?;
+    let progress = Progress::new();
     let verified = with_committed(config, |parts, committed| {
         let settings = parts.settings.current();
         let tenants: Vec<TenantId> = settings.tenants().map(|tenant| tenant.tenant.clone()).collect();
-        records::verify(committed, &*reader, &tenants, records::kept(), SystemClock.wall())
-    })?;
+        let mut seen = |step| match step {
+            Compared::Read(records) => progress.show("committed records read", records, 0),
+            Compared::Found(records, all) => progress.show("records compared", records, all),
+        };
+        records::verify(committed, &*reader, &tenants, (records::kept(), SystemClock.wall()), &mut seen)
+    });
+    progress.end();
+    let verified = verified?;
     if as_json {
         output.json(&verified);
     } else {

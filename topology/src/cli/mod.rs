@@ -11,6 +11,7 @@ mod integration_crm;
 mod layout;
 mod lead;
 mod output;
+mod progress;
 mod run;
 mod score;
 mod score_calibration;

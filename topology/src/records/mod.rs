@@ -18,11 +18,11 @@ use leadline_connectors::contract::store::{RecordReader, RecordWriter};
 use leadline_connectors::store_cassandra::{
     CassandraConfig, CassandraReader, CassandraSchema, CassandraWriter, Cluster, Tls,
 };
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader, SqliteSchema, SqliteWriter};
+use leadline_connectors::store_sqlite::{SqliteConfig, SqliteFill, SqliteReader, SqliteSchema, SqliteWriter};
 
 use crate::config::{Config, RecordsStore};
-pub use rebuild::{Filled, rebuild};
-pub use verify::{Difference, Kept, Verified, What, verify};
+pub use rebuild::{Filled, Step, rebuild};
+pub use verify::{Compared, Difference, Kept, Verified, What, verify};
 
 /// Both sides of the store.
 pub type Both = (Box<dyn RecordWriter>, Arc<dyn RecordReader>);
@@ -49,15 +49,18 @@ pub fn open(config: &Config) -> anyhow::Result<Option<Both>> {
     }))
 }
 
-/// Opens the writing side of a store that is to be filled anew, alone; none when nobody keeps records.
+/// Opens the writing side of a store that is to be filled anew, alone; none when nobody keeps records. SQLite's file is
+/// there when all of it is filled.
 pub fn open_to_rebuild(config: &Config) -> anyhow::Result<Option<Box<dyn RecordWriter>>> {
     match config.records_store {
-        RecordsStore::Sqlite => {
-            let sqlite = SqliteConfig::for_rebuild(config.records_file());
-            Ok(Some(Box::new(SqliteWriter::open(sqlite)?)))
-        }
+        RecordsStore::Sqlite => Ok(Some(Box::new(SqliteFill::open(sqlite(config))?))),
         _ => Ok(open(config)?.map(|(writer, _)| writer)),
     }
+}
+
+/// Whether a rebuild was cut short and has left something that is no store.
+pub fn was_cut_short(config: &Config) -> bool {
+    config.records_store == RecordsStore::Sqlite && SqliteFill::was_cut_short(&sqlite(config))
 }
 
 /// Opens the reading side of a store that is there already; none when nobody keeps records.

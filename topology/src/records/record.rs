@@ -4,13 +4,58 @@ use leadline_operators::publish::Publish;
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::{self, AvroError};
 use leadline_schemas::call::CallRecord;
+use leadline_schemas::columns::{
+    AuditColumns, CallColumns, Columns, DeadLetterColumns, DeliveryColumns, LeadColumns, LeadEventColumns,
+    RequestColumns, WindowColumns,
+};
 use leadline_schemas::dead_letter::DeadLetter;
 use leadline_schemas::delivery::Delivery;
 use leadline_schemas::frame::Output;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::request::Request;
 use leadline_schemas::window::WindowMetrics;
-use leadline_schemas::{TenantId, Topic};
+use leadline_schemas::{LeadId, Millis, TenantId, Topic};
+
+/// What a comparison has to know of a record whose bytes it compares.
+#[derive(Default)]
+pub(super) struct Outline {
+    /// Whether today's leadline would write the same bytes.
+    pub(super) is_newest: bool,
+    pub(super) tenant: Option<TenantId>,
+    /// The lead whose history it is a line of.
+    pub(super) lead_id: Option<LeadId>,
+    /// Where the window starts that it is of.
+    pub(super) window: Option<Millis>,
+}
+
+impl Outline {
+    pub(super) fn of(output: &Output) -> Result<Option<Self>, AvroError> {
+        let of = |tenant| Self { tenant, ..Self::default() };
+        let outline = match output.topic {
+            Topic::Requests => Self::with::<RequestColumns>(output, |row| of(Some(row.tenant))),
+            Topic::Calls => Self::with::<CallColumns>(output, |row| of(Some(row.tenant))),
+            Topic::Leads => Self::with::<LeadColumns>(output, |row| of(Some(row.tenant))),
+            Topic::LeadEvents => Self::with::<LeadEventColumns>(output, |row| Self {
+                lead_id: Some(row.lead_id),
+                ..of(Some(row.tenant))
+            }),
+            Topic::Deliveries => Self::with::<DeliveryColumns>(output, |row| of(Some(row.tenant))),
+            Topic::Metrics => Self::with::<WindowColumns>(output, |row| Self {
+                window: Some(row.start),
+                ..of(Some(row.tenant))
+            }),
+            Topic::Audit => Self::with::<AuditColumns>(output, |row| of(Some(row.tenant))),
+            Topic::DeadLetters => Self::with::<DeadLetterColumns>(output, |row| of(row.tenant)),
+            _ => return Ok(None),
+        };
+        outline.map(Some)
+    }
+
+    fn with<C: Columns>(output: &Output, outline: impl FnOnce(C) -> Self) -> Result<Self, AvroError> {
+        let is_newest = avro::is_newest::<C::Record>(&output.value);
+        Ok(Self { is_newest, ..outline(C::of(&output.value)?) })
+    }
+}
 
 /// A record of a topic.
 #[expect(clippy::large_enum_variant, reason = "one at a time, for as long as it is looked at")]

@@ -10,7 +10,7 @@ use leadline_schemas::window::WindowKind;
 use leadline_schemas::{Millis, Partition, TenantId, Topic};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::record::Record;
+use super::record::{Outline, Record};
 use crate::engine::CommittedRecords;
 
 /// Differences that are named; others are counted.
@@ -65,14 +65,26 @@ pub struct Verified {
     pub differences: Vec<Difference>,
 }
 
+/// How far a comparison is, told each so many records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// So many committed records were read.
+    Read(u64),
+    /// So many of so many were found in the store.
+    Found(u64, u64),
+}
+
+/// Records between two times that somebody hears how far it is.
+const TOLD_EACH: u64 = 1_000;
+
 /// Compares a store with what was committed. `tenants` are those that may have records in the store beside those that have
-/// some in the log. Nothing may be written meanwhile.
+/// some in the log. Nothing may be written meanwhile; `now` is what `kept` counts from.
 pub fn verify(
     committed: &CommittedRecords,
     reader: &dyn RecordReader,
     tenants: &[TenantId],
-    kept: Kept,
-    now: Millis,
+    (kept, now): (Kept, Millis),
+    seen: &mut dyn FnMut(Compared),
 ) -> anyhow::Result<Verified> {
     let partitions =
         (0..committed.log.partitions()).map(|partition| committed.partition(Partition(partition)));
@@ -80,7 +92,13 @@ pub fn verify(
     let mut expected = Expected { kept, now, ..Expected::default() };
     for partition in &partitions {
         let mut unreadable = None;
-        let mut each = |output: Output| unreadable = unreadable.take().or(expected.take(&output).err());
+        let mut each = |output: Output| {
+            unreadable = unreadable.take().or(expected.take(&output).err());
+            let taken = expected.records.len() as u64;
+            if taken.is_multiple_of(TOLD_EACH) {
+                seen(Compared::Read(taken));
+            }
+        };
         partition.each(&mut each).map_err(|why| anyhow!(why))?;
         if let Some(error) = unreadable {
             return Err(anyhow!("a committed record cannot be read: {error}"));
@@ -88,9 +106,10 @@ pub fn verify(
     }
     expected.tenants.extend(tenants.iter().cloned());
     let mut verified = Verified { records: expected.records.len() as u64, ..Verified::default() };
-    expected.compare(reader, &mut verified)?;
+    expected.compare(reader, &mut Comparing { verified: &mut verified, seen, looked_at: 0 })?;
     // What was not found is named in a second reading: names of all records would not fit into memory.
-    for partition in &partitions {
+    let rest = if expected.records.is_empty() { &[][..] } else { &partitions };
+    for partition in rest {
         partition.each(&mut |output| expected.name(&output, &mut verified)).map_err(|why| anyhow!(why))?;
     }
     verified.differences.sort();
@@ -102,6 +121,22 @@ impl Verified {
         self.differ += 1;
         if self.differences.len() < NAMED_MAX {
             self.differences.push(Difference { topic: topic.name(), what, record });
+        }
+    }
+}
+
+/// What comes of it, and who hears how far it is.
+struct Comparing<'a> {
+    verified: &'a mut Verified,
+    seen: &'a mut dyn FnMut(Compared),
+    looked_at: u64,
+}
+
+impl Comparing<'_> {
+    fn looked(&mut self) {
+        self.looked_at += 1;
+        if self.looked_at.is_multiple_of(TOLD_EACH) {
+            (self.seen)(Compared::Found(self.looked_at, self.verified.records));
         }
     }
 }
@@ -131,37 +166,49 @@ fn key_hash(output: &Output) -> u64 {
 
 impl Expected {
     fn take(&mut self, output: &Output) -> Result<(), AvroError> {
-        let Some(record) = Record::of(output)? else { return Ok(()) };
-        if let Record::Window(row) = &record {
-            let (first, last) = self.windows.unwrap_or((row.start, row.start));
-            self.windows = Some((first.min(row.start), last.max(row.start)));
+        let Some(outline) = Outline::of(output)? else { return Ok(()) };
+        if let Some(start) = outline.window {
+            let (first, last) = self.windows.unwrap_or((start, start));
+            self.windows = Some((first.min(start), last.max(start)));
         }
-        if let Record::LeadEvent(row) = &record {
-            self.leads.insert((row.tenant.clone(), row.lead_id.to_string()));
+        if let Some(tenant) = outline.tenant {
+            if let Some(lead_id) = outline.lead_id {
+                self.leads.insert((tenant.clone(), lead_id.to_string()));
+            }
+            if !self.tenants.contains(&tenant) {
+                self.tenants.insert(tenant);
+            }
         }
-        self.tenants.extend(record.tenant().cloned());
-        let output = record.output()?;
-        self.records.insert(key_hash(&output), xxh3_64(&output.value));
+        let (key, content) = match outline.is_newest {
+            true => (key_hash(output), xxh3_64(&output.value)),
+            // As it would be committed now.
+            false => {
+                let Some(record) = Record::of(output)? else { return Ok(()) };
+                let output = record.output()?;
+                (key_hash(&output), xxh3_64(&output.value))
+            }
+        };
+        self.records.insert(key, content);
         Ok(())
     }
 
     /// Compares all that the store has.
-    fn compare(&mut self, reader: &dyn RecordReader, verified: &mut Verified) -> anyhow::Result<()> {
+    fn compare(&mut self, reader: &dyn RecordReader, comparing: &mut Comparing<'_>) -> anyhow::Result<()> {
         for tenant in self.tenants.clone() {
-            self.list(verified, Record::Request, |page| reader.requests(&tenant, page))?;
-            self.list(verified, Record::Call, |page| reader.calls(&tenant, page))?;
-            self.list(verified, Record::Lead, |page| reader.leads(&tenant, page))?;
-            self.list(verified, Record::Delivery, |page| reader.deliveries(&tenant, page))?;
-            self.list(verified, Record::DeadLetter, |page| reader.dead_letters(Some(&tenant), page))?;
-            self.audit(reader, &tenant, verified)?;
-            self.windows(reader, &tenant, verified)?;
+            self.list(comparing, Record::Request, |page| reader.requests(&tenant, page))?;
+            self.list(comparing, Record::Call, |page| reader.calls(&tenant, page))?;
+            self.list(comparing, Record::Lead, |page| reader.leads(&tenant, page))?;
+            self.list(comparing, Record::Delivery, |page| reader.deliveries(&tenant, page))?;
+            self.list(comparing, Record::DeadLetter, |page| reader.dead_letters(Some(&tenant), page))?;
+            self.audit(reader, &tenant, comparing)?;
+            self.windows(reader, &tenant, comparing)?;
         }
-        self.list(verified, Record::DeadLetter, |page| reader.dead_letters(None, page))?;
+        self.list(comparing, Record::DeadLetter, |page| reader.dead_letters(None, page))?;
         for (tenant, lead_id) in std::mem::take(&mut self.leads) {
             let lines = reader.lead_events(&tenant, &lead_id)?;
             let is_whole = lines.len() < HISTORY_MAX;
             for line in lines {
-                self.found(&Record::LeadEvent(line), verified)?;
+                self.found(&Record::LeadEvent(line), comparing)?;
             }
             if !is_whole {
                 // Lines beyond what a store shows are looked for nowhere.
@@ -173,7 +220,7 @@ impl Expected {
 
     fn list<T>(
         &mut self,
-        verified: &mut Verified,
+        comparing: &mut Comparing<'_>,
         as_record: impl Fn(T) -> Record,
         read: impl Fn(&Page) -> Result<Listed<T>, StoreError>,
     ) -> anyhow::Result<()> {
@@ -181,7 +228,7 @@ impl Expected {
         loop {
             let listed = read(&page)?;
             for row in listed.items {
-                self.found(&as_record(row), verified)?;
+                self.found(&as_record(row), comparing)?;
             }
             page.cursor = listed.next_cursor;
             if page.cursor.is_none() {
@@ -194,7 +241,7 @@ impl Expected {
         &mut self,
         reader: &dyn RecordReader,
         tenant: &TenantId,
-        verified: &mut Verified,
+        comparing: &mut Comparing<'_>,
     ) -> anyhow::Result<()> {
         let mut before = Millis(i64::MAX);
         loop {
@@ -207,7 +254,7 @@ impl Expected {
                 before = oldest;
             }
             for line in lines {
-                self.found(&Record::Audit(line), verified)?;
+                self.found(&Record::Audit(line), comparing)?;
             }
             if !is_cut {
                 return Ok(());
@@ -219,7 +266,7 @@ impl Expected {
         &mut self,
         reader: &dyn RecordReader,
         tenant: &TenantId,
-        verified: &mut Verified,
+        comparing: &mut Comparing<'_>,
     ) -> anyhow::Result<()> {
         let (first, last) = self.windows.unwrap_or((Millis(0), Millis(0)));
         let kinds = [WindowKind::Minute, WindowKind::Hour, WindowKind::Day, WindowKind::Sliding2h];
@@ -234,7 +281,7 @@ impl Expected {
             }
             for (from, to) in ranges {
                 for row in reader.windows(tenant, kind, from, to)? {
-                    self.found(&Record::Window(row), verified)?;
+                    self.found(&Record::Window(row), comparing)?;
                 }
             }
         }
@@ -242,12 +289,13 @@ impl Expected {
     }
 
     /// The store has this.
-    fn found(&mut self, record: &Record, verified: &mut Verified) -> anyhow::Result<()> {
+    fn found(&mut self, record: &Record, comparing: &mut Comparing<'_>) -> anyhow::Result<()> {
         let output = record.output()?;
+        comparing.looked();
         match self.records.remove(&key_hash(&output)) {
             Some(content) if content == xxh3_64(&output.value) => {}
-            Some(_) => verified.note(output.topic, What::Differs, record.name()),
-            None => verified.note(output.topic, What::Unexpected, record.name()),
+            Some(_) => comparing.verified.note(output.topic, What::Differs, record.name()),
+            None => comparing.verified.note(output.topic, What::Unexpected, record.name()),
         }
         Ok(())
     }

@@ -9,8 +9,11 @@ mod writes;
 
 use std::sync::Arc;
 
+use leadline_schemas::delivery::DeliveryStatus;
 use leadline_schemas::frame::Output;
-use leadline_schemas::{CommitNumber, Partition};
+use leadline_schemas::request::RequestStatus;
+use leadline_schemas::window::WindowKind;
+use leadline_schemas::{CommitNumber, Partition, Topic};
 
 use crate::contract::store::{Batch, Page, RecordReader, RecordWriter, StoreError};
 
@@ -43,6 +46,24 @@ pub fn a_call(owner: &str, number: u64, aliases: &[String], bytes: usize) -> Out
     call.aliases = aliases.to_vec();
     call.note = Some("n".repeat(bytes));
     rows::call_row(&call)
+}
+
+/// A record of every topic that a store keeps, and a dead letter that has ended again.
+pub fn one_of_each(owner: &str, number: u64) -> Vec<Output> {
+    let (subject, letter) = (format!("CAL{number}"), rows::dead_letter(Some(owner), number + 500));
+    vec![
+        rows::request_row(&rows::request(owner, number, RequestStatus::Done)),
+        a_call(owner, number, &[format!("alias-{number}")], 100),
+        rows::lead_row(&rows::lead(owner, number, "warm", "open")),
+        rows::lead_event_row(&rows::lead_event(owner, number, 1)),
+        rows::lead_event_row(&rows::lead_event(owner, number, 2)),
+        rows::delivery_row(&rows::delivery(owner, &subject, DeliveryStatus::Done)),
+        rows::window_row(&rows::window(owner, WindowKind::Hour, 3_600_000 * number as i64, 0)),
+        rows::audit_row(&rows::audit_line(owner, number)),
+        rows::dead_letter_row(&rows::dead_letter(None, number)),
+        rows::dead_letter_row(&letter),
+        rows::tombstone(Topic::DeadLetters, letter.id.to_string()),
+    ]
 }
 
 /// The commits behind `from` of a partition, one for each list of outputs.
