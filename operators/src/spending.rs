@@ -1,8 +1,9 @@
 //! What AI services have cost a tenant, and what its budgets of a day make of it.
 //!
 //! The row is the slot's: a tenant that is spread has its budgets split evenly. What is asked and not answered yet is
-//! counted at what answers have cost so far, or thousands of calls of a backfill would be asked about before the first of
-//! them has cost anything.
+//! counted, or thousands of calls of a backfill would be asked about before the first of them has cost anything: a score at
+//! what scores have cost so far, a transcript at what the recording will cost at the provider's price. That is known so well
+//! that no transcript is begun which what is left of the day does not pay for.
 
 use leadline_schemas::Millis;
 use leadline_schemas::command::Command;
@@ -40,6 +41,18 @@ pub enum Spending {
 
 /// Why the rules score, and why nothing is transcribed, when a budget is used up.
 pub(crate) const HARD: &str = "the tenant's budget of the day for AI services is used up";
+/// Why a recording is not transcribed that would use up more than there is.
+pub(crate) const TOO_DEAR: &str =
+    "what is left of the tenant's budget of the day for AI services does not pay for its transcript";
+
+/// What is paid for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// A model's score.
+    Score,
+    /// A transcript.
+    Speech,
+}
 
 impl Spending {
     /// Whom to ask, in order: a chain ends with its cheapest.
@@ -52,6 +65,16 @@ impl Spending {
         }
         chain
     }
+}
+
+/// Whether what is left of the day pays for something that will cost so much.
+pub(crate) fn affords<Out>(cx: &mut Context<'_, Out>, cost_micros: i64) -> OperatorResult<bool> {
+    let Some(policy) = cx.tenant().map(|tenant| &tenant.policy) else { return Ok(true) };
+    let Some(budget) = policy.ai_budget_hard_micros else { return Ok(true) };
+    let of_slot = budget / i64::from(policy.spread.max(1));
+    let today = day_of(cx.now);
+    let spent = cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros);
+    Ok(spent.saturating_add(cost_micros) <= of_slot)
 }
 
 /// What the tenant may still spend today.
@@ -74,8 +97,18 @@ pub fn spending<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Spending> {
     })
 }
 
-/// Keeps a part of the day's budget for an answer; answers how much, for [`paid`] to give it back.
-pub fn reserve<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<i64> {
+/// Keeps so much of the day's budget for a transcript, for [`paid`] to give it back.
+pub(crate) fn keep<Out>(cx: &mut Context<'_, Out>, micros: i64) -> OperatorResult {
+    if micros == 0 {
+        return Ok(());
+    }
+    cx.update(&SPENT, KEY, Spent::default, |spent| {
+        spent.reserved_micros = spent.reserved_micros.saturating_add(micros);
+    })
+}
+
+/// Keeps a part of the day's budget for a score; answers how much, for [`paid`] to give it back.
+pub(crate) fn reserve<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<i64> {
     cx.update(&SPENT, KEY, Spent::default, |spent| {
         let estimate = estimate(spent);
         spent.reserved_micros += estimate;
@@ -84,7 +117,12 @@ pub fn reserve<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<i64> {
 }
 
 /// Takes down what an answer has cost, and gives back what was kept for it.
-pub fn paid<Out>(cx: &mut Context<'_, Out>, cost_micros: i64, reserved_micros: i64) -> OperatorResult {
+pub(crate) fn paid<Out>(
+    cx: &mut Context<'_, Out>,
+    service: Service,
+    cost_micros: i64,
+    reserved_micros: i64,
+) -> OperatorResult {
     if cost_micros == 0 && reserved_micros == 0 {
         return Ok(());
     }
@@ -97,12 +135,15 @@ pub fn paid<Out>(cx: &mut Context<'_, Out>, cost_micros: i64, reserved_micros: i
         if spent.first_day == 0 {
             spent.first_day = today;
         }
-        match spent.days.iter_mut().find(|one| one.day == today) {
-            Some(one) => {
-                one.micros = one.micros.saturating_add(cost_micros);
-                one.answers += 1;
+        if spent.days.iter().all(|one| one.day != today) {
+            spent.days.push(SpentDay { day: today, ..SpentDay::default() });
+        }
+        if let Some(one) = spent.days.iter_mut().find(|one| one.day == today) {
+            one.micros = one.micros.saturating_add(cost_micros);
+            match service {
+                Service::Score => one.answers += 1,
+                Service::Speech => one.speech_micros = one.speech_micros.saturating_add(cost_micros),
             }
-            None => spent.days.push(SpentDay { day: today, micros: cost_micros, answers: 1 }),
         }
         spent.days.retain(|one| one.day >= today - BASELINE_DAYS);
     })
@@ -144,11 +185,10 @@ fn on(spent: &Spent, day: i64) -> i64 {
     spent.days.iter().filter(|one| one.day == day).map(|one| one.micros).sum()
 }
 
-/// What an answer has cost on average.
+/// What a score has cost on average.
 fn estimate(spent: &Spent) -> i64 {
-    let (micros, answers) = spent
-        .days
-        .iter()
-        .fold((0_i64, 0_i64), |sum, one| (sum.0.saturating_add(one.micros), sum.1 + one.answers));
+    let (micros, answers) = spent.days.iter().fold((0_i64, 0_i64), |sum, one| {
+        (sum.0.saturating_add(one.micros.saturating_sub(one.speech_micros)), sum.1 + one.answers)
+    });
     if answers > 0 { micros / answers } else { ANSWER_MICROS }
 }

@@ -4,6 +4,9 @@
 //! Each call goes down the tenant's chain for itself. What a provider bills when it starts it only starts: the operation's
 //! name is committed before anybody is asked how it goes, so no crash starts it twice. Wherever the chain ends, the call
 //! goes on, with words or with the reason why there are none, and with what all of it has cost.
+//!
+//! What a provider will cost is kept of the tenant's budget of the day before it is asked, and given back with its answer,
+//! whatever that is. Whom what is left does not pay for is not asked.
 
 mod phrases;
 
@@ -18,7 +21,7 @@ use leadline_schemas::{JobId, Millis};
 use self::phrases::phrases;
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::ContactOut;
-use crate::spending::Spending;
+use crate::spending::{self, Service, Spending, TOO_DEAR};
 use crate::stage::{WAIT_TTL_MS, admitted, is_over, resume, wait_for, was_heard};
 
 /// Shorter calls have nothing worth the money in them.
@@ -27,6 +30,8 @@ const DURATION_S_MIN: i64 = 5;
 const SPEECH_MS_MIN: i64 = 2_000;
 /// The longest chain that is gone down: each failure may have cost an hour.
 const PROVIDERS_MAX: usize = 8;
+/// Why nobody is asked where nobody is named.
+const NO_CHAIN: &str = "the payload has no transcript and the tenant has no transcription";
 /// What is kept of a reason.
 const REASON_CHARS_MAX: usize = 300;
 /// The shortest and longest first pause before an operation is asked about, whatever a provider says.
@@ -64,7 +69,7 @@ impl Operator for Transcribe {
                 contact.transcript_skip = Some(why);
                 cx.emit(ContactOut::Contact(Box::new(contact)));
             }
-            Decision::Ask { provider } => ask(cx, contact, Transcription::default(), provider)?,
+            Decision::Ask(next) => ask(cx, contact, Transcription::default(), next)?,
         }
         Ok(())
     }
@@ -80,6 +85,9 @@ impl Operator for Transcribe {
         let answered = match answer {
             Ok(answered) => {
                 progress.cost_micros = progress.cost_micros.saturating_add(answered.cost_micros);
+                let released = answered.cost_micros.clamp(0, progress.reserved_micros);
+                progress.reserved_micros -= released;
+                spending::paid(cx, Service::Speech, answered.cost_micros, released)?;
                 serde_json::from_slice(&answered.body).unwrap_or_else(|error| {
                     Transcribed::Failed(format!("the answer cannot be read: {error}"))
                 })
@@ -91,10 +99,9 @@ impl Operator for Transcribe {
         };
         match answered {
             Transcribed::Turns(turns) => heard(cx, contact, progress, turns),
-            Transcribed::Operation(operation) => return runs(cx, contact, progress, operation),
-            Transcribed::Failed(why) => return fall_back(cx, contact, progress, &why),
+            Transcribed::Operation(operation) => runs(cx, contact, progress, operation),
+            Transcribed::Failed(why) => fall_back(cx, contact, progress, &why),
         }
-        Ok(())
     }
 }
 
@@ -104,7 +111,13 @@ enum Decision {
     /// There will be no transcript, for this reason.
     Skip(String),
     /// A provider is asked.
-    Ask { provider: String },
+    Ask(Next),
+}
+
+/// Who is asked, and what it will cost.
+struct Next {
+    provider: String,
+    expected_micros: i64,
 }
 
 fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorResult<Decision> {
@@ -124,10 +137,9 @@ fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorRe
         Ok(spending) => spending,
         Err(why) => return Ok(Decision::Skip(why.to_owned())),
     };
-    let Some(provider) = chain(cx, spending).into_iter().next() else {
-        let why = "the payload has no transcript and the tenant has no transcription";
-        return Ok(Decision::Skip(why.to_owned()));
-    };
+    if chain(cx, spending).is_empty() {
+        return Ok(Decision::Skip(NO_CHAIN.to_owned()));
+    }
     if let Some(audio) = contact.recording.audio.as_ref().filter(|audio| audio.speech_ms() < SPEECH_MS_MIN) {
         let (silence_s, music_s) = (audio.silence_ms / 1_000, audio.music_ms / 1_000);
         return Ok(Decision::Skip(format!(
@@ -138,7 +150,37 @@ fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorRe
         let why = contact.recording.skip.as_deref().unwrap_or("unknown reason");
         return Ok(Decision::Skip(format!("there is no recording to transcribe: {why}")));
     }
-    Ok(Decision::Ask { provider })
+    Ok(match next(cx, contact, spending, &[])? {
+        Some(Ok(next)) => Decision::Ask(next),
+        Some(Err(why)) => Decision::Skip(why.to_owned()),
+        None => Decision::Skip(NO_CHAIN.to_owned()),
+    })
+}
+
+/// The first of the chain that was not asked and that what is left of the day's budget pays for; or why none of them is
+/// asked; or nothing, when all were.
+fn next(
+    cx: &mut Context<'_, ContactOut>,
+    contact: &Contact,
+    spending: Spending,
+    asked: &[String],
+) -> OperatorResult<Option<Result<Next, &'static str>>> {
+    let mut found = None;
+    for provider in chain(cx, spending).into_iter().filter(|provider| !asked.contains(provider)) {
+        let expected_micros = expected_micros(cx, contact, &provider);
+        if spending::affords(cx, expected_micros)? {
+            return Ok(Some(Ok(Next { provider, expected_micros })));
+        }
+        found = Some(Err(TOO_DEAR));
+    }
+    Ok(found)
+}
+
+/// What a transcript will cost at a provider; nothing where it has no price here, for then nobody answers.
+fn expected_micros(cx: &Context<'_, ContactOut>, contact: &Contact, provider: &str) -> i64 {
+    let Some(price) = cx.settings.speech_price(provider) else { return 0 };
+    let channels = contact.recording.audio.as_ref().map(|audio| audio.channels);
+    price.expected_micros(duration_ms(contact), channels, contact.backfill)
 }
 
 /// The tenant's providers, in the order in which they are asked: the last and cheapest first where money runs short.
@@ -155,8 +197,10 @@ fn ask(
     cx: &mut Context<'_, ContactOut>,
     contact: Contact,
     mut progress: Transcription,
-    provider: String,
+    Next { provider, expected_micros }: Next,
 ) -> OperatorResult {
+    spending::keep(cx, expected_micros)?;
+    progress.reserved_micros = expected_micros;
     progress.asked.push(provider.clone());
     progress.provider = provider;
     (progress.operation, progress.polls, progress.ends_at) = (None, 0, Millis(0));
@@ -245,13 +289,20 @@ fn may_be_asked_again(failed: &JobFailed) -> bool {
 }
 
 /// Somebody has listened to it to the end.
-fn heard(cx: &mut Context<'_, ContactOut>, mut contact: Contact, progress: Transcription, turns: Vec<Turn>) {
+fn heard(
+    cx: &mut Context<'_, ContactOut>,
+    mut contact: Contact,
+    progress: Transcription,
+    turns: Vec<Turn>,
+) -> OperatorResult {
+    spending::paid(cx, Service::Speech, 0, progress.reserved_micros)?;
     if turns.iter().all(|turn| turn.text.trim().is_empty()) {
         contact.transcript_skip = Some(format!("{} heard no words in the recording", progress.provider));
     }
     let (provider, cost_micros) = (progress.provider, progress.cost_micros);
     contact.transcript = Some(Transcript { turns, provider, cost_micros });
     cx.emit(ContactOut::Contact(Box::new(contact)));
+    Ok(())
 }
 
 /// The provider has brought no words: the next one is asked, or the call goes on without.
@@ -263,14 +314,16 @@ fn fall_back(
 ) -> OperatorResult {
     let why: String = why.chars().take(REASON_CHARS_MAX).collect();
     progress.failed.push(format!("{}: {why}", progress.provider));
+    spending::paid(cx, Service::Speech, 0, std::mem::take(&mut progress.reserved_micros))?;
     // The tenant may have changed its mind since the first was asked, or spent its money.
     let admitted = admitted(cx, &contact)?;
-    let chain = chain(cx, admitted.unwrap_or(Spending::Free));
-    let next = chain.into_iter().find(|provider| !progress.asked.contains(provider));
+    let next = next(cx, &contact, admitted.unwrap_or(Spending::Free), &progress.asked)?;
     let mut skip = format!("nobody could write it down: {}", progress.failed.join("; "));
     match (admitted, next) {
-        (Ok(_), Some(next)) => return ask(cx, contact, progress, next),
-        (Err(gate), Some(_)) => skip = format!("{skip}; nobody else was asked, for {gate}"),
+        (Ok(_), Some(Ok(next))) => return ask(cx, contact, progress, next),
+        (Err(gate), Some(_)) | (Ok(_), Some(Err(gate))) => {
+            skip = format!("{skip}; nobody else was asked, for {gate}");
+        }
         (_, None) => {}
     }
     contact.transcript_skip = Some(skip);
@@ -297,15 +350,24 @@ fn job_of(cx: &Context<'_, ContactOut>, contact: &Contact, operation: Option<Str
         }
     }
     if let Some(audio) = &contact.recording.audio {
-        (job.duration_ms, job.channels) = (Some(audio.duration_ms), Some(audio.channels));
+        (job.channels, job.sample_rate_hz) = (Some(audio.channels), Some(audio.sample_rate_hz));
         job.codec = Some(audio.codec.clone());
     }
+    job.duration_ms = duration_ms(contact);
     if let Event::CallEvent(call) = &contact.event {
-        let told_s = call.recording_duration_s.or(call.duration_s).filter(|told_s| *told_s > 0);
-        job.duration_ms = job.duration_ms.or(told_s.map(|told_s| told_s.saturating_mul(1_000)));
         job.first = first(call);
     }
     job
+}
+
+/// How long the recording is: as it was heard, else as the call's payload says.
+fn duration_ms(contact: &Contact) -> Option<i64> {
+    if let Some(audio) = &contact.recording.audio {
+        return Some(audio.duration_ms);
+    }
+    let Event::CallEvent(call) = &contact.event else { return None };
+    let told_s = call.recording_duration_s.or(call.duration_s).filter(|told_s| *told_s > 0);
+    told_s.map(|told_s| told_s.saturating_mul(1_000))
 }
 
 /// Who speaks first: whoever picks up, and on a voicemail there is only the caller.

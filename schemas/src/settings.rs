@@ -1,6 +1,7 @@
 //! Tenants and what they have configured: topic `settings`.
 
 mod integration;
+mod prices;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::layout::{LayoutRecord, Shape};
 use crate::{Millis, TenantId};
 
 pub use self::integration::{Grant, Integration, RouteRule};
+pub use self::prices::{SpeechPrice, SpeechPrices};
 
 /// A secret as it stands in records: sealed by the `Secrets` contract, base64.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -217,6 +219,7 @@ pub struct Settings {
     source_keys: HashMap<String, TenantId>,
     form_keys: HashMap<String, TenantId>,
     layout: Option<Arc<LayoutRecord>>,
+    speech_prices: Arc<SpeechPrices>,
 }
 
 impl Settings {
@@ -250,6 +253,17 @@ impl Settings {
         }
         next.tenants.insert(id, Arc::new(tenant));
         next
+    }
+
+    /// These settings where recognition costs so much: what the process is configured with, no record says it.
+    #[must_use]
+    pub fn with_speech_prices(&self, prices: SpeechPrices) -> Self {
+        Self { speech_prices: Arc::new(prices), ..self.clone() }
+    }
+
+    /// What recognition costs at a provider; none where it is not configured.
+    pub fn speech_price(&self, provider: &str) -> Option<SpeechPrice> {
+        self.speech_prices.get(provider).copied()
     }
 
     /// These settings with one more record of the topic, whatever it is.

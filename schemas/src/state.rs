@@ -160,15 +160,18 @@ pub struct SpentDay {
     pub day: i64,
     /// Millionths of the tenant's currency.
     pub micros: i64,
-    /// Answers that were paid for.
+    /// Scores that were paid for; an earlier leadline counted transcripts among them.
     pub answers: i64,
+    /// What of it transcripts have cost.
+    #[serde(default)]
+    pub speech_micros: i64,
 }
 
 avro_record!(Seen, "seen", ["v1", "v2", "v3", "v4"]);
 avro_record!(WriteBack, "write_back", ["v1"]);
 avro_record!(WindowState, "window_state", ["v1"]);
 avro_record!(Asked, "asked", ["v1"]);
-avro_record!(Spent, "spent", ["v1"]);
+avro_record!(Spent, "spent", ["v1", "v2"]);
 avro_record!(Routed, "routed", ["v1", "v2"]);
 avro_record!(Ringing, "ringing", ["v1", "v2"]);
 avro_record!(DeliveryState, "delivery_state", ["v1", "v2", "v3"]);

@@ -27,6 +27,9 @@ pub struct TranscribeJob {
     /// Its channels; a call's two sides where they are two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<i32>,
+    /// Its samples a second, of each channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate_hz: Option<i32>,
     /// The codec's short name: `mp3`, `pcm_s16le`, ...
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub codec: Option<String>,
@@ -87,6 +90,8 @@ pub struct Transcription {
     pub polls: i32,
     /// When the operation is given up.
     pub ends_at: Millis,
+    /// What of the day's budget is kept for the provider's answer, in millionths.
+    pub reserved_micros: i64,
 }
 
-avro_record!(Transcription, "transcription", ["v1"]);
+avro_record!(Transcription, "transcription", ["v1", "v2"]);

@@ -135,6 +135,18 @@ fn whoever_comes_next_in_the_chain_is_asked_and_the_end_of_it_has_every_reason()
         assert!(skip.contains(reason), "{reason} in {skip}");
     }
     assert!(!call["score"].is_null(), "a call that nobody could write down is scored by what else is known");
+
+    // What is left of the day does not pay for another: those who cost nothing are asked, and the tenant sees why no others.
+    let spent = (600 * duration_ms + 59_999) / 60_000;
+    let hard = format!("0.{:06}", spent + spent / 2);
+    let done = leadline.cli(&["tenant", "add", "summit", "--ai-budget-hard", &hard]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let third = "CAL219fb93fce197a38a2788269bcf71b70";
+    tell(&double, &leadline, third, VOICE);
+    let call = settled(&leadline, &token, third);
+    let skip = call["transcript_skip"].as_str().unwrap();
+    assert!(skip.contains("whisper: ") && skip.contains("does not pay for its transcript"), "{skip}");
+    assert!(!skip.contains("local: "), "{skip}");
 }
 
 #[test]

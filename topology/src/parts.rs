@@ -26,6 +26,7 @@ use crate::logs::{self, Logs};
 use crate::routed::RoutedLog;
 use crate::scorers;
 use crate::settings::{Remote, SettingsService};
+use crate::speech;
 use crate::spool::Spool;
 
 /// What every command on a data folder needs.
@@ -91,6 +92,7 @@ impl Parts {
         let copy = config.settings_copy();
         let remote = Remote { is_remote: logs.are_shared(), may_be_away: first.may_be_away };
         let settings = SettingsService::open(Arc::clone(&log), state.clone(), shape, copy, remote)?;
+        settings.price_speech(speech::prices(config));
         let way = Arc::new(RoutedLog::new(&settings, Arc::clone(&log)));
         let spooled = logs.spool_before(way, &clock)?;
         if let Some(spooled) = &spooled {

@@ -17,7 +17,7 @@ use crate::callrail;
 use crate::config::{Config, LogKind};
 use crate::control;
 use crate::descriptors;
-use crate::engine::{Handed, Stored};
+use crate::engine::{HANDED_CALLS_MAX, Handed, Stored};
 use crate::following::follow_settings;
 use crate::guard;
 use crate::handover::{
@@ -39,8 +39,6 @@ const SUCCESSOR_MAX: Duration = Duration::from_secs(60);
 /// How long it goes on listening when its successor takes events: whoever shares requests out between them looks at
 /// `/ready` only every few seconds.
 const LISTEN_ON: Duration = Duration::from_secs(5);
-/// How long calls of a process that has handed over may go on.
-const CALLS_MAX: Duration = Duration::from_secs(600);
 /// How often one that waits for its calls, or for its spool, looks whether it was told to end.
 const STOP_LOOK: Duration = Duration::from_millis(200);
 
@@ -128,7 +126,7 @@ impl Process<'_> {
             Err(error) => return live.running.clear().and(Err(error)),
         }
         live.follower.follow()?;
-        let handed_over = self.wait_for_end(&mut live);
+        let handed_over_at = self.wait_for_end(&mut live);
         live.follower.hold();
         live.phases.set(Phase::Stopping);
         notify::tell(notify::STOPPING);
@@ -136,10 +134,10 @@ impl Process<'_> {
         served.context("the HTTP server ended badly")?.context("the HTTP server failed")?;
         drop(control);
         let Live { parts, follower, stop, running, .. } = live;
-        if handed_over {
+        if handed_over_at.is_some() {
             forward_rest(&parts, &stop, &self.config.data);
         }
-        let all_ended = end(follower.workplace().now(), handed_over, &stop);
+        let all_ended = end(follower.workplace().now(), handed_over_at, &stop);
         drop(follower);
         parts.close();
         // Brokers that are away are told nothing: what is uncommitted is theirs to give up.
@@ -230,8 +228,9 @@ impl Process<'_> {
         Ok(true)
     }
 
-    /// Runs until it is told to end, or has handed over and its successor takes events. Answers whether it has.
-    fn wait_for_end(&self, live: &mut Live) -> bool {
+    /// Runs until it is told to end, or has handed over and its successor takes events. Answers when it has
+    /// handed over, if it has.
+    fn wait_for_end(&self, live: &mut Live) -> Option<Instant> {
         let (stop, phases, giver) = (&live.stop, &live.phases, &live.giver);
         let asked = self.runtime.block_on(async {
             tokio::select! {
@@ -239,7 +238,8 @@ impl Process<'_> {
                 asked = live.asks.recv() => asked,
             }
         });
-        let Some(tell) = asked else { return false };
+        let tell = asked?;
+        let handed_over_at = Instant::now();
         phases.set(Phase::HandedOver);
         live.follower.hold();
         // A standby that is gone asks again, or the group gives the partitions to others.
@@ -259,7 +259,7 @@ impl Process<'_> {
             }
         });
         stop.tell(String::new());
-        true
+        Some(handed_over_at)
     }
 }
 
@@ -297,13 +297,13 @@ fn identity(config: &Config, parts: &Parts, workplace: &Arc<Workplace>) -> SayId
     })
 }
 
-/// Ends the work; answers whether all of it came to its end. What was handed over has gone, but for calls that run.
-fn end(running: Option<Running>, handed_over: bool, stop: &Stop) -> bool {
+/// Ends the work; answers whether all of it came to its end. What was handed over has gone, but for calls that run:
+/// the successor leaves those alone that it was told of, for as long as it was told.
+fn end(running: Option<Running>, handed_over_at: Option<Instant>, stop: &Stop) -> bool {
     let Some(Running { engine, log }) = running else { return true };
-    if handed_over {
-        let started = Instant::now();
+    if let Some(at) = handed_over_at {
         let mut quiet = false;
-        while !quiet && !stop.was_signalled() && started.elapsed() < CALLS_MAX {
+        while !quiet && !stop.was_signalled() && at.elapsed() < HANDED_CALLS_MAX {
             quiet = engine.wait_quiet(STOP_LOOK);
         }
         return engine.stop() && quiet;

@@ -59,7 +59,7 @@ pub fn scorers(
         let models: Vec<String> = scorer.chain().into_iter().map(|model| model.name).collect();
         let newest = PROMPTS.last().map_or("", |prompt| prompt.version);
         found.push(NamedScorer {
-            provider: Arc::new(metered.within(config.ai_limits)),
+            provider: Arc::new(metered.within(scorer.limits(config.ai_limits))),
             version: format!("{} {newest}", models.join(" ")),
         });
     }
@@ -115,4 +115,38 @@ pub(crate) fn google_credentials() -> anyhow::Result<Arc<dyn Bearer>> {
 #[cfg(not(feature = "gcs"))]
 pub(crate) fn google_credentials() -> anyhow::Result<Arc<dyn Bearer>> {
     Err(anyhow!("needs key_file, for this leadline was built without --features gcs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+    use leadline_connectors::clock_system::SystemClock;
+    use leadline_connectors::contract::provider::Limits;
+
+    #[test]
+    fn each_service_is_asked_within_its_own_limits_or_else_within_those_of_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leadline.toml");
+        let service = |name: &str, more: &str| {
+            format!(
+                "[scoring.{name}]\nkind = \"openai\"\nendpoint = \"http://127.0.0.1:1/v1\"\nmodels = \"m\"\n\
+                 price_micros_per_million_input_tokens = 0\nprice_micros_per_million_output_tokens = 0\n{more}"
+            )
+        };
+        let text = format!(
+            "[ai]\ncalls_max = 30\ncalls_per_minute = 300\n{}{}",
+            service("own", "calls_max = 2\ncalls_per_minute = 12\n"),
+            service("usual", "")
+        );
+        std::fs::write(&path, text).unwrap();
+        let (config, mistakes) = read(Some(&path), |_| None, &[]);
+        assert_eq!(mistakes, Vec::new());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let budget = Arc::new(DayBudget::open(config.ai_budget, clock, None));
+        let found = scorers(&config, &Client::new().unwrap(), &budget).unwrap();
+        let limits: Vec<_> = found.iter().map(|one| (one.provider.name(), one.provider.limits())).collect();
+        let of = |calls_max, per_minute| Some(Limits { calls_max, per_minute: Some(per_minute) });
+        assert_eq!(limits, [("own", of(2, 12)), ("usual", of(30, 300))]);
+    }
 }

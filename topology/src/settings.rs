@@ -1,6 +1,7 @@
 //! The settings service: topic `settings` as an immutable snapshot that every part of the process shares.
 
 mod copy;
+mod prices;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use leadline_connectors::bearer::{Bearer, TokenFile};
-use leadline_connectors::contract::provider::{Limits, Provider};
+use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::http_client::Client;
 use leadline_connectors::provider_metered::MeteredProvider;
 use leadline_connectors::provider_speech_command::{CommandSpeech, CommandSpeechConfig};
-use leadline_connectors::provider_speech_google::{GoogleSpeech, GoogleSpeechConfig};
+use leadline_connectors::provider_speech_google::{Channels, GoogleSpeech, GoogleSpeechConfig};
 use leadline_connectors::provider_speech_openai::{OpenAiSpeech, OpenAiSpeechConfig};
 use leadline_connectors::speech::KeptWords;
+use leadline_schemas::settings::{SpeechPrice, SpeechPrices};
 use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL};
 
 use crate::config::{Config, SpeechKind, Transcription, google_location, google_model};
@@ -28,8 +29,6 @@ const TIMEOUT_S: u64 = 600;
 const OPENAI_BYTES_MAX: u64 = 25 << 20;
 /// A model takes all cores.
 const COMMANDS_MAX: usize = 1;
-/// What works is found out below it.
-const CALLS_MAX: usize = 64;
 
 /// All of them, with the kinds of jobs that each answers.
 pub(crate) fn providers(
@@ -48,14 +47,17 @@ pub(crate) fn providers(
         match one.kind {
             Some(SpeechKind::Google) => {
                 let google = google(parts, config, name, one, client).with_context(in_words)?;
-                let version = google_model(one);
+                let version = match channels(one) {
+                    Channels::Separate => google_model(one).to_owned(),
+                    Channels::Mixed => format!("{} mixed", google_model(one)),
+                };
                 let starts = Arc::new(metered(Arc::clone(&google)));
                 let polls = Arc::new(metered(google).fetching());
-                providers.push((TRANSCRIBE, kept(starts, version, parts, config)));
-                providers.push((TRANSCRIBE_POLL, kept(polls, version, parts, config)));
+                providers.push((TRANSCRIBE, kept(starts, &version, parts, config)));
+                providers.push((TRANSCRIBE_POLL, kept(polls, &version, parts, config)));
             }
             Some(SpeechKind::OpenAi) => {
-                let openai = openai(parts, name, one, client).with_context(in_words)?;
+                let openai = openai(parts, config, name, one, client).with_context(in_words)?;
                 let version =
                     [one.endpoint.as_deref(), one.model.as_deref()].map(Option::unwrap_or_default).join(" ");
                 providers.push((TRANSCRIBE, kept(Arc::new(metered(openai)), &version, parts, config)));
@@ -77,8 +79,26 @@ fn price_micros(one: &Transcription) -> i64 {
     one.price_micros_per_minute.unwrap_or(usual)
 }
 
-fn limits(one: &Transcription) -> Limits {
-    Limits { calls_max: one.calls_max.unwrap_or(CALLS_MAX), per_minute: one.calls_per_minute }
+/// What a minute costs where nobody waits.
+fn backfill_price_micros(one: &Transcription) -> i64 {
+    match one.kind {
+        Some(SpeechKind::Google) => one.batch_price_micros_per_minute.unwrap_or(GOOGLE_BATCH_PRICE_MICROS),
+        _ => price_micros(one),
+    }
+}
+
+fn channels(one: &Transcription) -> Channels {
+    one.channels.unwrap_or_default()
+}
+
+/// What recognition costs at each provider: so much of a tenant's budget is kept for an answer.
+pub(crate) fn prices(config: &Config) -> SpeechPrices {
+    let price = |one: &Transcription| SpeechPrice {
+        micros_per_minute: price_micros(one),
+        backfill_micros_per_minute: backfill_price_micros(one),
+        is_per_channel: one.kind == Some(SpeechKind::Google) && channels(one) == Channels::Separate,
+    };
+    config.transcription.iter().map(|(name, one)| (name.clone(), price(one))).collect()
 }
 
 /// A provider whose words are paid for: they are kept, as far as is configured.
@@ -108,14 +128,16 @@ fn google(
         bucket: one.bucket.clone().or_else(|| config.audio_storage_bucket.clone()),
         endpoint: one.endpoint.clone(),
         price_micros_per_minute: price_micros(one),
-        batch_price_micros_per_minute: one.batch_price_micros_per_minute.unwrap_or(GOOGLE_BATCH_PRICE_MICROS),
-        limits: limits(one),
+        batch_price_micros_per_minute: backfill_price_micros(one),
+        channels: channels(one),
+        limits: one.limits(config.ai_limits),
     };
     Ok(Arc::new(GoogleSpeech::new(speech, tokens, Arc::clone(&parts.blob), client.clone())))
 }
 
 fn openai(
     parts: &Parts,
+    config: &Config,
     name: &str,
     one: &Transcription,
     client: &Client,
@@ -128,7 +150,7 @@ fn openai(
         price_micros_per_minute: price_micros(one),
         timeout: Duration::from_secs(one.timeout_s.unwrap_or(TIMEOUT_S)),
         bytes_max: one.bytes_max.unwrap_or(OPENAI_BYTES_MAX),
-        limits: limits(one),
+        limits: one.limits(config.ai_limits),
     };
     Ok(Arc::new(OpenAiSpeech::new(speech, Arc::clone(&parts.blob), client.clone())))
 }
@@ -165,4 +187,57 @@ fn command(
     let speech = CommandSpeech::new(speech, Arc::clone(&parts.blob))
         .with_context(|| format!("the folder {} cannot be used", folder.display()))?;
     Ok(Arc::new(speech))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::read;
+
+    fn of(text: &str) -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leadline.toml");
+        std::fs::write(&path, text).unwrap();
+        let (config, mistakes) = read(Some(&path), |_| None, &[]);
+        assert_eq!(mistakes, Vec::new());
+        config
+    }
+
+    const GOOGLE: &str =
+        "[transcription.google]\nkind = \"google\"\nproject = \"p\"\nbucket = \"b\"\nkey_file = \"t\"\n";
+
+    /// What a call of seven minutes may cost, in millionths.
+    const CALL_MICROS_MAX: i64 = 200_000;
+
+    #[test]
+    fn what_seven_minutes_of_a_call_cost_as_configured_is_known_before() {
+        let minutes_7 = |more: &str, channels| {
+            let prices = prices(&of(&format!("{GOOGLE}{more}")));
+            prices["google"].expected_micros(Some(7 * 60_000), Some(channels), false)
+        };
+        for channels in [1, 2] {
+            assert_eq!(minutes_7("", channels), 112_000);
+            assert!(
+                minutes_7("", channels) < CALL_MICROS_MAX,
+                "as it is without a word, with {channels} channels"
+            );
+        }
+        assert_eq!(minutes_7("channels = \"separate\"", 2), 224_000);
+        let prices = prices(&of(&format!(
+            "{GOOGLE}[transcription.own]\nkind = \"command\"\ncommand = \"hear {{audio}}\"\n"
+        )));
+        assert_eq!(prices["google"].expected_micros(Some(7 * 60_000), Some(2), true), 21_000);
+        assert_eq!(prices["own"].expected_micros(Some(7 * 60_000), Some(2), false), 0);
+    }
+
+    #[test]
+    fn a_service_takes_what_it_says_or_else_what_all_take() {
+        let config = of(&format!(
+            "[ai]\ncalls_max = 9\ncalls_per_minute = 70\n{GOOGLE}[transcription.fast]\nkind = \"openai\"\n\
+             endpoint = \"http://127.0.0.1:1/x\"\nmodel = \"m\"\ncalls_max = 3\ncalls_per_minute = 40\n"
+        ));
+        let limits = |name: &str| config.transcription[name].limits(config.ai_limits);
+        assert_eq!((limits("google").calls_max, limits("google").per_minute), (9, Some(70)));
+        assert_eq!((limits("fast").calls_max, limits("fast").per_minute), (3, Some(40)));
+    }
 }

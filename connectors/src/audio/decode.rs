@@ -17,49 +17,59 @@ use super::judge::{Judge, Sound};
 /// The longest sound that is listened to: what is behind counts as speech. A call lasts four hours at CallRail.
 const LISTENED_MS_MAX: i64 = 8 * 3_600_000;
 /// More channels than any call has.
-const CHANNELS_MAX: usize = 8;
+pub(super) const CHANNELS_MAX: usize = 8;
 
 /// Reads a whole sound.
 pub(super) fn listen(from: impl Read + Send + Sync + 'static) -> Result<Audio, ProbeError> {
-    let source = MediaSourceStream::new(Box::new(ReadOnlySource::new(from)), Default::default());
-    let found = symphonia::default::get_probe()
-        .format(&Hint::new(), source, &FormatOptions::default(), &MetadataOptions::default())
-        .map_err(not_audio)?;
-    let mut reader = found.format;
-    let sounding = |track: &&Track| track.codec_params.codec != CODEC_TYPE_NULL;
-    let track = reader.tracks().iter().find(sounding).ok_or_else(|| refused("it has no sound"))?;
-    let (id, params) = (track.id, track.codec_params.clone());
-    let codec =
-        symphonia::default::get_codecs().get_codec(params.codec).map_or("unknown", |codec| codec.short_name);
-    let mut decoder =
-        symphonia::default::get_codecs().make(&params, &DecoderOptions::default()).map_err(not_audio)?;
+    let mut decoding = Decoding::open(from)?;
     let mut listening = Listening::default();
-    while let Some(sound) = next(&mut *reader, &mut *decoder, id)? {
+    while let Some(sound) = decoding.next()? {
         listening.take(sound)?;
     }
-    listening.end(codec)
+    listening.end(decoding.codec)
 }
 
-/// The next decoded packet; none at the end, which a file that was cut has as well.
-fn next<'d>(
-    reader: &mut dyn FormatReader,
-    decoder: &'d mut dyn Decoder,
+/// The first track of a file that has any sound.
+pub(super) struct Decoding {
+    reader: Box<dyn FormatReader>,
+    decoder: Box<dyn Decoder>,
     track: u32,
-) -> Result<Option<AudioBufferRef<'d>>, ProbeError> {
-    loop {
-        let packet = match reader.next_packet() {
-            Ok(packet) if packet.track_id() == track => packet,
-            Ok(_) => continue,
-            Err(Error::IoError(_) | Error::DecodeError(_) | Error::ResetRequired) => return Ok(None),
-            Err(error) => return Err(not_audio(error)),
-        };
-        match decoder.decode(&packet) {
-            // A damaged packet is a click; what comes behind it counts.
-            Ok(sound) if sound.frames() == 0 => {}
-            Err(Error::DecodeError(_)) => {}
-            Ok(_) => return Ok(Some(decoder.last_decoded())),
-            Err(Error::IoError(_) | Error::ResetRequired) => return Ok(None),
-            Err(error) => return Err(not_audio(error)),
+    codec: &'static str,
+}
+
+impl Decoding {
+    pub(super) fn open(from: impl Read + Send + Sync + 'static) -> Result<Self, ProbeError> {
+        let source = MediaSourceStream::new(Box::new(ReadOnlySource::new(from)), Default::default());
+        let found = symphonia::default::get_probe()
+            .format(&Hint::new(), source, &FormatOptions::default(), &MetadataOptions::default())
+            .map_err(not_audio)?;
+        let reader = found.format;
+        let sounding = |track: &&Track| track.codec_params.codec != CODEC_TYPE_NULL;
+        let track = reader.tracks().iter().find(sounding).ok_or_else(|| refused("it has no sound"))?;
+        let (track, params) = (track.id, track.codec_params.clone());
+        let codecs = symphonia::default::get_codecs();
+        let codec = codecs.get_codec(params.codec).map_or("unknown", |codec| codec.short_name);
+        let decoder = codecs.make(&params, &DecoderOptions::default()).map_err(not_audio)?;
+        Ok(Self { reader, decoder, track, codec })
+    }
+
+    /// The next decoded packet; none at the end, which a file that was cut has as well.
+    pub(super) fn next(&mut self) -> Result<Option<AudioBufferRef<'_>>, ProbeError> {
+        loop {
+            let packet = match self.reader.next_packet() {
+                Ok(packet) if packet.track_id() == self.track => packet,
+                Ok(_) => continue,
+                Err(Error::IoError(_) | Error::DecodeError(_) | Error::ResetRequired) => return Ok(None),
+                Err(error) => return Err(not_audio(error)),
+            };
+            match self.decoder.decode(&packet) {
+                // A damaged packet is a click; what comes behind it counts.
+                Ok(sound) if sound.frames() == 0 => {}
+                Err(Error::DecodeError(_)) => {}
+                Ok(_) => return Ok(Some(self.decoder.last_decoded())),
+                Err(Error::IoError(_) | Error::ResetRequired) => return Ok(None),
+                Err(error) => return Err(not_audio(error)),
+            }
         }
     }
 }
@@ -128,6 +138,6 @@ fn not_audio(error: Error) -> ProbeError {
     refused(&error.to_string())
 }
 
-fn refused(why: &str) -> ProbeError {
+pub(super) fn refused(why: &str) -> ProbeError {
     ProbeError::NotAudio(why.to_owned())
 }

@@ -7,14 +7,16 @@
 mod decode;
 mod ear;
 mod judge;
+mod mix;
 mod pieces;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use futures_util::StreamExt;
 use leadline_schemas::contact::Audio;
 use tokio::sync::mpsc;
 
+pub use self::mix::mixed;
 use self::pieces::Pieces;
 use crate::contract::blob::{BlobError, BlobStream};
 

@@ -4,10 +4,10 @@ use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use leadline_schemas::contact::Audio;
 
-use super::{ProbeError, probe};
+use super::{ProbeError, mixed, probe};
 use crate::contract::blob::BlobError;
 
 const RATE: u32 = 8_000;
@@ -17,7 +17,7 @@ const VOICE: &[u8] = include_bytes!("../../../tests/fixtures/audio/voice.mp3");
 const HOLD: &[u8] = include_bytes!("../../../tests/fixtures/audio/hold.mp3");
 
 /// A WAV file of 16 bits.
-fn wav(rate_hz: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
+pub(crate) fn wav(rate_hz: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
     let bytes = u32::try_from(samples.len() * 2).unwrap();
     let mut file = b"RIFF".to_vec();
     file.extend((36 + bytes).to_le_bytes());
@@ -146,4 +146,47 @@ async fn a_stream_that_breaks_off_is_not_judged() {
     let broken = BlobError::Unavailable("the store is away".to_owned());
     let pieces = [Ok(Bytes::from_static(VOICE)), Err(broken.clone())];
     assert_eq!(probe(Box::pin(stream::iter(pieces))).await, Err(ProbeError::Blob(broken)));
+}
+
+/// The one channel made of a file, in samples.
+async fn one(file: &[u8], rate_hz: u32) -> Result<Vec<i16>, ProbeError> {
+    let pieces: Vec<_> = file.chunks(1_777).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    let mut made = Box::pin(mixed(Box::pin(stream::iter(pieces)), rate_hz));
+    let mut bytes = Vec::new();
+    while let Some(piece) = made.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
+}
+
+#[tokio::test]
+async fn several_channels_become_one_that_has_all_their_sound() {
+    let both: Vec<i16> = (0..30_000_i16).flat_map(|n| [n % 9_000, -3_000]).collect();
+    let made = one(&wav(RATE, 2, &both), RATE).await.unwrap();
+    assert_eq!(made.len(), 30_000);
+    for (n, sample) in made.iter().enumerate() {
+        let mean = (i32::try_from(n).unwrap() % 9_000 - 3_000) / 2;
+        assert!((i32::from(*sample) - mean).abs() <= 2, "{sample} at {n}, not {mean}");
+    }
+    let loud = one(&wav(RATE, 2, &[i16::MIN; 200]), RATE).await.unwrap();
+    assert!(loud.iter().all(|sample| *sample <= -32_766), "{:?}", loud.first());
+    // A packet holds more than one frame of a compressed sound; none is lost.
+    let heard = heard(VOICE).await.unwrap();
+    let made = one(VOICE, RATE).await.unwrap();
+    assert_eq!(i64::try_from(made.len()).unwrap() / 8, heard.duration_ms);
+}
+
+#[tokio::test]
+async fn what_cannot_be_made_one_channel_is_an_error_and_never_a_shorter_sound() {
+    for bytes in [&b""[..], b"<html>", &[0xff; 5_000]] {
+        assert!(matches!(one(bytes, RATE).await, Err(ProbeError::NotAudio(_))));
+    }
+    let other = one(&wav(16_000, 2, &[0; 40_000]), RATE).await.unwrap_err();
+    assert!(other.to_string().contains("16000 Hz"), "{other}");
+    let broken = BlobError::Unavailable("the store is away".to_owned());
+    let whole = wav(RATE, 2, &[0; 400_000]);
+    let pieces = vec![Ok(Bytes::from(whole)), Err(broken.clone())];
+    let made = mixed(Box::pin(stream::iter(pieces)), RATE);
+    let pieces: Vec<_> = made.collect().await;
+    assert_eq!(pieces.last(), Some(&Err(ProbeError::Blob(broken))));
 }

@@ -16,8 +16,9 @@ pub trait Provider: Send + Sync + 'static {
     /// Its name: what `JobRequest::target` says.
     fn name(&self) -> &str;
 
-    /// How long one attempt may take, where that is longer than a call usually does: for answers that are large.
-    /// Only a provider whose attempts may overlap after a hand-over says so.
+    /// How long one attempt may take, where that is longer than a call usually does: for answers that are large. A process
+    /// that hands over names its calls with it, up to 10 minutes, and its successor leaves them alone as long; after a crash
+    /// attempts may overlap.
     fn attempt_timeout(&self) -> Option<Duration> {
         None
     }

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use leadline_schemas::Millis;
 use leadline_schemas::score::{ScoreInput, ScoreJob, Speaker, Turn};
+use leadline_schemas::transcription::{TranscribeJob, Transcribed};
 use leadline_tests::ai::{AiDouble, Reply, Vendor};
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use crate::bearer::TokenFile;
 use crate::contract::clock::Clock;
 use crate::http_client::Client;
 use crate::provider_gemini::{GeminiConfig, GeminiProvider, MODELS_DEFAULT};
+use crate::provider_speech_google::tests as speech;
 use crate::scoring::Model;
 use crate::scoring::tests::{call, good, job};
 
@@ -85,9 +87,25 @@ fn seven_minutes() -> PendingJob {
     asked
 }
 
-/// What Chirp 3 takes for 7 minutes, in millionths: 0.016 a minute and channel, by the second.
-const fn speech_micros(channels: i64) -> i64 {
-    channels * 7 * 16_000
+/// What a transcript of 7 minutes costs by the meter, as it is configured without a word.
+async fn speech_micros(budget: &Arc<DayBudget>, channels: i32) -> i64 {
+    let before = budget.spent_micros();
+    let (scene, asks) = match channels {
+        1 => (speech::scene(7 * 60_000, 1), speech::asks(7 * 60_000, 1)),
+        _ => speech::mixed::stereo(7 * 60_000),
+    };
+    let google: Arc<dyn Provider> = Arc::new(scene.google);
+    let metered = || MeteredProvider::new("transcribe", Arc::clone(&google), Arc::clone(budget), true);
+    let (starts, polls) = (metered(), metered().fetching());
+    let started = starts.call(speech::job(1, &asks), Duration::from_secs(20)).await.unwrap();
+    let mut answer: Transcribed = serde_json::from_slice(&started.body).unwrap();
+    while let Transcribed::Operation(operation) = answer {
+        let poll = TranscribeJob { operation: Some(operation.name), ..asks.clone() };
+        let answered = polls.call(speech::job(2, &poll), Duration::from_secs(20)).await.unwrap();
+        answer = serde_json::from_slice(&answered.body).unwrap();
+    }
+    assert!(matches!(&answer, Transcribed::Turns(turns) if turns.len() == 4), "{answer:?}");
+    budget.spent_micros() - before
 }
 
 #[tokio::test]
@@ -105,35 +123,36 @@ async fn a_call_of_seven_minutes_costs_less_than_twenty_cents_by_the_meter() {
             location: "global".to_owned(),
             models: vec![Model { name: model.to_owned(), price }],
         };
-        let gemini =
-            GeminiProvider::new(config, Arc::new(TokenFile::new(&token_file)), Client::new().unwrap());
-        let ask = async |prompt_tokens: usize, budget: &Arc<DayBudget>, inner: Arc<dyn Provider>, kind| {
+        let gemini: Arc<dyn Provider> = Arc::new(GeminiProvider::new(
+            config,
+            Arc::new(TokenFile::new(&token_file)),
+            Client::new().unwrap(),
+        ));
+        let ask = async |prompt_tokens: usize, budget: &Arc<DayBudget>| {
             let usage = json!({ "promptTokenCount": prompt_tokens, "candidatesTokenCount": 1_500 });
             let content = json!({ "parts": [{ "text": good().to_string() }] });
             let candidates = json!([{ "content": content, "finishReason": "STOP" }]);
             double.next(Reply::Whole(200, json!({ "candidates": candidates, "usageMetadata": usage })));
-            call(&MeteredProvider::new(kind, inner, Arc::clone(budget), true), seven_minutes()).await.unwrap()
+            let inner = Arc::clone(&gemini);
+            call(&MeteredProvider::new("score", inner, Arc::clone(budget), true), seven_minutes())
+                .await
+                .unwrap()
         };
         let clock = Arc::new(Day(AtomicI64::new(20_000)));
         let open = || Arc::new(DayBudget::open(DayBudgetConfig::default(), clock.clone(), None));
-        let gemini: Arc<dyn Provider> = Arc::new(gemini);
-        ask(1, &open(), Arc::clone(&gemini), "score").await;
+        ask(1, &open()).await;
         // What is really sent, at three bytes a token: vendors say four of English, and JSON has more signs.
         let prompt_tokens = double.asked()[0].body.to_string().len().div_ceil(3);
         assert!(prompt_tokens > 3_000, "{prompt_tokens}");
 
         let budget = open();
-        ask(prompt_tokens, &budget, Arc::clone(&gemini), "score").await;
+        ask(prompt_tokens, &budget).await;
         let scoring = budget.spent_micros();
         assert!((3_000..10_000).contains(&scoring), "{model}: a score costs {scoring} millionths");
-        ask(1, &budget, Arc::new(Dear(speech_micros(1))), "transcribe").await;
-        assert!(
-            budget.spent_micros() < 200_000,
-            "{model}: the call costs {} millionths",
-            budget.spent_micros()
-        );
-        assert_eq!(budget.spent_micros(), scoring + speech_micros(1));
-        // Two channels at the first price of recognition are above it by themselves, whoever scores.
-        assert!(speech_micros(2) > 200_000);
+        for channels in [1, 2] {
+            let hearing = speech_micros(&budget, channels).await;
+            assert_eq!(hearing, 7 * 16_000, "{channels} channels");
+            assert!(scoring + hearing < 200_000, "{model}: the call costs {} millionths", scoring + hearing);
+        }
     }
 }

@@ -101,8 +101,8 @@ pub(super) fn recognised(body: &[u8], first: Option<Speaker>) -> Result<Recognis
     Ok(read(response, first))
 }
 
-/// Reads an operation with one file.
-pub(super) fn polled(body: &[u8], uri: &str, first: Option<Speaker>) -> Result<Polled, String> {
+/// Reads an operation with one file, which is one of these.
+pub(super) fn polled(body: &[u8], uris: &[String], first: Option<Speaker>) -> Result<Polled, String> {
     let operation: Operation = serde_json::from_slice(body).map_err(odd)?;
     if let Some(error) = operation.error {
         return Ok(Polled::Failed { why: error.told(), billed_ms: None });
@@ -114,7 +114,7 @@ pub(super) fn polled(body: &[u8], uri: &str, first: Option<Speaker>) -> Result<P
         return Ok(failed("Google has ended the operation without an answer", None));
     };
     let billed_ms = batch.total_billed_duration.as_deref().and_then(milliseconds);
-    let Some(file) = batch.results.remove(uri) else {
+    let Some(file) = uris.iter().find_map(|uri| batch.results.remove(uri)) else {
         return Ok(failed("Google's answer says nothing of the recording", billed_ms));
     };
     let billed_ms =

@@ -19,17 +19,12 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 const UNAUTHENTICATED: u16 = 401;
 
 impl GoogleSpeech {
-    /// The body of a good answer. A POST where there is a body, else a GET.
-    pub(super) async fn ask(
-        &self,
-        path: &str,
-        body: Option<(&Value, &PendingJob)>,
-        deadline: Duration,
-    ) -> Result<Bytes, CallError> {
-        read(self.exchange(path, body, deadline).await?)
+    /// The body of a good answer to a GET: it costs nothing.
+    pub(super) async fn ask(&self, path: &str, deadline: Duration) -> Result<Bytes, CallError> {
+        read(self.exchange(path, None, deadline).await?)
     }
 
-    /// Whatever is answered. A token that ends on the way is replaced, once: what was refused for it was not begun.
+    /// Whatever is answered; to a POST where there is a body, else to a GET. A token that ends on the way is replaced, once: what was refused for it was not begun.
     pub(super) async fn exchange(
         &self,
         path: &str,

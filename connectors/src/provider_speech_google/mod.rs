@@ -4,35 +4,36 @@
 //! answered with its name, `transcribe_poll` jobs ask how it goes. Starting bills, and Google has no idempotency; how a start
 //! is made only once all the same stands in [`submit`]. Batches read the recording from the bucket that it lies in.
 //!
-//! Both channels of a stereo recording are recognised, each for itself (and billed so); of a mono one voices are told apart.
+//! Of a recording with one channel voices are told apart. Several are made one before, or recognised each for itself, and
+//! billed so: [`Channels`].
 
 mod answer;
 mod ask;
+mod channels;
 mod error;
 mod request;
 mod submit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::BytesMut;
-use futures_util::StreamExt as _;
 use leadline_schemas::reply::PendingJob;
 use leadline_schemas::transcription::{Operation, TranscribeJob, Transcribed};
 use serde_json::json;
 
 use self::answer::{Polled, polled, recognised};
+pub use self::channels::Channels;
 pub use self::request::LOCATIONS;
 use crate::bearer::Bearer;
 use crate::contract::BoxFuture;
 use crate::contract::blob::{Blob, Content};
 use crate::contract::provider::{CallError, Limits, Provider, ProviderAnswer};
 use crate::http_client::Client;
-use crate::speech::{answer, asked, cost_micros, not_read, recording, reject};
+use crate::speech::{answer, asked, cost_micros, recording, reject};
 
 /// The longest sound that one request takes.
 const SYNC_MS_MAX: i64 = 60_000;
@@ -70,6 +71,8 @@ pub struct GoogleSpeechConfig {
     pub price_micros_per_minute: i64,
     /// The same, where nobody waits (dynamic batching).
     pub batch_price_micros_per_minute: i64,
+    /// What becomes of a recording with several channels.
+    pub channels: Channels,
     /// What it takes from all tenants together.
     pub limits: Limits,
 }
@@ -100,13 +103,19 @@ impl GoogleSpeech {
         }
         let content = recording(&self.blob, &asks.blob).await?;
         let is_short = asks.duration_ms.is_some_and(|duration_ms| duration_ms <= SYNC_MS_MAX);
-        if is_short && content.stat.bytes <= SYNC_BYTES_MAX {
+        // One channel of a minute is small, whatever the recording is.
+        if is_short && (content.stat.bytes <= SYNC_BYTES_MAX || self.mixed_hz(&asks).is_some()) {
             return self.recognise(&job, &asks, content, deadline).await;
         }
         self.refuse_what_is_too_long(&asks)?;
-        let about = content.stat.about;
-        let uri = self.uri(&asks.blob)?;
-        let name = self.submit(&job, &asks, &uri, about, deadline).await?;
+        self.uri(&asks.blob)?;
+        let (about, began) = (content.stat.about.clone(), tokio::time::Instant::now());
+        let object = match self.mixed_hz(&asks) {
+            Some(rate_hz) => self.put_mixed(&asks, rate_hz, content).await?,
+            None => asks.blob.clone(),
+        };
+        let (uri, left) = (self.uri(&object)?, deadline.saturating_sub(began.elapsed()));
+        let name = self.submit(&job, &asks, &uri, about, left).await?;
         let (poll_after_ms, ends_within_ms) = match asks.backfill {
             true => (DYNAMIC_POLL_AFTER_MS, DYNAMIC_ENDS_WITHIN_MS),
             false => (POLL_AFTER_MS, BATCH_ENDS_WITHIN_MS),
@@ -119,18 +128,16 @@ impl GoogleSpeech {
         &self,
         job: &PendingJob,
         asks: &TranscribeJob,
-        mut content: Content,
+        content: Content,
         deadline: Duration,
     ) -> Result<ProviderAnswer, CallError> {
-        let mut sound = BytesMut::with_capacity(usize::try_from(content.stat.bytes).unwrap_or(0));
-        while let Some(piece) = content.stream.next().await {
-            sound.extend_from_slice(&piece.map_err(not_read)?);
-        }
+        let about = content.stat.about.clone();
+        let sound = self.sound(asks, content).await?;
         let body = json!({ "config": self.recognition(asks), "content": STANDARD.encode(&sound) });
         let path = format!("{}/recognizers/_:recognize", self.parent());
-        let answered = self.ask(&path, Some((&body, job)), deadline).await?;
+        let answered = self.request(&path, &body, job, (&asks.blob, about), deadline).await?;
         let found = recognised(&answered, asks.first).map_err(reject)?;
-        let billed_ms = found.billed_ms.unwrap_or_else(|| heard_ms(asks));
+        let billed_ms = found.billed_ms.unwrap_or_else(|| self.heard_ms(asks));
         answer(Transcribed::Turns(found.turns), cost_micros(self.config.price_micros_per_minute, billed_ms))
     }
 
@@ -142,13 +149,18 @@ impl GoogleSpeech {
         deadline: Duration,
     ) -> Result<ProviderAnswer, CallError> {
         let path = self.operation_path(operation)?;
-        let answered = self.ask(&path, None, deadline).await?;
-        let uri = self.uri(&asks.blob)?;
+        let answered = self.ask(&path, deadline).await?;
+        // What it was started with may have been configured otherwise.
+        let uris = [self.uri(&asks.blob)?, self.uri(&Self::mixed_name(asks))?];
         let price = match asks.backfill {
             true => self.config.batch_price_micros_per_minute,
             false => self.config.price_micros_per_minute,
         };
-        match polled(&answered, &uri, asks.first).map_err(reject)? {
+        let polled = polled(&answered, &uris, asks.first).map_err(reject)?;
+        if !matches!(polled, Polled::Runs) {
+            self.remove_mixed(asks).await;
+        }
+        match polled {
             Polled::Runs => {
                 let poll_after_ms = if asks.backfill { DYNAMIC_POLL_AFTER_MS } else { POLL_AFTER_MS };
                 let (name, ends_within_ms) = (operation.to_owned(), BATCH_ENDS_WITHIN_MS);
@@ -158,10 +170,16 @@ impl GoogleSpeech {
                 answer(Transcribed::Failed(why), cost_micros(price, billed_ms.unwrap_or(0)))
             }
             Polled::Done(found) => {
-                let billed_ms = found.billed_ms.unwrap_or_else(|| heard_ms(asks));
+                let billed_ms = found.billed_ms.unwrap_or_else(|| self.heard_ms(asks));
                 answer(Transcribed::Turns(found.turns), cost_micros(price, billed_ms))
             }
         }
+    }
+
+    /// What is billed where Google does not tell: the sound, once for each channel that is recognised.
+    fn heard_ms(&self, asks: &TranscribeJob) -> i64 {
+        let channels = if self.mixed_hz(asks).is_some() { 1 } else { asks.channels.unwrap_or(1).max(1) };
+        asks.duration_ms.unwrap_or(0).saturating_mul(i64::from(channels))
     }
 
     /// Said here and not by Google, which would bill a start for it.
@@ -206,10 +224,4 @@ impl Provider for GoogleSpeech {
     fn call(&self, job: PendingJob, deadline: Duration) -> BoxFuture<'_, Result<ProviderAnswer, CallError>> {
         Box::pin(self.transcribe(job, deadline))
     }
-}
-
-/// What is billed where Google does not tell: the sound, once for each channel.
-fn heard_ms(asks: &TranscribeJob) -> i64 {
-    let channels = i64::from(asks.channels.unwrap_or(1).max(1));
-    asks.duration_ms.unwrap_or(0).saturating_mul(channels)
 }

@@ -31,12 +31,18 @@ impl GoogleSpeech {
     pub(super) fn recognition(&self, asks: &TranscribeJob) -> Value {
         let language = asks.language.as_deref().unwrap_or("en-US");
         let mut config = Map::from_iter([
-            ("autoDecodingConfig".to_owned(), json!({})),
             ("model".to_owned(), json!(self.config.model)),
             ("languageCodes".to_owned(), json!([language])),
-            ("features".to_owned(), features(asks, language)),
+            ("features".to_owned(), features(asks, language, self.mixed_hz(asks).is_some())),
             ("denoiserConfig".to_owned(), json!({ "denoiseAudio": true })),
         ]);
+        match self.mixed_hz(asks) {
+            None => config.insert("autoDecodingConfig".to_owned(), json!({})),
+            Some(rate_hz) => config.insert(
+                "explicitDecodingConfig".to_owned(),
+                json!({ "encoding": "LINEAR16", "sampleRateHertz": rate_hz, "audioChannelCount": 1 }),
+            ),
+        };
         if !asks.phrases.is_empty() {
             let phrases: Vec<Value> =
                 asks.phrases.iter().map(|phrase| json!({ "value": phrase, "boost": BOOST })).collect();
@@ -99,8 +105,8 @@ impl GoogleSpeech {
 }
 
 /// What is to be told apart, and when what was said.
-fn features(asks: &TranscribeJob, language: &str) -> Value {
-    if asks.channels.is_some_and(|channels| channels >= 2) {
+fn features(asks: &TranscribeJob, language: &str, is_mixed: bool) -> Value {
+    if !is_mixed && asks.channels.is_some_and(|channels| channels >= 2) {
         let has_times = asks.duration_ms.is_some_and(|duration_ms| duration_ms < WORD_TIMES_MS_MAX);
         return json!({
             "enableAutomaticPunctuation": true,

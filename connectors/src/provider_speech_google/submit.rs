@@ -11,6 +11,9 @@
 //! | nothing | it is started |
 //!
 //! An answer that says that nothing was begun (4xx) takes the mark away again.
+//!
+//! A request that brings the words at once bills as well, and nobody can look for it: it is marked while it is out, and one
+//! that is made again is counted.
 
 use std::time::Duration;
 
@@ -88,8 +91,7 @@ impl GoogleSpeech {
                 self.note(&notes.operation, &notes.about, &name).await?;
                 return Ok(name);
             }
-            metrics::counter!("leadline_transcription_starts_repeated_total").increment(1);
-            tracing::warn!(job = %job.job_id, "a batch may be started, and billed, for the second time");
+            may_be_billed_again(job);
         }
         // Who has no token sends nothing.
         self.tokens.token().await?;
@@ -109,13 +111,39 @@ impl GoogleSpeech {
         Ok(name)
     }
 
+    /// One request with the sound in it.
+    pub(super) async fn request(
+        &self,
+        path: &str,
+        body: &Value,
+        job: &PendingJob,
+        (recording, about): (&str, About),
+        deadline: Duration,
+    ) -> Result<Bytes, CallError> {
+        let notes = Notes::new(job, recording, about);
+        // Who has no token sends nothing.
+        self.tokens.token().await?;
+        match self.blob.stat(&notes.mark).await.map_err(not_read)? {
+            Some(_) => may_be_billed_again(job),
+            None => self.note(&notes.mark, &notes.about, "sent").await?,
+        }
+        let sent = self.exchange(path, Some((body, job)), deadline).await;
+        let is_answered = sent.as_ref().is_ok_and(|answer| answer.status < 300);
+        if (is_answered || was_not_begun(&sent))
+            && let Err(error) = self.blob.remove(&notes.mark).await
+        {
+            tracing::warn!(job = %job.job_id, %error, "the mark of a request stays beside its recording");
+        }
+        read(sent?)
+    }
+
     /// An operation with this recording that has not failed.
     async fn find(&self, uri: &str, deadline: Duration) -> Result<Option<String>, CallError> {
         let mut token = String::new();
         for _ in 0..PAGES_MAX {
             let page_token = if token.is_empty() { String::new() } else { format!("&pageToken={token}") };
             let path = format!("{}/operations?pageSize={PAGE_OPERATIONS}{page_token}", self.parent());
-            let body = match self.ask(&path, None, deadline).await {
+            let body = match self.ask(&path, deadline).await {
                 Ok(body) => body,
                 // Not everybody may list: then nobody can tell.
                 Err(CallError::Reject { why }) => {
@@ -146,6 +174,11 @@ impl GoogleSpeech {
         self.blob.create_from(name, about.clone(), content).await.map_err(not_read)?;
         Ok(())
     }
+}
+
+fn may_be_billed_again(job: &PendingJob) {
+    metrics::counter!("leadline_transcription_starts_repeated_total").increment(1);
+    tracing::warn!(job = %job.job_id, "recognition may be started, and billed, for the second time");
 }
 
 /// Whether an answer says that nothing has begun: a refusal, or a quota that let nothing in.

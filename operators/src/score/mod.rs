@@ -16,7 +16,7 @@ pub use self::input::input_of;
 use crate::contract::{Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec};
 use crate::dedupe::ContactOut;
 use crate::rules;
-use crate::spending::{self, SPENT};
+use crate::spending::{self, SPENT, Service};
 pub use crate::stage::consent;
 use crate::stage::{WAIT_TTL_MS, admitted, is_over, resume, wait};
 
@@ -49,9 +49,6 @@ impl Operator for ScoreContact {
     }
 
     fn on_record(&mut self, cx: &mut Context<'_, ContactOut>, contact: Contact) -> OperatorResult {
-        // Whoever wrote it down has been paid by now; all that a tenant spends passes here.
-        let cost_micros = contact.transcript.as_ref().map_or(0, |transcript| transcript.cost_micros);
-        spending::paid(cx, cost_micros, 0)?;
         let verdict = judge(cx, &contact)?;
         go_on(cx, contact, verdict)
     }
@@ -124,7 +121,7 @@ pub(crate) fn heard<Out>(
     answer: Result<Answered, JobFailed>,
 ) -> OperatorResult<Verdict> {
     let cost_micros = answer.as_ref().map_or(0, |answered| answered.cost_micros);
-    spending::paid(cx, cost_micros, asked.reserved_micros)?;
+    spending::paid(cx, Service::Score, cost_micros, asked.reserved_micros)?;
     asked.cost_micros += cost_micros;
     asked.reserved_micros = 0;
     let input = asked_input(contact, cx.tenant().map(|tenant| &**tenant));

@@ -176,5 +176,5 @@ fn card_and_social_security_numbers_do_not_leave() {
     let said: String = input.transcript.iter().map(|turn| turn.text.as_str()).collect();
     assert!(!said.contains("1111") && !said.contains("05-1120") && said.contains("303 555 0142"), "{said}");
     let spent = driver.row(&SPENT, KEY).unwrap();
-    assert_eq!(spent.days[0].micros, 40, "the transcript was paid for too");
+    assert_eq!(spent.days, [], "the transcript was paid for with its answer, not here once more");
 }

@@ -19,6 +19,7 @@ mod process;
 mod pull;
 mod route;
 mod routing;
+mod speech_budget;
 mod spending;
 mod stages;
 mod transcribing;

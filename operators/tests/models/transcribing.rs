@@ -4,14 +4,12 @@
 use std::collections::BTreeMap;
 
 use leadline_operators::dedupe::ContactOut;
-use leadline_operators::spending::{KEY, SPENT};
 use leadline_operators::transcribe::{PROGRESS, Transcribe, WAITING};
 use leadline_schemas::contact::{Audio, Contact};
 use leadline_schemas::event::{Direction, Speaker};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed};
 use leadline_schemas::request::RequestStatus;
 use leadline_schemas::settings::Tenant;
-use leadline_schemas::state::{Spent, SpentDay};
 use leadline_schemas::transcription::{TRANSCRIBE, TRANSCRIBE_POLL, TranscribeJob};
 use leadline_schemas::{JobId, Millis};
 use proptest::prelude::*;
@@ -93,7 +91,7 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-fn recorded(number: u64) -> Contact {
+pub(crate) fn recorded(number: u64) -> Contact {
     let mut call = call_event(&format!("CAL{number}"));
     call.direction = Some(if number.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound });
     let mut contact = call_contact(number, call);
@@ -113,7 +111,7 @@ fn recorded(number: u64) -> Contact {
     contact
 }
 
-fn with_chain(tenant: &mut Tenant, chain: &[&str]) {
+pub(crate) fn with_chain(tenant: &mut Tenant, chain: &[&str]) {
     let mut chain = chain.iter().map(|name| (*name).to_owned());
     tenant.policy.transcribe_provider = chain.next();
     tenant.policy.transcribe_fallbacks = chain.collect();
@@ -142,7 +140,7 @@ fn waits(done: &Done<ContactOut>, kind: &str, target: &str, contact: &Contact) -
     job.clone()
 }
 
-fn goes_on(done: &Done<ContactOut>) -> &Contact {
+pub(crate) fn goes_on(done: &Done<ContactOut>) -> &Contact {
     let ([], [ContactOut::Contact(after)]) = (done.jobs.as_slice(), done.out.as_slice()) else {
         panic!("it was to go on: {done:?}");
     };
@@ -318,23 +316,4 @@ fn an_answer_to_an_earlier_leadline_is_taken() {
     world.driver.seed(&WAITING, job_id.as_bytes(), &contact);
     let done = world.driver.unasked(job_id, answer_of(Kind::Words)).unwrap();
     assert_eq!(goes_on(&done).transcript.as_ref().unwrap().provider, "google");
-}
-
-#[test]
-fn the_budgets_of_the_day_count_for_transcripts_too() {
-    for (micros, wanted) in [(9_999, Some("google")), (10_000, Some("whisper")), (20_000, None)] {
-        let mut tenant = tenant();
-        with_chain(&mut tenant, &["google", "whisper"]);
-        (tenant.policy.ai_budget_soft_micros, tenant.policy.ai_budget_hard_micros) =
-            (Some(10_000), Some(20_000));
-        let mut driver = Driver::<Transcribe>::new(tenant, NOON);
-        let days = vec![SpentDay { day: NOON.0 / Millis::DAY, micros, answers: 1 }];
-        driver.seed(&SPENT, KEY, &Spent { days, ..Spent::default() });
-        let done = driver.record(event_id(2), recorded(2)).unwrap();
-        assert_eq!(done.jobs.first().map(|job| job.request.target.as_str()), wanted, "{micros} spent");
-        if wanted.is_none() {
-            let skip = goes_on(&done).transcript_skip.clone().unwrap();
-            assert!(skip.contains("budget"), "the reason is for the audit: {skip}");
-        }
-    }
 }

@@ -146,10 +146,11 @@ fn config(config: &Value) -> Result<(), Refused> {
         "customPromptConfig",
     ];
     only(config, "config", &known)?;
-    if config.get("autoDecodingConfig").is_none() {
-        return Err(invalid("decoding config is to be set"));
+    match (config.get("autoDecodingConfig"), config.get("explicitDecodingConfig")) {
+        (Some(auto), None) => only(auto, "autoDecodingConfig", &[])?,
+        (None, Some(explicit)) => decoding(explicit)?,
+        _ => return Err(invalid("exactly one decoding config is to be set")),
     }
-    only(&config["autoDecodingConfig"], "autoDecodingConfig", &[])?;
     if config["model"] != "chirp_3" {
         return Err(unknown(format!("The model {} does not exist in the location", config["model"])));
     }
@@ -163,6 +164,20 @@ fn config(config: &Value) -> Result<(), Refused> {
     }
     features(&config["features"])?;
     adaptation(config.get("adaptation"))
+}
+
+/// Samples without a header, of one to eight channels.
+fn decoding(explicit: &Value) -> Result<(), Refused> {
+    only(explicit, "explicitDecodingConfig", &["encoding", "sampleRateHertz", "audioChannelCount"])?;
+    let number = |name: &str| explicit[name].as_i64().unwrap_or(0);
+    let (rate_hz, channels) = (number("sampleRateHertz"), number("audioChannelCount"));
+    match explicit["encoding"] == "LINEAR16"
+        && (8_000..=48_000).contains(&rate_hz)
+        && (1..=8).contains(&channels)
+    {
+        true => Ok(()),
+        false => Err(invalid(format!("{explicit} is no decoding config"))),
+    }
 }
 
 fn features(features: &Value) -> Result<(), Refused> {

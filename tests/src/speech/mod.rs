@@ -86,6 +86,13 @@ impl Speech {
         self.state().recordings.push((uri.to_owned(), bytes, sound));
     }
 
+    /// What is said in a recording that was put into a bucket.
+    pub fn lines(&self, uri: &str) -> Vec<Line> {
+        let state = self.state();
+        let known = state.recordings.iter().find(|(known, ..)| known == uri);
+        known.map(|(.., sound)| sound.lines.clone()).unwrap_or_default()
+    }
+
     /// From now on only this token is taken.
     pub fn expect_token(&self, token: &str) {
         self.state().token = token.to_owned();

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_gemini::{LOCATION_GLOBAL, MODELS_DEFAULT};
 use leadline_connectors::scoring::{Model, Price};
 
 use super::Config;
-use super::values::{address, name, shown};
+use super::values::{address, name, number, shown};
 
 /// In front of the names of these keys.
 pub(super) const PREFIX: &str = "scoring.";
 /// The keys of a service.
-const FIELDS: [&str; 9] = [
+pub(super) const FIELDS: [&str; 11] = [
     "kind",
     "endpoint",
     "project",
@@ -22,6 +23,8 @@ const FIELDS: [&str; 9] = [
     "price_micros_per_million_input_tokens",
     "price_micros_per_million_cached_tokens",
     "price_micros_per_million_output_tokens",
+    "calls_max",
+    "calls_per_minute",
 ];
 /// Names that mean something else in a tenant's chain.
 const TAKEN: [&str; 2] = ["rules", "http"];
@@ -60,6 +63,10 @@ pub struct Scorer {
     pub cached: Vec<u64>,
     /// As `input`.
     pub output: Vec<u64>,
+    /// How many calls it is asked about at once, if not `ai.calls_max`.
+    pub calls_max: Option<usize>,
+    /// How many it is asked about in a minute, if not `ai.calls_per_minute`.
+    pub calls_per_minute: Option<u32>,
 }
 
 /// Whether this is a name of such a key.
@@ -106,7 +113,9 @@ pub(super) fn take(config: &mut Config, key: &str, text: &str) -> Result<(), Str
         "key_file" => scorer.key_file = Some(name(text)?.into()),
         "price_micros_per_million_input_tokens" => scorer.input = prices(text)?,
         "price_micros_per_million_cached_tokens" => scorer.cached = prices(text)?,
-        _ => scorer.output = prices(text)?,
+        "price_micros_per_million_output_tokens" => scorer.output = prices(text)?,
+        "calls_max" => scorer.calls_max = Some(number(text, 1, 768)?),
+        _ => scorer.calls_per_minute = Some(number(text, 1, 10_000_000)?),
     }
     Ok(())
 }
@@ -193,6 +202,14 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 impl Scorer {
+    /// What it takes from all tenants together: its own limits, else those of all.
+    pub fn limits(&self, all: Limits) -> Limits {
+        Limits {
+            calls_max: self.calls_max.unwrap_or(all.calls_max),
+            per_minute: self.calls_per_minute.or(all.per_minute),
+        }
+    }
+
     /// The chain of models with their prices.
     pub fn chain(&self) -> Vec<Model> {
         if self.models.is_empty() {

@@ -68,6 +68,9 @@ fn the_example_names_every_key_and_is_right() {
     for field in transcription::FIELDS {
         assert!(text.contains(&format!("{field} =")), "transcription.NAME.{field} is missing in the example");
     }
+    for field in scoring::FIELDS {
+        assert!(text.contains(&format!("{field} =")), "scoring.NAME.{field} is missing in the example");
+    }
 }
 
 #[test]
@@ -181,6 +184,27 @@ fn providers_of_transcripts_are_sections_of_their_own_and_say_what_they_lack() {
             "[transcription.a]\nmodel = \"m\"",
             "transcription.a.kind",
             "is missing: use google, openai or command",
+        ),
+        (
+            "[transcription.g]\nkind = \"google\"\nchannels = \"left\"",
+            "transcription.g.channels",
+            "use mixed or separate",
+        ),
+        (
+            "[transcription.a]\nkind = \"command\"\ncommand = \"x {audio}\"\nchannels = \"mixed\"",
+            "transcription.a.channels",
+            "is no key of kind command",
+        ),
+        (
+            "[transcription.a]\nkind = \"openai\"\ncalls_max = 0",
+            "transcription.a.calls_max",
+            "between 1 and 768",
+        ),
+        ("[scoring.a]\nkind = \"openai\"\ncalls_max = 0", "scoring.a.calls_max", "between 1 and 768"),
+        (
+            "[scoring.a]\nkind = \"openai\"\ncalls_per_minute = \"many\"",
+            "scoring.a.calls_per_minute",
+            "is not a whole number",
         ),
         ("[transcription.a]\nkind = \"azure\"", "transcription.a.kind", "\"azure\" is no kind"),
         ("[transcription.a]\nkind = \"openai\"\nmodel = \"m\"", "transcription.a.endpoint", "is missing"),

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 
+use leadline_connectors::contract::provider::Limits;
 use leadline_connectors::provider_speech_command::AUDIO;
-use leadline_connectors::provider_speech_google::LOCATIONS;
+use leadline_connectors::provider_speech_google::{Channels, LOCATIONS};
 
 use super::Config;
 use super::values::{address, name, number, shown};
@@ -16,7 +17,7 @@ const NAME_CHARS_MAX: usize = 40;
 /// Names that mean something else in a transcript.
 const TAKEN: [&str; 2] = ["callrail", "none"];
 /// The keys of a section.
-pub(super) const FIELDS: [&str; 14] = [
+pub(super) const FIELDS: [&str; 15] = [
     "kind",
     "endpoint",
     "model",
@@ -24,6 +25,7 @@ pub(super) const FIELDS: [&str; 14] = [
     "project",
     "location",
     "bucket",
+    "channels",
     "command",
     "price_micros_per_minute",
     "batch_price_micros_per_minute",
@@ -63,6 +65,8 @@ pub struct Transcription {
     pub location: Option<String>,
     /// The bucket that recordings lie in, if not `google.audio_bucket`.
     pub bucket: Option<String>,
+    /// What becomes of a recording with several channels, for `google`.
+    pub channels: Option<Channels>,
     /// The command, its parts divided by blanks.
     pub command: Option<String>,
     /// The price of a minute, in millionths of the currency.
@@ -73,9 +77,10 @@ pub struct Transcription {
     pub timeout_s: Option<u64>,
     /// The largest recording, for `openai`.
     pub bytes_max: Option<u64>,
-    /// How many calls it is asked about at once, over all tenants of this process.
+    /// How many calls it is asked about at once, over all tenants of this process; none: `ai.calls_max`, and one for a
+    /// `command`, which takes all cores.
     pub calls_max: Option<usize>,
-    /// How many it is asked about in a minute, by all processes together.
+    /// How many it is asked about in a minute, by all processes together; none: `ai.calls_per_minute`.
     pub calls_per_minute: Option<u32>,
 }
 
@@ -105,6 +110,18 @@ impl Transcription {
             "project" => self.project = Some(name(text)?),
             "location" => self.location = Some(name(text)?),
             "bucket" => self.bucket = Some(name(text)?),
+            "channels" => {
+                self.channels = Some(match text {
+                    "mixed" => Channels::Mixed,
+                    "separate" => Channels::Separate,
+                    other => {
+                        return Err(format!(
+                            "{} is no way to hear channels: use mixed or separate",
+                            shown(other)
+                        ));
+                    }
+                });
+            }
             "command" => self.command = Some(name(text)?),
             "price_micros_per_minute" => self.price_micros_per_minute = price(text)?,
             "batch_price_micros_per_minute" => self.batch_price_micros_per_minute = price(text)?,
@@ -117,16 +134,25 @@ impl Transcription {
         Ok(())
     }
 
+    /// What a service takes from all tenants together: its own limits, else those of all.
+    pub(crate) fn limits(&self, all: Limits) -> Limits {
+        Limits {
+            calls_max: self.calls_max.unwrap_or(all.calls_max),
+            per_minute: self.calls_per_minute.or(all.per_minute),
+        }
+    }
+
     /// Keys that are given and that others than this kind have.
     fn strangers(&self, kind: SpeechKind) -> Vec<&'static str> {
         use SpeechKind::{Command, Google, OpenAi};
-        let given: [(&'static str, bool, &[SpeechKind]); 10] = [
+        let given: [(&'static str, bool, &[SpeechKind]); 11] = [
             ("endpoint", self.endpoint.is_some(), &[Google, OpenAi]),
             ("model", self.model.is_some(), &[Google, OpenAi]),
             ("key_file", self.key_file.is_some(), &[Google, OpenAi]),
             ("project", self.project.is_some(), &[Google]),
             ("location", self.location.is_some(), &[Google]),
             ("bucket", self.bucket.is_some(), &[Google]),
+            ("channels", self.channels.is_some(), &[Google]),
             ("command", self.command.is_some(), &[Command]),
             ("batch_price_micros_per_minute", self.batch_price_micros_per_minute.is_some(), &[Google]),
             ("max_bytes", self.bytes_max.is_some(), &[OpenAi]),

@@ -94,7 +94,20 @@ impl Ownership {
     }
 
     fn running_jobs(&self, last: bool) -> Vec<RunningJob> {
-        self.ask_running(last).recv_timeout(EXECUTOR_ANSWER_MAX).unwrap_or_default()
+        let mut jobs = self.ask_running(last).recv_timeout(EXECUTOR_ANSWER_MAX).unwrap_or_default();
+        jobs.extend(self.inherited_jobs());
+        jobs
+    }
+
+    /// What the owner before this one still runs: it is not the next one's to start either.
+    fn inherited_jobs(&self) -> Vec<RunningJob> {
+        let boot_ms = self.clock.boot_ms();
+        let inherited = lock(&self.progress.inherited);
+        let of = |(job_id, (partition, until)): (&JobId, &(Partition, u64))| {
+            let left_ms = until.checked_sub(boot_ms).filter(|left_ms| *left_ms > 0)?;
+            Some(RunningJob { partition: *partition, job_id: *job_id, left_ms })
+        };
+        inherited.jobs.iter().filter_map(of).collect()
     }
 
     /// Asks the executor what runs; with `last` it starts nothing from then on.

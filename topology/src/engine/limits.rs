@@ -75,6 +75,8 @@ pub(crate) const RETRY_LOOK_MS: u64 = 250;
 pub(crate) const JOB_ATTEMPTS_MAX: i32 = 6;
 /// One attempt of a job.
 pub(crate) const JOB_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a process that has handed over goes on answering its calls; what takes longer is cut off, and made again.
+pub(crate) const HANDED_CALLS_MAX: Duration = Duration::from_secs(600);
 /// Characters of a request, and of an answer, that the ledger keeps: what was sent is 4 KiB at most in the trace already.
 pub(crate) const EXCHANGE_CHARS_MAX: usize = 6_000;
 /// For how long after a commit nobody else starts deliveries of the partition: an attempt, and time to renew it.

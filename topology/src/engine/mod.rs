@@ -43,7 +43,7 @@ pub use drain::Fence;
 pub use graph::{BuildPipeline, Flow, Graph};
 pub use handover::{Handed, RunningJob};
 pub use jobs::Responders;
-pub(crate) use limits::RESTORES_MAX;
+pub(crate) use limits::{HANDED_CALLS_MAX, RESTORES_MAX};
 pub use moving::count as handed_over;
 pub use partition::Position;
 pub(crate) use partition::lock;

@@ -91,6 +91,25 @@ async fn a_storm_of_429_starts_nothing_and_says_when_to_come_again() {
 }
 
 #[tokio::test]
+async fn a_request_whose_answer_was_lost_is_known_to_have_gone_out_until_one_is_answered() {
+    let scene = scene(45_000, 1);
+    let marks = || scene.blob.with(|objects| objects.keys().filter(|name| name.contains(".st-")).count());
+    scene.double.fail("recognize", status_400());
+    scene.call(1, &asks(45_000, 1)).await.unwrap_err();
+    assert_eq!(marks(), 0, "nothing was begun");
+    scene.double.fail("recognize", Fault::Cut);
+    scene.call(1, &asks(45_000, 1)).await.unwrap_err();
+    assert_eq!(marks(), 1, "whoever makes it again counts it");
+    let (answer, cost) = scene.call(1, &asks(45_000, 1)).await.unwrap();
+    assert_eq!((told(&answer).len(), cost, marks()), (4, 12_000, 0));
+    assert_eq!(scene.double.started().len(), 2, "Google has billed both");
+}
+
+fn status_400() -> Fault {
+    Fault::Status(400, "INVALID_ARGUMENT", "bad codec")
+}
+
+#[tokio::test]
 async fn a_token_that_ends_on_the_way_is_replaced_once() {
     for path in ["batch", "operations/", "recognize"] {
         let duration_ms = if path == "recognize" { 30_000 } else { 412_000 };

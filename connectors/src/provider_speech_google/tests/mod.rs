@@ -2,6 +2,7 @@
 
 mod failures;
 mod kept;
+pub(crate) mod mixed;
 mod suites;
 
 use std::sync::Mutex;
@@ -23,7 +24,7 @@ const PATIENT: Duration = Duration::from_secs(20);
 const CALL_TIME: Millis = Millis(1_772_640_753_236);
 
 /// Tokens in turn: the next one is given once the one before was refused.
-pub(super) struct InTurn(pub(super) Mutex<Vec<&'static str>>);
+pub(crate) struct InTurn(pub(crate) Mutex<Vec<&'static str>>);
 
 impl Bearer for InTurn {
     fn token(&self) -> BoxFuture<'_, Result<String, CallError>> {
@@ -38,13 +39,13 @@ impl Bearer for InTurn {
     }
 }
 
-pub(super) struct Scene {
-    pub(super) double: Speech,
-    pub(super) blob: MemoryBlob,
-    pub(super) google: GoogleSpeech,
+pub(crate) struct Scene {
+    pub(crate) double: Speech,
+    pub(crate) blob: MemoryBlob,
+    pub(crate) google: GoogleSpeech,
 }
 
-pub(super) fn config(endpoint: &str) -> GoogleSpeechConfig {
+pub(crate) fn config(endpoint: &str) -> GoogleSpeechConfig {
     GoogleSpeechConfig {
         name: "google".to_owned(),
         project: PROJECT.to_owned(),
@@ -54,12 +55,13 @@ pub(super) fn config(endpoint: &str) -> GoogleSpeechConfig {
         endpoint: Some(endpoint.to_owned()),
         price_micros_per_minute: 16_000,
         batch_price_micros_per_minute: 3_000,
+        channels: Channels::default(),
         limits: Limits { calls_max: 8, per_minute: None },
     }
 }
 
 /// A call of so many milliseconds on so many channels, at the double and in our store.
-pub(super) fn scene(duration_ms: i64, channels: usize) -> Scene {
+pub(crate) fn scene(duration_ms: i64, channels: usize) -> Scene {
     let double = Speech::start("eu", "one");
     let line = |channel, voice, from_ms, text| Line {
         channel: if channels == 1 { 1 } else { channel },
@@ -89,7 +91,7 @@ fn scene_with(double: Speech, tokens: Arc<dyn Bearer>) -> Scene {
     Scene { double, blob, google }
 }
 
-pub(super) fn asks(duration_ms: i64, channels: i32) -> TranscribeJob {
+pub(crate) fn asks(duration_ms: i64, channels: i32) -> TranscribeJob {
     TranscribeJob {
         call_id: "CAL1".to_owned(),
         blob: RECORDING.to_owned(),
@@ -102,7 +104,7 @@ pub(super) fn asks(duration_ms: i64, channels: i32) -> TranscribeJob {
     }
 }
 
-pub(super) fn job(number: u64, asks: &TranscribeJob) -> PendingJob {
+pub(crate) fn job(number: u64, asks: &TranscribeJob) -> PendingJob {
     PendingJob {
         job_id: JobId::of(&[b"a job", &number.to_be_bytes()]),
         tenant: TenantId::new("summit").unwrap(),
@@ -123,7 +125,7 @@ pub(super) fn job(number: u64, asks: &TranscribeJob) -> PendingJob {
 }
 
 impl Scene {
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
         number: u64,
         asks: &TranscribeJob,
@@ -133,7 +135,7 @@ impl Scene {
     }
 
     /// Starts and asks until it ends, as the operator does.
-    pub(super) async fn to_the_end(&self, asks: &TranscribeJob) -> Result<(Transcribed, i64), CallError> {
+    pub(crate) async fn to_the_end(&self, asks: &TranscribeJob) -> Result<(Transcribed, i64), CallError> {
         let (mut answer, mut cost) = self.call(1, asks).await?;
         let mut number = 1;
         while let Transcribed::Operation(operation) = &answer {

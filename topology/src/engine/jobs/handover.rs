@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use leadline_schemas::reply::PendingJob;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{JobId, Partition};
 
 use super::super::handover::RunningJob;
-use super::super::limits::{JOB_ATTEMPT_TIMEOUT, REPLY_MARGIN_MS};
+use super::super::limits::{HANDED_CALLS_MAX, REPLY_MARGIN_MS};
 use super::retry::Retry;
 use super::{Executor, LaneKey};
 
@@ -18,15 +19,22 @@ pub(super) struct Running {
     pub(super) job_id: JobId,
     pub(super) is_delivery: bool,
     pub(super) since_boot_ms: u64,
+    /// What its provider takes at most: of recognition that is billed by the start, minutes.
+    pub(super) timeout: Duration,
 }
 
 impl Running {
-    /// Until when it may run. A delivery may wait for its lease first, and only until its partition has left.
-    fn ends_boot_ms(&self, boot_ms: u64) -> u64 {
+    /// For how long it may still run. A delivery may wait for its lease first, and only until its partition has left; no
+    /// call outlives the process that has handed over.
+    fn left_ms(&self, boot_ms: u64) -> u64 {
         let begins = if self.is_delivery { boot_ms } else { self.since_boot_ms };
-        let timeout_ms = u64::try_from(JOB_ATTEMPT_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
-        begins.saturating_add(timeout_ms).saturating_add(REPLY_MARGIN_MS)
+        let left_ms = begins.saturating_add(millis(self.timeout)).saturating_sub(boot_ms);
+        left_ms.min(millis(HANDED_CALLS_MAX)).saturating_add(REPLY_MARGIN_MS)
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is known of calls in both directions.
@@ -63,7 +71,7 @@ impl Handover {
         let of = |running: &Running| RunningJob {
             partition: running.partition,
             job_id: running.job_id,
-            left_ms: running.ends_boot_ms(boot_ms).saturating_sub(boot_ms),
+            left_ms: running.left_ms(boot_ms),
         };
         self.running.values().map(of).collect()
     }

@@ -283,6 +283,7 @@ impl Executor {
             job_id: job.job_id,
             is_delivery: key.is_delivery(),
             since_boot_ms: boot_ms,
+            timeout: self.parts.responders.attempt_timeout(&key),
         });
         let attempt_parts = Attempt {
             partition: key.partition,
