@@ -26,8 +26,14 @@ mod stream;
 use anyhow::{Result, bail};
 
 /// The one of `leadline` itself, for what is measured in this process.
+#[cfg(not(feature = "live"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// One that counts.
+#[cfg(feature = "live")]
+#[global_allocator]
+static ALLOCATOR: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;
 
 /// A benchmark: its name on the command line, what it prints, and what runs it.
 struct Bench {

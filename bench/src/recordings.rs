@@ -66,6 +66,7 @@ struct Measured {
     seconds: f64,
     cpu_s: f64,
     peak_mb: f64,
+    live_mb: Option<f64>,
     count: u64,
 }
 
@@ -73,6 +74,7 @@ impl Work {
     fn time(&self, runtime: &tokio::runtime::Runtime, one: One) -> Result<Measured> {
         // From now on the highest since now (proc(5), clear_refs).
         std::fs::write("/proc/self/clear_refs", "5").context("the peak of memory cannot be reset")?;
+        live::reset();
         let (cpu, started) = (cpu_s(std::process::id())?, Instant::now());
         let next = Arc::new(AtomicU64::new(0));
         runtime.block_on(async {
@@ -99,6 +101,7 @@ impl Work {
             seconds: started.elapsed().as_secs_f64(),
             cpu_s: cpu_s(std::process::id())? - cpu,
             peak_mb: memory(std::process::id())?.peak_mb,
+            live_mb: live::peak_mb(),
             count: self.count,
         })
     }
@@ -116,6 +119,32 @@ impl Measured {
             self.peak_mb,
             self.peak_mb - idle_mb
         );
+        if let Some(live_mb) = self.live_mb {
+            println!("{:<26} {live_mb:.1} MB were asked for at most", "");
+        }
+    }
+}
+
+/// What is asked for of the allocator, where one counts.
+#[cfg(feature = "live")]
+mod live {
+    use crate::ALLOCATOR;
+
+    pub(super) fn reset() {
+        ALLOCATOR.reset_peak_usage();
+    }
+
+    pub(super) fn peak_mb() -> Option<f64> {
+        Some(ALLOCATOR.peak_usage() as f64 / 1e6)
+    }
+}
+
+#[cfg(not(feature = "live"))]
+mod live {
+    pub(super) fn reset() {}
+
+    pub(super) fn peak_mb() -> Option<f64> {
+        None
     }
 }
 

@@ -179,19 +179,22 @@ async fn a_form_says_whose_call_it_was() {
 async fn what_is_wrong_is_told_before_anything_is_kept() {
     let scene = Scene::new();
     let audio: Part<'_> = ("audio", "audio/wav", b"RIFF");
-    let cases: [(Vec<Part<'_>>, &str); 6] = [
+    let cases: [(Vec<Part<'_>>, &str); 7] = [
         (vec![("call", "application/json", b"{\"caller\":{\"phone\":\"nobody\"}}"), audio], "caller.phone"),
         (vec![("call", "application/json", b"[]"), audio], "JSON object"),
         (vec![("call", "application/json", b"{\"recording_url\":\"blob:other/x\"}"), audio], "recording_url"),
         (vec![("call", "application/json", b"{\"colour\":1}"), audio], "colour"),
         (vec![("sound", "audio/wav", b"RIFF")], "sound"),
         (vec![("call", "application/json", b"{}")], "audio"),
+        (vec![("audio", "audio/wav", b"")], "is empty"),
     ];
     for (parts, what) in cases {
         let (status, answer) = scene.post(FORM, None, form(&parts)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{what}");
         assert!(answer["detail"].as_str().unwrap().contains(what), "{what}: {answer}");
     }
+    let (status, answer) = scene.post("audio/mpeg", None, Body::empty()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
     let cut = Body::from("--x\r\nContent-Disposition: form-data; name=\"audio\"\r\n\r\nRIFF");
     assert_eq!(scene.post(FORM, None, cut).await.0, StatusCode::BAD_REQUEST);
     let broken = stream::iter([Ok(Bytes::from_static(b"RIFF")), Err(std::io::Error::other("cut"))]);

@@ -45,7 +45,12 @@ impl Operator for Route {
         let payload = payload(&changed, &detail);
         let before = cx.get(&ROUTED, key)?.cloned().unwrap_or_default();
         let mut routed = before.clone();
-        for integration in tenant.integrations.iter().filter(|integration| routing::is_there(integration)) {
+        // `backfill --deliver` fills CRMs; nobody is woken by old calls.
+        let hears = |integration: &&Integration| {
+            routing::is_there(integration)
+                && !(changed.backfill && routing::is_read_by_people(&integration.kind))
+        };
+        for integration in tenant.integrations.iter().filter(hears) {
             let told = routed.integrations.contains(&integration.id);
             let is_wanted = match routing::is_ruled(tenant, integration) {
                 true => routing::is_named(&rules, integration),

@@ -25,6 +25,14 @@ pub struct Matter<'a> {
 /// Integrations that only the tenant's records are kept in: no rule is needed for them, and none takes them away.
 const RECORDS_ONLY: [&str; 1] = ["callrail"];
 
+/// Kinds that people read: alerts go there, old leads do not, and one that is unclear is rather sent twice than not at all.
+const READ_BY_PEOPLE: [&str; 2] = ["slack", "email"];
+
+/// Whether what is sent to this kind of integration is read by people, as it comes.
+pub fn is_read_by_people(kind: &str) -> bool {
+    READ_BY_PEOPLE.contains(&kind)
+}
+
 /// Whether rules say who is told; without them, and for what keeps records only, each integration says so itself.
 pub fn is_ruled(tenant: &Tenant, integration: &Integration) -> bool {
     !tenant.routes.is_empty() && !RECORDS_ONLY.contains(&integration.kind.as_str())

@@ -7,6 +7,7 @@
     clippy::print_stderr
 )]
 
+mod backfill;
 mod callrail;
 mod clock;
 mod crm;

@@ -106,7 +106,7 @@ impl Listening {
             self.samples = Some(SampleBuffer::new(sound.capacity() as u64, spec));
         }
         if let (Some(samples), Some(judge)) = (&mut self.samples, &mut self.judge) {
-            samples.copy_interleaved_ref(sound);
+            samples.copy_planar_ref(sound);
             judge.hear(samples.samples());
         }
         Ok(())

@@ -42,8 +42,10 @@ pub(super) struct Ear {
     transform: Arc<dyn RealToComplex<f32>>,
     scratch: Vec<Complex<f32>>,
     spectrum: Vec<Complex<f32>>,
-    /// Magnitudes of the frame before, with length 1; none where it was silent.
-    before: Option<Vec<f32>>,
+    /// Magnitudes of the frame, with length 1.
+    magnitudes: Vec<f32>,
+    /// Those of the frame before; empty where it was silent.
+    before: Vec<f32>,
     levels: Vec<f32>,
     flux: Vec<f32>,
     pub(super) seconds: Vec<Second>,
@@ -63,7 +65,8 @@ impl Ear {
             transform,
             scratch,
             spectrum,
-            before: None,
+            magnitudes: Vec::with_capacity(FRAME),
+            before: Vec::with_capacity(FRAME),
             levels: Vec::with_capacity(FRAMES),
             flux: Vec::with_capacity(FRAMES),
             seconds: Vec::new(),
@@ -76,35 +79,43 @@ impl Ear {
         1_000.0 * (FRAME * FRAMES) as f64 * f64::from(every) / f64::from(rate_hz)
     }
 
-    pub(super) fn hear(&mut self, sample: f32) {
+    pub(super) fn hear(&mut self, mut samples: &[f32]) {
+        while !samples.is_empty() {
+            // As many as the frame is short of.
+            let wanted = (FRAME - self.frame.len()) * self.every as usize - self.taken as usize;
+            let (now, later) = samples.split_at(wanted.min(samples.len()));
+            match self.every {
+                1 => self.frame.extend(now.iter().map(|sample| finite(*sample))),
+                _ => now.iter().for_each(|sample| self.average(*sample)),
+            }
+            if self.frame.len() == FRAME {
+                self.end_frame();
+            }
+            samples = later;
+        }
+    }
+
+    fn average(&mut self, sample: f32) {
         self.sum += sample;
         self.taken += 1;
-        if self.taken < self.every {
-            return;
-        }
-        let sample = self.sum / self.every as f32;
-        (self.sum, self.taken) = (0.0, 0);
-        self.frame.push(if sample.is_finite() { sample } else { 0.0 });
-        if self.frame.len() == FRAME {
-            self.end_frame();
+        if self.taken == self.every {
+            self.frame.push(finite(self.sum / self.every as f32));
+            (self.sum, self.taken) = (0.0, 0);
         }
     }
 
     fn end_frame(&mut self) {
-        let energy: f32 = self.frame.iter().map(|sample| sample * sample).sum();
-        let level = (energy / FRAME as f32).sqrt();
+        let level = (energy(&self.frame) / FRAME as f32).sqrt();
         self.levels.push(level);
-        if level >= HEARD_RMS {
-            self.frame.iter_mut().zip(&self.window).for_each(|(sample, window)| *sample *= window);
-            let magnitudes = self.magnitudes();
-            if let (Some(before), Some(now)) = (&self.before, &magnitudes) {
-                let squares = before.iter().zip(now).map(|(before, now)| (now - before) * (now - before));
-                // Two directions without anything in common are the square root of 2 apart.
-                self.flux.push((squares.sum::<f32>() / 2.0).sqrt());
-            }
-            self.before = magnitudes;
-        } else {
-            self.before = None;
+        let is_heard = level >= HEARD_RMS && self.find_direction();
+        if is_heard && !self.before.is_empty() {
+            self.before.iter_mut().zip(&self.magnitudes).for_each(|(before, now)| *before = now - *before);
+            // Two directions without anything in common are the square root of 2 apart.
+            self.flux.push((energy(&self.before) / 2.0).sqrt());
+        }
+        self.before.clear();
+        if is_heard {
+            std::mem::swap(&mut self.before, &mut self.magnitudes);
         }
         self.frame.clear();
         if self.levels.len() == FRAMES {
@@ -112,13 +123,18 @@ impl Ear {
         }
     }
 
-    /// The direction of the frame's spectrum: how loud it is does not matter. The lowest bands are hum.
-    fn magnitudes(&mut self) -> Option<Vec<f32>> {
-        self.transform.process_with_scratch(&mut self.frame, &mut self.spectrum, &mut self.scratch).ok()?;
-        let mut magnitudes: Vec<f32> = self.spectrum.iter().skip(3).map(|bin| bin.norm()).collect();
-        let length = magnitudes.iter().map(|magnitude| magnitude * magnitude).sum::<f32>().sqrt();
-        magnitudes.iter_mut().for_each(|magnitude| *magnitude /= length.max(f32::MIN_POSITIVE));
-        Some(magnitudes)
+    /// Finds the direction of the frame's spectrum: how loud it is does not matter. The lowest bands are hum.
+    fn find_direction(&mut self) -> bool {
+        self.frame.iter_mut().zip(&self.window).for_each(|(sample, window)| *sample *= window);
+        let (spectrum, scratch) = (&mut self.spectrum, &mut self.scratch);
+        if self.transform.process_with_scratch(&mut self.frame, spectrum, scratch).is_err() {
+            return false;
+        }
+        self.magnitudes.clear();
+        self.magnitudes.extend(self.spectrum.iter().skip(3).map(|bin| bin.norm_sqr().sqrt()));
+        let length = energy(&self.magnitudes).sqrt().max(f32::MIN_POSITIVE);
+        self.magnitudes.iter_mut().for_each(|magnitude| *magnitude /= length);
+        true
     }
 
     fn end_second(&mut self) {
@@ -135,4 +151,19 @@ impl Ear {
         self.levels.clear();
         self.flux.clear();
     }
+}
+
+fn finite(sample: f32) -> f32 {
+    if sample.is_finite() { sample } else { 0.0 }
+}
+
+/// The sum of the squares, in eight sums side by side: one alone waits for each addition.
+fn energy(values: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; 8];
+    let eights = values.chunks_exact(8);
+    let rest: f32 = eights.remainder().iter().map(|value| value * value).sum();
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value * value);
+    }
+    sums.iter().sum::<f32>() + rest
 }

@@ -55,12 +55,11 @@ impl Judge {
         Self { ears, second_ms: Ear::second_ms(rate_hz) }
     }
 
-    /// Takes samples, the channels in turn.
-    pub(super) fn hear(&mut self, interleaved: &[f32]) {
-        for frame in interleaved.chunks(self.ears.len().max(1)) {
-            for (ear, sample) in self.ears.iter_mut().zip(frame) {
-                ear.hear(*sample);
-            }
+    /// Takes samples, channel behind channel.
+    pub(super) fn hear(&mut self, planes: &[f32]) {
+        let frames = planes.len() / self.ears.len().max(1);
+        for (ear, plane) in self.ears.iter_mut().zip(planes.chunks_exact(frames.max(1))) {
+            ear.hear(plane);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Objects in pieces: file work on blocking threads, a bounded piece at a time.
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -11,9 +12,12 @@ use super::place::{Folder, Opened};
 use super::{FolderBlob, Trouble, blocking};
 use crate::contract::blob::{About, BlobError, BlobStream, Created, Stat};
 
-/// What is gathered before a write, and read at once: a hop to a blocking thread costs some 20 µs. Allocators keep larger
-/// pieces that one thread makes and another frees for quite a while.
+/// What is gathered before a write: a hop to a blocking thread costs some 20 µs, and a core's cache holds as much.
+const GATHERED_BYTES: usize = 256 << 10;
+/// What is read at once: a reader holds some pieces of it.
 const PIECE_BYTES: usize = 64 << 10;
+/// Rooms that are kept of one stream: more pieces than its reader holds.
+const ROOMS_MAX: usize = 8;
 
 impl FolderBlob {
     pub(super) async fn write_stream(
@@ -24,20 +28,23 @@ impl FolderBlob {
     ) -> Result<(Created, Stat), BlobError> {
         let folder = Arc::clone(&self.folder);
         let mut fresh = blocking(&name, move || folder.fresh().map_err(Trouble::from)).await?;
-        let (mut gathered, mut bytes) = (Vec::new(), 0);
+        // One room, which goes there and back: what a piece came in, often larger than the piece, is given back at once,
+        // by the thread that made it.
+        let mut gathered = Vec::new();
         while let Some(piece) = content.next().await {
-            let piece = piece?;
-            bytes += piece.len();
-            gathered.push(piece);
-            if bytes >= PIECE_BYTES {
-                let (folder, pieces) = (Arc::clone(&self.folder), std::mem::take(&mut gathered));
-                fresh = blocking(&name, move || written(&folder, fresh, &pieces)).await?;
-                bytes = 0;
+            let mut piece = piece?;
+            while !piece.is_empty() {
+                let room = GATHERED_BYTES.saturating_sub(gathered.len());
+                gathered.extend_from_slice(&piece.split_to(room.min(piece.len())));
+                if gathered.len() >= GATHERED_BYTES {
+                    let folder = Arc::clone(&self.folder);
+                    (fresh, gathered) = blocking(&name, move || written(&folder, fresh, gathered)).await?;
+                }
             }
         }
         let (folder, object) = (Arc::clone(&self.folder), name.clone());
         blocking(&name, move || {
-            let fresh = written(&folder, fresh, &gathered)?;
+            let (fresh, _) = written(&folder, fresh, gathered)?;
             fresh.sync()?;
             let stat = Stat { bytes: fresh.bytes(), crc32c: fresh.crc32c(), about };
             match folder.place(&object, fresh, &stat.about)? {
@@ -53,12 +60,36 @@ impl FolderBlob {
     }
 }
 
-fn written(folder: &Folder, mut fresh: Fresh, pieces: &[Bytes]) -> Result<Fresh, Trouble> {
+/// Writes what was gathered; its room comes back empty.
+fn written(folder: &Folder, mut fresh: Fresh, mut gathered: Vec<u8>) -> Result<(Fresh, Vec<u8>), Trouble> {
     folder.check_room()?;
-    for piece in pieces {
-        fresh.write(piece)?;
+    fresh.write(&gathered)?;
+    gathered.clear();
+    Ok((fresh, gathered))
+}
+
+/// Rooms of pieces; each is used again once nobody holds its piece any more.
+#[derive(Default)]
+struct Rooms(VecDeque<BytesMut>);
+
+impl Rooms {
+    /// One of this length.
+    fn take(&mut self, bytes: usize) -> BytesMut {
+        // The oldest piece was let go of first.
+        let used = self.0.front_mut().is_some_and(|room| room.try_reclaim(bytes));
+        let mut room = if used { self.0.pop_front().unwrap_or_default() } else { BytesMut::new() };
+        room.resize(bytes, 0);
+        room
     }
-    Ok(fresh)
+
+    /// Keeps what is left of a room whose piece somebody holds.
+    fn keep(&mut self, mut room: BytesMut) {
+        room.clear();
+        if self.0.len() == ROOMS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(room);
+    }
 }
 
 /// What is left of an object that is read in pieces.
@@ -66,8 +97,7 @@ struct Reading {
     name: String,
     opened: Opened,
     left: u64,
-    /// The room of pieces that nobody holds any more is used again.
-    room: BytesMut,
+    rooms: Rooms,
     /// Of what was read; none where only a part is.
     crc32c: Option<u32>,
 }
@@ -76,7 +106,7 @@ struct Reading {
 pub(super) fn read_stream(name: String, opened: Opened) -> BlobStream {
     let left = opened.range.end - opened.range.start;
     let crc32c = (left == opened.stat.bytes).then_some(0);
-    let reading = Reading { name, opened, left, room: BytesMut::new(), crc32c };
+    let reading = Reading { name, opened, left, rooms: Rooms::default(), crc32c };
     Box::pin(stream::try_unfold(reading, |reading| async move {
         let name = reading.name.clone();
         blocking(&name, move || next(reading)).await
@@ -84,7 +114,7 @@ pub(super) fn read_stream(name: String, opened: Opened) -> BlobStream {
 }
 
 fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
-    let Reading { opened, left, room, crc32c, .. } = &mut reading;
+    let Reading { opened, left, rooms, crc32c, .. } = &mut reading;
     if *left == 0 {
         return match crc32c {
             Some(crc32c) if *crc32c != opened.stat.crc32c => Err(Trouble::Damaged(format!(
@@ -94,16 +124,47 @@ fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
             _ => Ok(None),
         };
     }
-    room.resize(usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES), 0);
-    let read = opened.file.read(room)?;
+    let mut room = rooms.take(usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
+    let read = opened.file.read(&mut room)?;
     if read == 0 {
         return Err(Trouble::Damaged(format!("it ends {left} bytes early")));
     }
     let piece = room.split_to(read).freeze();
-    room.clear();
+    rooms.keep(room);
     *left -= read as u64;
     if let Some(crc32c) = crc32c {
         *crc32c = crc32c::crc32c_append(*crc32c, &piece);
     }
     Ok(Some((piece, reading)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_is_used_again_once_its_piece_was_let_go_of() {
+        let mut rooms = Rooms::default();
+        let mut piece = || {
+            let mut room = rooms.take(PIECE_BYTES);
+            let piece = room.split_to(PIECE_BYTES).freeze();
+            rooms.keep(room);
+            piece
+        };
+        let (first, second) = (piece(), piece());
+        let (first_at, second_at) = (first.as_ptr(), second.as_ptr());
+        assert_ne!(first_at, second_at, "somebody holds the first");
+        drop(first);
+        let third = piece();
+        assert_eq!((third.as_ptr(), third.len()), (first_at, PIECE_BYTES));
+        drop(second);
+        assert_eq!(piece().as_ptr(), second_at);
+        // Who holds all of them gets others, and no more than a few are kept.
+        let held: Vec<Bytes> = (0..2 * ROOMS_MAX).map(|_| piece()).collect();
+        assert_eq!(
+            held.iter().map(|piece| piece.as_ptr()).collect::<std::collections::BTreeSet<_>>().len(),
+            16
+        );
+        assert_eq!(rooms.0.len(), ROOMS_MAX);
+    }
 }

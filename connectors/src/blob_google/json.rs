@@ -1,10 +1,11 @@
 //! The JSON API of Google Cloud Storage (v1, discovery revision 20241206), as far as the client does not reach.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use google_cloud_auth::credentials::{CacheableResource, Credentials};
+use google_cloud_auth::credentials::CacheableResource;
 use http::{Extensions, Method, StatusCode};
 use leadline_schemas::Millis;
 use reqwest::{RequestBuilder, Url};
@@ -12,8 +13,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::identity::Identity;
 use crate::contract::blob::{About, BlobError, Stat};
-use crate::http_client::builder;
+use crate::http_client::{builder, not_sent};
 
 /// One request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -27,7 +29,7 @@ pub(super) struct Json {
     http: reqwest::Client,
     /// `.../storage/v1/b/BUCKET`.
     bucket: Url,
-    credentials: Credentials,
+    identity: Arc<Identity>,
 }
 
 /// An object's metadata.
@@ -60,12 +62,12 @@ struct Name {
 }
 
 impl Json {
-    pub(super) fn new(endpoint: &str, bucket: &str, credentials: Credentials) -> Result<Self, String> {
+    pub(super) fn new(endpoint: &str, bucket: &str, identity: Arc<Identity>) -> Result<Self, String> {
         let wrong = || format!("{endpoint:?} with bucket {bucket:?} makes no address");
         let mut url = Url::parse(endpoint).map_err(|_| wrong())?;
         url.path_segments_mut().map_err(|()| wrong())?.pop_if_empty().extend(["storage", "v1", "b", bucket]);
         let http = builder().timeout(REQUEST_TIMEOUT).build().map_err(|error| error.to_string())?;
-        Ok(Self { http, bucket: url, credentials })
+        Ok(Self { http, bucket: url, identity })
     }
 
     /// What is known of an object; none where there is none.
@@ -209,14 +211,17 @@ impl Json {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let headers = self.credentials.headers(Extensions::new()).await;
+        let headers = self.identity.credentials()?.headers(Extensions::new()).await;
         let headers = headers.map_err(|error| failed(format!("no credentials: {error}")))?;
         if let CacheableResource::New { data, .. } = headers {
             request = request.headers(data);
         }
-        let response = request.send().await.map_err(|error| failed(error.without_url().to_string()))?;
+        let broken = |error: reqwest::Error| {
+            failed(format!("{}: {}", self.bucket.origin().ascii_serialization(), not_sent(&error)))
+        };
+        let response = request.send().await.map_err(broken)?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| failed(error.without_url().to_string()))?;
+        let body = response.bytes().await.map_err(broken)?;
         Ok((status, body.to_vec()))
     }
 }

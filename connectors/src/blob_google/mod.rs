@@ -8,6 +8,7 @@
 //! Every write has a generation as its precondition, so sending it again is safe; nothing else is ever sent again.
 
 pub mod bucket;
+mod identity;
 mod json;
 mod retry;
 mod source;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
+use google_cloud_auth::credentials::Builder;
 use google_cloud_auth::signer::Signer;
 use google_cloud_storage::builder::storage::SignedUrlBuilder;
 use google_cloud_storage::client::Storage;
@@ -30,6 +31,7 @@ use google_cloud_wkt::Timestamp;
 use leadline_schemas::Millis;
 use tokio::sync::OnceCell;
 
+use self::identity::Identity;
 use self::json::{Json, Known};
 use self::retry::AnsweredErrors;
 use self::source::Source;
@@ -69,31 +71,26 @@ struct Shared {
     json: Json,
     /// Made at the first use, for it belongs to the runtime that it is made in.
     storage: OnceCell<Storage>,
-    credentials: Credentials,
+    identity: Arc<Identity>,
 }
 
 impl GoogleBlob {
-    /// A bucket, with the application's default credentials; nobody is asked yet.
+    /// A bucket, with the application's default credentials; nobody is asked yet, and no runtime is needed.
     pub fn open(config: GoogleConfig, clock: Arc<dyn Clock>) -> Result<Self, BlobError> {
         let refused = |why: String| BlobError::Unavailable(format!("bucket {}: {why}", config.bucket));
-        let credentials = match config.endpoint {
-            Some(_) => anonymous::Builder::new().build(),
-            None => Builder::default().build().map_err(|error| {
-                refused(format!("there are no credentials: {error}; set GOOGLE_APPLICATION_CREDENTIALS"))
-            })?,
-        };
+        let identity = Arc::new(Identity::new(config.endpoint.is_some()));
         let endpoint = config.endpoint.as_deref().unwrap_or(ENDPOINT);
-        let json = Json::new(endpoint, &config.bucket, credentials.clone()).map_err(refused)?;
-        let shared = Shared { config, clock, json, storage: OnceCell::new(), credentials };
+        let json = Json::new(endpoint, &config.bucket, Arc::clone(&identity)).map_err(refused)?;
+        let shared = Shared { config, clock, json, storage: OnceCell::new(), identity };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     async fn storage(&self) -> Result<&Storage, BlobError> {
-        let Shared { config, storage, credentials, .. } = &*self.shared;
+        let Shared { config, storage, identity, .. } = &*self.shared;
         let make = || async move {
             let builder = Storage::builder()
                 .with_endpoint(config.endpoint.as_deref().unwrap_or(ENDPOINT))
-                .with_credentials(credentials.clone())
+                .with_credentials(identity.credentials()?)
                 .with_resumable_upload_threshold(BUFFER_BYTES)
                 .with_resumable_upload_buffer_size(BUFFER_BYTES);
             builder.build().await.map_err(|error| BlobError::Unavailable(error.to_string()))
@@ -355,4 +352,15 @@ fn cause<E: std::error::Error + 'static>(error: &google_cloud_storage::Error) ->
         next = error.source();
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_of_googles_own_is_opened_before_there_is_a_runtime() {
+        let config = GoogleConfig { bucket: "my-audio".to_owned(), endpoint: None, signer: None };
+        assert!(GoogleBlob::open(config, Arc::new(crate::clock_system::SystemClock)).is_ok());
+    }
 }

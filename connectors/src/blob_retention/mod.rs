@@ -29,7 +29,16 @@ impl Sweep {
         let names = blob.list_page("", self.after.as_deref(), STEP_NAMES).await?;
         let begins = now.plus(-DELETE_DAYS * Millis::DAY);
         for name in names.iter().filter(|name| may_be_older(name, begins)) {
-            let Some(stat) = blob.stat(name).await? else { continue };
+            let stat = match blob.stat(name).await {
+                Ok(Some(stat)) => stat,
+                Ok(None) => continue,
+                // Nobody knows its time; it does not keep those behind it.
+                Err(error @ BlobError::Damaged { .. }) => {
+                    tracing::warn!(%error, "a recording is kept whose time cannot be known");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if stat.about.custom_time.is_some_and(|time| time < begins) {
                 blob.remove(name).await?;
                 self.deleted += 1;
@@ -100,6 +109,20 @@ mod tests {
         assert_eq!(blob.list("").await.unwrap().len(), 6);
         assert_eq!(swept(&blob, ends.plus(1)).await, 2);
         assert_eq!(blob.list("").await.unwrap(), kept);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_recording_does_not_keep_those_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let blob = FolderBlob::open(folder.path()).unwrap();
+        let called = Millis::parse("2019-11-20T12:00:00Z").unwrap();
+        for name in ["summit/2019/11/CAL1", "summit/2019/11/CAL2"] {
+            put(&blob, name, Some(called)).await;
+        }
+        std::fs::write(folder.path().join("summit/2019/11/CAL1"), b"so").unwrap();
+        let now = called.plus(DELETE_DAYS * Millis::DAY + 1);
+        assert_eq!(swept(&blob, now).await, 1);
+        assert_eq!(blob.list("").await.unwrap(), ["summit/2019/11/CAL1"]);
     }
 
     #[tokio::test]

@@ -3,9 +3,10 @@
 //! A file is taken when two looks in a row have found it the same and it is some seconds old: whoever copies one in
 //! is done then. It is stored, told of, and only then removed; a crash in between does that again under the same id.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::ops::Bound;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::provider_recording::{RECORDING_BYTES_MAX, recording_name};
 
 /// A file that changed more recently may still be growing.
 const SETTLED_MS: i64 = 5_000;
-/// Files that one look takes: the rest is for the next.
+/// Files that one look tries: the next one goes on behind them.
 const FILES_MAX: usize = 32;
 /// What is read at once.
 const PIECE_BYTES: usize = 256 << 10;
@@ -57,6 +58,22 @@ pub struct AudioFolder {
     clock: Arc<dyn Clock>,
     /// What the last look has found and not taken.
     before: BTreeMap<PathBuf, Found>,
+    /// The last file that was tried: what cannot be taken does not keep what is behind it.
+    last: PathBuf,
+    /// Files that are not taken as they are: told of once, and let alone until they change.
+    refused: BTreeMap<PathBuf, Found>,
+    /// Folders of tenants that are not known, told of once.
+    strangers: BTreeSet<PathBuf>,
+}
+
+/// What became of a file.
+enum Taken {
+    /// It is stored, told of and gone.
+    Yes,
+    /// Nothing, for its tenant is not known (yet).
+    NoTenant,
+    /// Nothing, or it stays where it is, and trying again would change nothing.
+    Refused(String),
 }
 
 impl AudioFolder {
@@ -68,7 +85,16 @@ impl AudioFolder {
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
         std::fs::create_dir_all(&root)?;
-        Ok(Self { root, blob, intake, clock, before: BTreeMap::new() })
+        Ok(Self {
+            root,
+            blob,
+            intake,
+            clock,
+            before: BTreeMap::new(),
+            last: PathBuf::new(),
+            refused: BTreeMap::new(),
+            strangers: BTreeSet::new(),
+        })
     }
 
     /// Looks once; answers how many files were taken. What could not be is told in the log and looked at again.
@@ -83,30 +109,67 @@ impl AudioFolder {
             }
             Err(_) => return 0,
         };
-        let settled = |path: &PathBuf, file: &Found| {
-            self.before.get(path) == Some(file) && now.since(file.changed()) >= SETTLED_MS
-        };
-        let ready: Vec<_> = found.iter().filter(|(path, file)| settled(path, file)).take(FILES_MAX).collect();
-        let mut taken = 0;
-        for (path, file) in ready {
-            match self.take(path, *file).await {
-                Ok(true) => taken += 1,
-                Ok(false) => {}
+        self.refused.retain(|path, file| found.get(path) == Some(file));
+        self.strangers.retain(|folder| found.keys().any(|path| path.parent() == Some(folder)));
+        let (mut tried, mut taken) = (0, 0);
+        for (path, file) in self.ready(&found, now) {
+            if tried == FILES_MAX {
+                break;
+            }
+            match self.take(&path, file).await {
+                Ok(Taken::NoTenant) => {
+                    self.tell_of_stranger(&path);
+                    continue;
+                }
+                Ok(Taken::Yes) => taken += 1,
+                Ok(Taken::Refused(why)) => {
+                    tracing::warn!(file = %path.display(), why, "a recording stays in the watched folder");
+                    self.refused.insert(path.clone(), file);
+                }
                 Err(error) => tracing::warn!(file = %path.display(), error, "a recording was not taken"),
             }
+            tried += 1;
+            self.last = path;
         }
         self.before = found;
         taken
     }
 
-    /// Takes one file; false when its tenant is not known (yet).
-    async fn take(&self, path: &Path, file: Found) -> Result<bool, String> {
+    /// Files that nobody writes to any more, those behind the last one that was tried first.
+    fn ready(&self, found: &BTreeMap<PathBuf, Found>, now: Millis) -> Vec<(PathBuf, Found)> {
+        let behind = (Bound::Excluded(&self.last), Bound::Unbounded);
+        let up_to = (Bound::Unbounded, Bound::Included(&self.last));
+        let in_turn = found.range::<PathBuf, _>(behind).chain(found.range::<PathBuf, _>(up_to));
+        in_turn
+            .filter(|(path, file)| self.before.get(*path) == Some(file) && !self.refused.contains_key(*path))
+            .filter(|(_, file)| now.since(file.changed()) >= SETTLED_MS)
+            .map(|(path, file)| (path.clone(), *file))
+            .collect()
+    }
+
+    fn tell_of_stranger(&mut self, path: &Path) {
+        let folder = path.parent().unwrap_or(path).to_owned();
+        if !self.strangers.contains(&folder) {
+            tracing::warn!(
+                folder = %folder.display(),
+                "there are recordings in the folder of a tenant that is not known: name it like one of `leadline tenant list`"
+            );
+            self.strangers.insert(folder);
+        }
+    }
+
+    /// Takes one file; an `Err` may pass.
+    async fn take(&self, path: &Path, file: Found) -> Result<Taken, String> {
         let settings = self.intake.settings();
         let name = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         let tenant: Option<&Arc<Tenant>> = TenantId::new(name).ok().and_then(|id| settings.tenant(&id));
-        let Some(tenant) = tenant else { return Ok(false) };
+        let Some(tenant) = tenant else { return Ok(Taken::NoTenant) };
+        if file.bytes == 0 {
+            return Ok(Taken::Refused("it is empty".to_owned()));
+        }
         if file.bytes > RECORDING_BYTES_MAX {
-            return Err(format!("it has {} bytes, and at most {RECORDING_BYTES_MAX} are kept", file.bytes));
+            let why = format!("it has {} bytes, and at most {RECORDING_BYTES_MAX} are kept", file.bytes);
+            return Ok(Taken::Refused(why));
         }
         let id = id_of(tenant, path, file);
         let blob = recording_name(&tenant.tenant, file.changed(), &id.to_string());
@@ -119,9 +182,11 @@ impl AudioFolder {
         let now = (settings.version, self.clock.wall());
         let accepted = self.intake.accept(event(tenant, now, id, &blob, file.changed())).await;
         accepted.map_err(|error| error.to_string())?;
-        std::fs::remove_file(path).map_err(|error| format!("it was taken and cannot be removed: {error}"))?;
         metrics::counter!("leadline_audio_files_total").increment(1);
-        Ok(true)
+        Ok(match std::fs::remove_file(path) {
+            Ok(()) => Taken::Yes,
+            Err(error) => Taken::Refused(format!("it was taken and cannot be removed: {error}")),
+        })
     }
 }
 

@@ -106,6 +106,38 @@ async fn a_file_is_taken_once_it_has_settled_and_only_with_its_event() {
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_taken_do_not_keep_those_behind_them() {
+    let root = tempfile::tempdir().unwrap();
+    let (memory, clock) = (Arc::new(Memory::default()), Arc::new(Ahead::default()));
+    let blob: Arc<MemoryBlob> = Arc::default();
+    let mut folder =
+        AudioFolder::open(root.path().to_owned(), blob.clone(), memory.clone(), clock.clone()).unwrap();
+    // More than one look tries: of a tenant that is not there, and too large for any.
+    for number in 0..40 {
+        put(root.path(), "nobody", &format!("{number}.mp3"), b"ID3");
+        put(root.path(), "summit", &format!("a{number}.mp3"), b"");
+        let large =
+            std::fs::File::options().write(true).open(root.path().join(format!("summit/a{number}.mp3")));
+        large.unwrap().set_len(crate::provider_recording::RECORDING_BYTES_MAX + 1).unwrap();
+    }
+    put(root.path(), "summit", "empty.mp3", b"");
+    put(root.path(), "summit", "monday.mp3", b"ID3 sound");
+    clock.0.store(10_000, SeqCst);
+    assert_eq!((folder.look().await, folder.look().await, folder.look().await), (0, 0, 1));
+    assert_eq!((blob.with(|objects| objects.len()), memory.events.lock().unwrap().len()), (1, 1));
+    // A log that takes nothing for a while keeps every file, and all of them come in their turn.
+    memory.is_full.store(true, SeqCst);
+    for number in 0..40 {
+        put(root.path(), "summit", &format!("b{number}.mp3"), format!("ID3 {number}").as_bytes());
+    }
+    clock.0.store(20_000, SeqCst);
+    assert_eq!((folder.look().await, folder.look().await, folder.look().await), (0, 0, 0));
+    memory.is_full.store(false, SeqCst);
+    assert_eq!((folder.look().await, folder.look().await, folder.look().await), (32, 8, 0));
+    assert_eq!(memory.events.lock().unwrap().len(), 41);
+}
+
+#[tokio::test]
 async fn an_object_in_an_inbox_becomes_an_event_and_no_other_does() {
     let memory = Arc::new(Memory::default());
     let routes = notification_routes(NotificationParts {

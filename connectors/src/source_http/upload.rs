@@ -137,6 +137,7 @@ async fn store_call(
     }
     call.insert("recording_url".to_owned(), BLOB_SCHEME.into());
     let known = known_call(&call, id)?;
+    let audio = begun(audio).await?;
     let now = source.parts.clock.wall();
     let at = known.started_at.unwrap_or(now);
     let name = recording_name(&tenant.tenant, at, known.call_id.as_str());
@@ -154,6 +155,19 @@ fn known_call(call: &Map<String, Value>, id: EventId) -> Result<CallEvent, Probl
         Ok(_) => Err(Problem::bad_request("part `call` must be a call")),
         Err(error) => Err(Problem::bad_request(format!("the request cannot be processed: {error}"))),
     }
+}
+
+/// The same, once something of it has come: an empty recording is a client's mistake, and nothing is made of it.
+async fn begun(mut audio: Pieces) -> Result<Pieces, Problem> {
+    while let Some(piece) = audio.next().await {
+        let piece = piece.map_err(Problem::from)?;
+        if !piece.is_empty() {
+            return Ok(stream::iter([Ok(piece)]).chain(audio).boxed());
+        }
+    }
+    Err(Problem::bad_request(
+        "the recording is empty: send its bytes as the body, or as the part `audio` of a form",
+    ))
 }
 
 /// Puts the recording into the store. One that is there already must be the same: a request that is sent again.

@@ -30,7 +30,8 @@ pub(super) struct BackfillArgs {
     /// The last start that is listed [default: when the account was connected; what came since is listed anyway].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     to: Option<Millis>,
-    /// Send what it finds to CRMs. Nobody is alerted or notified of old calls.
+    /// Send what it finds to CRMs and receivers of HTTP, with the first backfill of a range: what is known already is not
+    /// sent again. Nobody is alerted of old calls, and Slack and email hear nothing of them.
     #[arg(long)]
     deliver: bool,
     /// Do not wait for its end. It goes on by itself either way; the same command shows how far it is.

@@ -10,13 +10,12 @@ use leadline_connectors::sink_email;
 use leadline_connectors::sink_http::integration_secret_context;
 use leadline_connectors::sink_webhook::{SECRET_PREFIX, key_of};
 use leadline_operators::hours::{GATHERED, Gathering};
+use leadline_operators::routing::is_read_by_people;
 use leadline_schemas::settings::{Integration, Tenant};
 use serde::{Deserialize, Serialize};
 
 /// Kinds that are added here; the others have commands of their own.
 const KINDS: [&str; 7] = ["http", "webhook", "slack", "email", "hubspot", "salesforce", "pipedrive"];
-/// Kinds that people read: alerts go there, and one that is unclear is rather sent twice than not at all.
-const READ_BY_PEOPLE: [&str; 2] = ["slack", "email"];
 const BANDS: [&str; 4] = ["hot", "warm", "nurture", "cold"];
 /// Longest id of an integration: it stands in addresses and in the key of each delivery.
 const ID_CHARS_MAX: usize = 40;
@@ -97,7 +96,7 @@ impl IntegrationSpec {
         }
         let mut fresh = Integration::new(&self.id, kind, "");
         fresh.alerts = !["hubspot", "salesforce", "pipedrive"].contains(&kind);
-        if READ_BY_PEOPLE.contains(&kind) {
+        if is_read_by_people(kind) {
             fresh.options.insert("unclear".to_owned(), "again".to_owned());
         }
         Ok(fresh)

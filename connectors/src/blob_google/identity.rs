@@ -1,0 +1,37 @@
+//! In whose name a bucket is asked.
+
+use std::sync::OnceLock;
+
+use google_cloud_auth::credentials::{Builder, Credentials, anonymous};
+
+use crate::contract::blob::BlobError;
+
+/// The application's default credentials, or nobody's.
+pub(super) struct Identity {
+    is_anonymous: bool,
+    /// Made at the first use, for they belong to the runtime that they are made in: without one they panic.
+    made: OnceLock<Credentials>,
+}
+
+impl Identity {
+    /// Nobody's where a server for tests is asked.
+    pub(super) fn new(is_anonymous: bool) -> Self {
+        Self { is_anonymous, made: OnceLock::new() }
+    }
+
+    /// The credentials; on a runtime.
+    pub(super) fn credentials(&self) -> Result<Credentials, BlobError> {
+        if let Some(made) = self.made.get() {
+            return Ok(made.clone());
+        }
+        let fresh = match self.is_anonymous {
+            true => anonymous::Builder::new().build(),
+            false => Builder::default().build().map_err(|error| {
+                BlobError::Unavailable(format!(
+                    "there are no credentials for Google: {error}; set GOOGLE_APPLICATION_CREDENTIALS"
+                ))
+            })?,
+        };
+        Ok(self.made.get_or_init(|| fresh).clone())
+    }
+}
