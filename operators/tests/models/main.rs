@@ -13,6 +13,7 @@ mod decode;
 mod dedupe;
 mod deliveries;
 mod digests;
+mod gathered;
 mod leads;
 mod payloads;
 mod process;
