@@ -45,6 +45,7 @@ mod closing;
 mod committer;
 mod config;
 mod error;
+mod failure;
 mod fetcher;
 mod frames;
 mod hanging;
