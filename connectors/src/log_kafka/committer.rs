@@ -8,12 +8,13 @@ use leadline_schemas::{CommitNumber, Partition, Topic};
 
 use super::buffers::Buffers;
 use super::config::KafkaConfig;
+use super::failure::Failure;
 use super::frames::Frames;
 use super::hanging::Held;
 use super::link::Link;
 use super::membership::{Membership, Ticket};
 use super::queue::{Done, Queue, Waiting};
-use super::transaction::{Failure, Transactions};
+use super::transaction::Transactions;
 use super::{lock, wait};
 use crate::contract::log::{Commit, CommitAnswer};
 

@@ -44,8 +44,7 @@ pub struct Security {
     /// The keys and their values.
     pub keys: BTreeMap<String, String>,
     /// For OAUTHBEARER: a file with the token (a JWT), read again whenever a new one is needed; whoever issues tokens
-    /// keeps it fresh. rdkafka's admin client asks for none, so topics are made and old frames deleted only where
-    /// another mechanism serves.
+    /// keeps it fresh.
     pub oauth_token_file: Option<PathBuf>,
 }
 
@@ -210,13 +209,11 @@ impl KafkaConfig {
         config
     }
 
-    /// Why the admin client cannot be used.
-    pub(super) fn no_admin(&self) -> Option<&'static str> {
+    /// Whether brokers want a token: then rdkafka's admin client cannot be used.
+    pub(super) fn is_by_token(&self) -> bool {
         let mechanism =
             ["sasl.mechanism", "sasl.mechanisms"].iter().find_map(|key| self.security.keys.get(*key));
-        mechanism
-            .is_some_and(|mechanism| mechanism == "OAUTHBEARER")
-            .then_some("the admin client has no OAUTHBEARER; use PLAIN, SCRAM or a client certificate for it")
+        mechanism.is_some_and(|mechanism| mechanism.eq_ignore_ascii_case("OAUTHBEARER"))
     }
 
     /// The first thing that is wrong with it.

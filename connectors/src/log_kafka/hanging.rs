@@ -25,11 +25,12 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::committer::Committer;
 use super::config::KafkaConfig;
+use super::failure::Failure;
 use super::frames::Frames;
 use super::link::Link;
 use super::membership::Ticket;
 use super::reader::{Next, Reader, unavailable};
-use super::transaction::{Failure, Transactions};
+use super::transaction::Transactions;
 use crate::contract::log::ReadError;
 
 /// How long nothing may move before a transaction is taken for one that hangs, when a producer is new: its first own one

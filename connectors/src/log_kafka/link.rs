@@ -51,6 +51,13 @@ impl ClientContext for Link {
     }
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.token()
+    }
+}
+
+impl Link {
+    /// The token of this moment.
+    pub(super) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let file = self.token_file.as_ref().ok_or("OAUTHBEARER needs oauth_token_file")?;
         let token = std::fs::read_to_string(file)
             .map_err(|error| format!("oauth_token_file {} cannot be read: {error}", file.display()))?;

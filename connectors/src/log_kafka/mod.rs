@@ -35,6 +35,7 @@
 //! out by taking the transactional id over and asking for the offset, so `Unknown` is said only by a log that closes. A
 //! transaction that brokers forgot to end is ended by whoever has its id ([`hanging`]).
 
+mod admin;
 mod all_settings;
 mod append;
 mod assignment;
@@ -45,6 +46,7 @@ mod closing;
 mod committer;
 mod config;
 mod error;
+mod failure;
 mod fetcher;
 mod frames;
 mod hanging;

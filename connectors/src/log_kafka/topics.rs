@@ -8,17 +8,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use leadline_schemas::Topic;
-use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier, TopicReplication,
-};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 
+use super::KafkaLogError;
+use super::admin::Admin;
 use super::config::{BATCH_BYTES_MAX, KafkaConfig};
-use super::error::describe;
 use super::health::Health;
 use super::link::Link;
-use super::{KafkaLogError, block_on};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// How long between two looks at a topic that was created.
@@ -154,33 +150,33 @@ fn settings(topic: Topic, replication: u16) -> Vec<(&'static str, String)> {
 /// One client and how long it waits.
 struct Desk<'c> {
     config: &'c KafkaConfig,
-    admin: AdminClient<Link>,
-    options: AdminOptions,
+    admin: Admin,
     patience: Duration,
 }
 
 impl<'c> Desk<'c> {
     fn open(config: &'c KafkaConfig) -> Result<Self, KafkaLogError> {
-        if let Some(fault) = config.fault().or_else(|| config.no_admin().map(str::to_owned)) {
+        if let Some(fault) = config.fault() {
             return Err(KafkaLogError::Config(fault));
         }
         let link = Link {
             health: std::sync::Arc::new(Health::default()),
             token_file: config.security.oauth_token_file.clone(),
         };
-        let admin = config.client("topics").create_with_context(link);
-        let admin = admin.map_err(|error: KafkaError| KafkaLogError::Config(error.to_string()))?;
-        let patience = Duration::from_millis(config.fetch_timeout_ms);
-        let options = AdminOptions::new().request_timeout(Some(patience)).operation_timeout(Some(patience));
-        Ok(Self { config, admin, options, patience })
+        let admin = Admin::open(config, "topics", link).map_err(KafkaLogError::Config)?;
+        Ok(Self { config, admin, patience: Duration::from_millis(config.fetch_timeout_ms) })
     }
 
     fn unavailable(&self, why: impl Into<String>) -> KafkaLogError {
         KafkaLogError::Unavailable { brokers: self.config.brokers.clone(), why: why.into() }
     }
 
-    fn refused(&self, topic: &str, code: RDKafkaErrorCode) -> KafkaLogError {
-        self.unavailable(format!("topic {topic}: {code}"))
+    fn refused(&self, topic: &str, why: &str) -> KafkaLogError {
+        self.unavailable(format!("topic {topic}: {why}"))
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, KafkaLogError> {
+        self.admin.metadata(topic).map_err(|why| self.unavailable(why))
     }
 
     fn plan(&self, partitions: u16, replication: u16) -> Result<Vec<Line>, KafkaLogError> {
@@ -189,8 +185,7 @@ impl<'c> Desk<'c> {
                 "a topic has at least one partition and one replica".to_owned(),
             ));
         }
-        let metadata = self.admin.inner().fetch_metadata(None, self.patience);
-        let metadata = metadata.map_err(|error| self.unavailable(describe(&error)))?;
+        let metadata = self.metadata(None)?;
         let found: BTreeMap<&str, usize> =
             metadata.topics().iter().map(|topic| (topic.name(), topic.partitions().len())).collect();
         let mut lines = Vec::new();
@@ -213,26 +208,12 @@ impl<'c> Desk<'c> {
         Ok(lines)
     }
 
-    /// The settings of a topic that brokers have, and whether somebody set them for this topic.
-    fn present(&self, topic: &str) -> Result<BTreeMap<String, (String, bool)>, KafkaLogError> {
-        let described =
-            block_on(self.admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &self.options));
-        let mut described = described.map_err(|error| self.unavailable(describe(&error)))?;
-        let resource = described.pop().ok_or_else(|| self.unavailable("no settings were told"))?;
-        let resource = resource.map_err(|code| self.refused(topic, code))?;
-        let entry = |entry: rdkafka::admin::ConfigEntry| {
-            let own = entry.source == ConfigSource::DynamicTopic;
-            (entry.name, (entry.value.unwrap_or_default(), own))
-        };
-        Ok(resource.entries.into_iter().map(entry).collect())
-    }
-
     fn differences(
         &self,
         topic: String,
         wanted: Vec<(&'static str, String)>,
     ) -> Result<Vec<Line>, KafkaLogError> {
-        let present = self.present(&topic)?;
+        let present = self.admin.present(&topic).map_err(|why| self.refused(&topic, &why))?;
         let differs = |(setting, to): (&'static str, String)| {
             let (from, _) = present.get(setting).cloned().unwrap_or_default();
             (from != to).then(|| Line::Set { topic: topic.clone(), setting, from, to })
@@ -249,16 +230,7 @@ impl<'c> Desk<'c> {
         settings: &[(&'static str, String)],
     ) -> Result<(), KafkaLogError> {
         let count = i32::try_from(partitions).unwrap_or(i32::MAX);
-        let new = NewTopic::new(topic, count, TopicReplication::Fixed(i32::from(replication)));
-        let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
-        let created = block_on(self.admin.create_topics(&[new], &self.options));
-        for result in created.map_err(|error| self.unavailable(describe(&error)))? {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((_, code)) => return Err(self.refused(topic, code)),
-            }
-        }
-        Ok(())
+        self.admin.create(topic, count, replication, settings).map_err(|why| self.refused(topic, &why))
     }
 
     /// Waits until brokers tell everybody of what was created, and somebody leads it.
@@ -267,8 +239,7 @@ impl<'c> Desk<'c> {
         for line in lines {
             let Line::Create { topic, partitions, .. } = line else { continue };
             loop {
-                let asked = self.admin.inner().fetch_metadata(Some(topic), self.patience);
-                let asked = asked.map_err(|error| self.unavailable(describe(&error)))?;
+                let asked = self.metadata(Some(topic))?;
                 let led = |found: &MetadataTopic| {
                     found.partitions().iter().filter(|partition| partition.leader() >= 0).count()
                 };
@@ -285,28 +256,15 @@ impl<'c> Desk<'c> {
         Ok(())
     }
 
-    /// Sets what differs. The request replaces everything that was set for a topic, so what others have set is said
-    /// again.
+    /// Sets what differs.
     fn set(&self, lines: &[Line]) -> Result<(), KafkaLogError> {
-        let mut changes: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+        let mut changes: BTreeMap<&str, BTreeMap<&str, &str>> = BTreeMap::new();
         for line in lines {
             let Line::Set { topic, setting, to, .. } = line else { continue };
-            if !changes.contains_key(topic.as_str()) {
-                let own = self.present(topic)?.into_iter().filter(|(_, (_, own))| *own);
-                changes.insert(topic, own.map(|(name, (value, _))| (name, value)).collect());
-            }
-            changes.entry(topic).or_default().insert((*setting).to_owned(), to.clone());
+            changes.entry(topic).or_default().insert(setting, to);
         }
         for (topic, settings) in &changes {
-            let change = settings
-                .iter()
-                .fold(AlterConfig::new(ResourceSpecifier::Topic(topic)), |change, (name, value)| {
-                    change.set(name, value)
-                });
-            let altered = block_on(self.admin.alter_configs(&[change], &self.options));
-            for result in altered.map_err(|error| self.unavailable(describe(&error)))? {
-                result.map_err(|(_, code)| self.refused(topic, code))?;
-            }
+            self.admin.set(topic, settings).map_err(|why| self.refused(topic, &why))?;
         }
         Ok(())
     }

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use leadline_schemas::{Partition, Topic};
-use rdkafka::TopicPartitionList;
-use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::consumer::Consumer as _;
 
+use super::admin::Admin;
 use super::closing::Closing;
 use super::error::describe;
 use super::frames::Frames;
 use super::health::Health;
 use super::link::Link;
+use super::lock;
 use super::standstill::{Positions, Standstill};
-use super::{block_on, lock};
 use crate::contract::log::ReadError;
 
 /// Floors of `state`: frames below them are deleted.
@@ -46,9 +45,6 @@ impl Upkeep {
         let config = &self.frames.history.config;
         let probe = Duration::from_millis(config.probe_ms);
         let upkeep = Duration::from_millis(config.upkeep_ms);
-        if let Some(why) = config.no_admin() {
-            tracing::warn!("old frames of topic state are kept: {why}");
-        }
         let (mut done, mut last, mut positions) = (BTreeMap::new(), Instant::now(), Positions::default());
         while !closing.wait(probe.min(upkeep)) {
             self.probe();
@@ -56,9 +52,7 @@ impl Upkeep {
             if last.elapsed() >= upkeep {
                 last = Instant::now();
                 self.frames.history.tidy();
-                if config.no_admin().is_none() {
-                    self.delete(&mut done);
-                }
+                self.delete(&mut done);
             }
         }
     }
@@ -96,20 +90,11 @@ impl Upkeep {
             return Ok(());
         }
         let Some(offset) = self.frames.offset_of(partition, frame)? else { return Ok(()) };
-        let unavailable = |error| ReadError::Unavailable(describe(&error));
-        let history = &self.frames.history;
-        let admin: AdminClient<Link> =
-            history.config.client("upkeep").create_with_context(self.link.clone()).map_err(unavailable)?;
-        let (topic, number) = (history.config.topic(Topic::State), i32::from(partition.0));
-        let mut list = TopicPartitionList::new();
-        let below = rdkafka::Offset::Offset(i64::try_from(offset).unwrap_or(i64::MAX));
-        list.add_partition_offset(&topic, number, below).map_err(unavailable)?;
-        let patience = Some(history.patience());
-        let options = AdminOptions::new().request_timeout(patience).operation_timeout(patience);
-        let deleted = block_on(admin.delete_records(&list, &options)).map_err(unavailable)?;
-        match deleted.find_partition(&topic, number) {
-            Some(element) => element.error().map_err(unavailable),
-            None => Err(ReadError::Unavailable("the broker did not say whether it deleted".to_owned())),
-        }
+        let config = &self.frames.history.config;
+        let (topic, number) = (config.topic(Topic::State), i32::from(partition.0));
+        let below = i64::try_from(offset).unwrap_or(i64::MAX);
+        Admin::open(config, "upkeep", self.link.clone())
+            .and_then(|admin| admin.delete_below(&topic, number, below))
+            .map_err(ReadError::Unavailable)
     }
 }

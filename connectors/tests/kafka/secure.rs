@@ -1,9 +1,11 @@
 //! TLS and each of the ways to say who one is.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use leadline_connectors::contract::log::{CommitAnswer, Log as _};
-use leadline_connectors::log_kafka::topics::apply;
+use leadline_connectors::contract::log::{AppendError, CommitAnswer, Log as _};
+use leadline_connectors::log_kafka::topics::{Line, apply, close, plan};
 use leadline_connectors::log_kafka::{Codec, KafkaConfig, KafkaLog, KafkaLogError};
 use leadline_schemas::{Offset, Topic};
 use leadline_tests::kafka::USER;
@@ -56,16 +58,70 @@ fn brokers_are_talked_to_by_tls_and_each_sasl_mechanism_and_codec() {
     }
 
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("token");
+    works(&with_token(&config, &folder.path().join("token")), 2);
+}
+
+/// A token that is good for an hour, and who has it.
+fn with_token(config: &KafkaConfig, file: &Path) -> KafkaConfig {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let claims = format!(r#"{{"sub":"leadline","iat":{now},"exp":{}}}"#, now + 3_600);
     let (head, claims) = (URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(claims));
-    std::fs::write(&file, format!("{head}.{claims}.\n")).unwrap();
-    let mut by_token = secure(&config, "OAUTHBEARER");
-    by_token.security.oauth_token_file = Some(file);
-    works(&by_token, 2);
-    let refused = apply(&by_token, 1, 1).unwrap_err();
-    assert!(matches!(refused, KafkaLogError::Config(_)), "the admin client cannot, and says so: {refused}");
+    std::fs::write(file, format!("{head}.{claims}.\n")).unwrap();
+    let mut by_token = secure(config, "OAUTHBEARER");
+    by_token.security.oauth_token_file = Some(file.to_owned());
+    by_token
+}
+
+#[test]
+fn by_token_topics_are_planned_made_set_back_and_closed_and_old_frames_deleted() {
+    let Some(broker) = crate::broker() else { return };
+    let (named, folder) = (crate::named(broker), tempfile::tempdir().unwrap());
+    let config = with_token(&named, &folder.path().join("token"));
+    let planned = plan(&config, 2, 1).unwrap();
+    assert_eq!(planned, plan(&named, 2, 1).unwrap(), "it sees what rdkafka's own client sees");
+    assert_eq!(apply(&config, 2, 1).unwrap(), planned);
+    let same: Vec<Line> = Topic::ALL.iter().map(|topic| Line::Same { topic: config.topic(*topic) }).collect();
+    assert_eq!(apply(&config, 2, 1).unwrap(), same, "done twice it changes nothing");
+    assert_eq!(plan(&named, 2, 1).unwrap(), same, "and the topics are as the other would have made them");
+    assert!(apply(&config, 3, 1).is_err(), "partitions never change in place");
+
+    let log = open(&config);
+    for number in 1..=5 {
+        assert_eq!(commit(&log, epoch(P0, number, Vec::new())), CommitAnswer::Committed);
+    }
+    log.set_floor(Topic::State, P0, Offset(3));
+    leadline_tests::until("old frames are deleted", crate::PATIENCE, || {
+        log.range(Topic::State, P0).unwrap() == (Offset(3), Offset(5))
+    });
+
+    assert!(append(&log, Topic::Inbound, P0, "taken").is_ok());
+    close(&config).unwrap();
+    leadline_tests::until("nothing is taken any more", crate::PATIENCE, || {
+        matches!(append(&log, Topic::Inbound, P0, "refused"), Err(AppendError::Refused(_)))
+    });
+    let closed = plan(&named, 2, 1).unwrap();
+    let set_back = format!("~ {}: max.message.bytes 0 -> 5242880", config.topic(Topic::Inbound));
+    assert_eq!(
+        closed.iter().filter(|line| line.is_change()).map(Line::to_string).collect::<Vec<_>>(),
+        [set_back]
+    );
+    apply(&config, 2, 1).unwrap();
+    leadline_tests::until("it is set back", crate::PATIENCE, || plan(&named, 2, 1).unwrap() == same);
+}
+
+#[test]
+fn a_token_that_brokers_do_not_take_is_told_of() {
+    let Some(broker) = crate::broker() else { return };
+    let (named, folder) = (crate::named(broker), tempfile::tempdir().unwrap());
+    let file = folder.path().join("token");
+    let config = with_token(&named, &file);
+    std::fs::write(&file, "no token").unwrap();
+    let refused = plan(&config, 2, 1).unwrap_err();
+    assert!(matches!(refused, KafkaLogError::Unavailable { .. }), "{refused}");
+    let mut stranger = with_token(&named, &file);
+    stranger.security.keys.remove("ssl.ca.location");
+    let refused = apply(&stranger, 2, 1).unwrap_err();
+    assert!(matches!(refused, KafkaLogError::Unavailable { .. }), "{refused}");
 }
 
 #[test]
