@@ -69,6 +69,7 @@ fn an_empty_store_is_filled_from_the_log_and_differences_are_named() {
     let (count, found) = differences(&leadline);
     assert!(count >= 6 * 4 && found.is_empty(), "{count}: {found:?}");
     let early = std::fs::read(&records).unwrap();
+    let early_copy = Instance::copy_of(leadline.data.path());
 
     leadline.start();
     take(&leadline, &token, 6..9, 9);
@@ -80,6 +81,10 @@ fn an_empty_store_is_filled_from_the_log_and_differences_are_named() {
     });
     leadline.terminate();
     let whole = std::fs::read(&records).unwrap();
+    // A log that was put back to what it once was would go on below what the store has, and nothing would be written.
+    std::fs::write(early_copy.data.path().join("records.db"), &whole).unwrap();
+    let (_, found) = differences(&early_copy);
+    assert!(found.iter().any(|line| line.starts_with("progress unexpected partition ")), "{found:?}");
     let why = refused(&leadline, &["db", "rebuild", "--from-log"]);
     assert!(why.contains("not empty") && why.contains("move it aside"), "{why}");
 
