@@ -72,7 +72,7 @@ impl Told {
 
     fn send(&self, company: &Company) -> Senders {
         let companies: Vec<String> = self.customers.iter().map(|one| one.company.clone()).collect();
-        Senders::start_for(company.webhook.port, 2, Duration::from_millis(40), &companies)
+        Senders::start_for(company.webhook.port, 2, Duration::from_millis(60), &companies)
     }
 
     fn note(&mut self, body: &str) {
@@ -294,7 +294,7 @@ fn verify_while_workers_run(company: &Company) -> std::process::Child {
 
 #[cfg(feature = "spanner")]
 #[test]
-fn records_in_spanner_are_whole_after_every_worker_was_replaced_while_commits_are_lost() {
+fn records_in_spanner_are_whole_after_standbys_and_another_layout_while_commits_are_lost() {
     use leadline_tests::spanner::{Lost, SpannerFront};
 
     use crate::redeploy::{replace, started};
@@ -317,13 +317,29 @@ fn records_in_spanner_are_whole_after_every_worker_was_replaced_while_commits_ar
         told.tell_again(&company, &early, [500, 600, 700][index], index % 2 == 0);
         replace(&mut company, vec![standby]);
     }
+    // The rows go to another layout, and the store with them.
+    company.expect_layout(2, 2 * PARTITIONS);
+    let partitions = (2 * PARTITIONS).to_string();
+    let applied = company.layout("apply", &["--partitions", &partitions]).output().unwrap();
+    let said = String::from_utf8_lossy(&[applied.stdout, applied.stderr].concat()).into_owned();
+    assert!(said.contains("layout 2 is in use"), "{said}\n{}", company.said());
+    told.tell_again(&company, &early[..early.len() / 2], 800, false);
     let changed: BTreeSet<String> = early.iter().cloned().collect();
     let accepted = senders.accepted_at_end();
     accepted.iter().filter(|body| !changed.contains(*body)).for_each(|body| told.note(body));
-    println!("{} calls accepted, {} of them changed three times", accepted.len(), early.len());
+    println!("{} calls accepted, {} of them changed three times or four", accepted.len(), early.len());
     all_show_what_was_told(&company, &told);
     told.some_moved(&company.workers[0]);
     each_process_waits_for_its_requests(&company, &told);
     company.workers.iter_mut().for_each(|worker| _ = worker.terminate());
-    has_everything(&company.workers[0], accepted.len() * 4);
+    let stopped = &company.workers[0];
+    has_everything(stopped, accepted.len() * 4);
+    let config = stopped.data.path().join("leadline.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let elsewhere =
+        text.replace("spanner_staleness_ms", "spanner_database = \"second\"\nspanner_staleness_ms");
+    std::fs::write(&config, elsewhere).unwrap();
+    done(stopped, &["db", "apply"]);
+    assert!(done(stopped, &["db", "rebuild", "--from-log"]).contains("database second"));
+    has_everything(stopped, accepted.len() * 4);
 }

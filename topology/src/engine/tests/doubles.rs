@@ -107,12 +107,14 @@ impl Clock for TestClock {
     }
 }
 
+/// A version of the settings, and the names that came with it.
+type Told = (u64, Vec<String>);
+
 /// A record store that only keeps how far it is, and what it was told of tenants. Clones are the same store.
 #[derive(Clone, Default)]
 pub(super) struct TestRecords {
     progress: Arc<Mutex<HashMap<(u32, Partition), CommitNumber>>>,
-    /// Versions of the settings, and the names that came with them.
-    pub(super) told: Arc<Mutex<Vec<(u64, Vec<String>)>>>,
+    pub(super) told: Arc<Mutex<Vec<Told>>>,
     /// Whether it is away for who tells it of tenants.
     pub(super) is_deaf: Arc<AtomicBool>,
 }
