@@ -25,6 +25,8 @@ use crate::oracle::window_calls;
 
 /// How long it may take on the slowest machine until all is done.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Others take over soon after a kill.
+const SHORT_SESSION: &str = "session_timeout_ms = 6000\n";
 /// The topics' prefix and the group.
 const GROUP: &str = "leadline";
 
@@ -38,9 +40,26 @@ pub struct Company {
     partitions: u16,
     /// Variables of all workers.
     env: Vec<(&'static str, String)>,
+    setup: Setup,
+    shared: TempDir,
+}
+
+/// How the processes of a company are configured.
+#[derive(Clone)]
+struct Setup {
+    /// What workers do beside their work.
+    role: &'static str,
+    /// Section `records` without its head, and what else the store needs.
+    records: String,
     /// More of section `kafka`.
     more: String,
-    shared: TempDir,
+}
+
+impl Setup {
+    /// Nobody keeps records.
+    fn without_records(more: &str) -> Self {
+        Self { role: "worker", records: "store = \"none\"".to_owned(), more: more.to_owned() }
+    }
 }
 
 impl Company {
@@ -57,24 +76,31 @@ impl Company {
         tenant: &[&str],
         env: &[(&'static str, String)],
     ) -> Self {
-        Self::configured(cluster, partitions, workers, tenant, env, "session_timeout_ms = 6000\n")
+        let setup = Setup::without_records(SHORT_SESSION);
+        Self::configured(cluster, partitions, workers, tenant, env, setup)
+    }
+
+    /// As `start`, with workers that write one record store and answer from it. Its tables are made before they start.
+    pub fn sharing(cluster: &Cluster, partitions: u16, workers: usize, records: &str) -> Self {
+        let setup = Setup { role: "all", records: records.to_owned(), more: SHORT_SESSION.to_owned() };
+        Self::configured(cluster, partitions, workers, &[], &[], setup)
     }
 
     /// As `start`, with a webhook process that has a spool of so many bytes.
     pub fn spooling(cluster: &Cluster, partitions: u16, workers: usize, bytes_max: u64) -> Self {
         // The worker keeps its session over the time that it takes until events are spooled.
         let more = format!("session_timeout_ms = 30000\nspool = true\nspool_max_bytes = {bytes_max}\n");
-        Self::configured(cluster, partitions, workers, &[], &[], &more)
+        Self::configured(cluster, partitions, workers, &[], &[], Setup::without_records(&more))
     }
 
-    /// As `start_with`, with more of section `kafka`.
+    /// As `start_with`, with another configuration.
     fn configured(
         cluster: &Cluster,
         partitions: u16,
         workers: usize,
         tenant: &[&str],
         env: &[(&'static str, String)],
-        more: &str,
+        setup: Setup,
     ) -> Self {
         let brokers = cluster.bootstrap();
         let (count, replication) = (partitions.to_string(), "1".to_owned());
@@ -82,12 +108,17 @@ impl Company {
         let done = Command::new(binary()).args(["topics", "apply"]).args(args).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let shared = tempfile::tempdir().unwrap();
-        let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers.max(1), more);
-        let (env, more, prefix) = (env.to_vec(), more.to_owned(), format!("{GROUP}."));
+        let webhook = instance(&brokers, shared.path(), "webhook", "webhook", workers.max(1), &setup);
+        let (env, prefix) = (env.to_vec(), format!("{GROUP}."));
         let mut company =
-            Self { brokers, webhook, workers: Vec::new(), prefix, partitions, env, more, shared };
+            Self { brokers, webhook, workers: Vec::new(), prefix, partitions, env, setup, shared };
         company.webhook.start();
         company.webhook.tenant("summit", COMPANY, tenant);
+        if company.setup.role == "all" {
+            // A store may be asked before it lets anybody in.
+            let applied = || company.webhook.cli(&["db", "apply"]).status.success();
+            until("the record store's tables", PATIENCE, applied);
+        }
         for index in 0..workers {
             let mut worker = company.worker(index, workers);
             worker.start();
@@ -99,9 +130,16 @@ impl Company {
     /// A process that is not started: worker `index`, on a data folder of its own.
     fn worker(&self, index: usize, workers: usize) -> Instance {
         let name = format!("worker-{index}");
-        let mut worker = instance(&self.brokers, self.shared.path(), &name, "worker", workers, &self.more);
+        let mut worker =
+            instance(&self.brokers, self.shared.path(), &name, self.setup.role, workers, &self.setup);
         worker.env.clone_from(&self.env);
         worker
+    }
+
+    /// A process that is not started and says that it is alone, with its records in a file.
+    pub fn with_a_file(&self) -> Instance {
+        let setup = Setup { records: "store = \"sqlite\"".to_owned(), ..self.setup.clone() };
+        instance(&self.brokers, self.shared.path(), "stranger", "worker", 1, &setup)
     }
 
     /// A process that is not started and is to take the place of worker `index`.
@@ -114,7 +152,7 @@ impl Company {
     /// A process that is not started and is to take the place of the one that takes webhooks.
     pub fn standby_of_webhook(&self) -> Instance {
         let (shared, workers) = (self.shared.path(), self.workers.len());
-        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers.max(1), &self.more);
+        let mut standby = instance(&self.brokers, shared, "webhook", "webhook", workers.max(1), &self.setup);
         standby.args.extend(["--standby".to_owned(), admin_url(&self.webhook)]);
         standby
     }
@@ -234,12 +272,13 @@ fn instance(
     name: &str,
     role: &str,
     processes: usize,
-    more: &str,
+    setup: &Setup,
 ) -> Instance {
+    let Setup { records, more, .. } = setup;
     let path = |name: &str| -> PathBuf { shared.join(name) };
     let (blobs, key) = (path("blobs"), path("secret.key"));
     let mut instance = Instance::configured(&format!(
-        "role = {role:?}\n[log]\nkind = \"kafka\"\n[records]\nstore = \"none\"\n[blobs]\nfolder = {blobs:?}\n\
+        "role = {role:?}\n[log]\nkind = \"kafka\"\n[records]\n{records}\n[blobs]\nfolder = {blobs:?}\n\
          [secrets]\nkey_file = {key:?}\n[state]\nsnapshot_interval_s = 5\n[kafka]\nbrokers = {brokers:?}\n\
          instance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\n{more}"
     ));
@@ -293,6 +332,14 @@ impl Senders {
     /// The bodies that were accepted so far.
     pub fn accepted(&self) -> Vec<String> {
         self.accepted.lock().unwrap().values().cloned().collect()
+    }
+
+    /// Ends them; answers the bodies that were accepted.
+    pub fn accepted_at_end(self) -> Vec<String> {
+        let accepted = Arc::clone(&self.accepted);
+        self.finish();
+        let accepted = accepted.lock().unwrap();
+        accepted.values().cloned().collect()
     }
 
     /// Ends them; answers the ids of the calls that were accepted.

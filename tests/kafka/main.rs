@@ -10,6 +10,7 @@ mod oracle;
 mod provider;
 mod redeploy;
 mod registry;
+mod shared;
 mod spool;
 mod stops;
 mod topics;

@@ -116,7 +116,7 @@ fn take(company: &Company, index: usize) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap())
 }
 
-fn holding(worker: &Instance) -> Value {
+pub fn holding(worker: &Instance) -> Value {
     let (status, body) = get(admin_port(worker), "/v1/handover", "").unwrap();
     assert_eq!(status, 200, "{body}");
     serde_json::from_str(&body).unwrap()

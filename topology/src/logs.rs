@@ -212,6 +212,12 @@ fn open_embedded(
     Ok(Arc::new(log))
 }
 
+/// The log of a layout on Kafka, for who only reads it.
+#[cfg(feature = "kafka")]
+pub(crate) fn open_layout(config: &Config, generation: u32) -> anyhow::Result<Arc<dyn Log>> {
+    Ok(open_kafka(config, generation, None)?.log)
+}
+
 /// The log of a layout on Kafka. `kept` is how many partitions it had, where brokers need not be there now.
 #[cfg(feature = "kafka")]
 fn open_kafka(config: &Config, generation: u32, kept: Option<u16>) -> anyhow::Result<LogOf> {

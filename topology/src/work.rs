@@ -42,6 +42,8 @@ pub(crate) fn open_records(config: &Config) -> anyhow::Result<Records> {
     if !asked {
         return Ok((None, None));
     }
+    #[cfg(feature = "kafka")]
+    records::refuse_others_beside_a_file(config)?;
     let Some((writer, reader)) = records::open(config)? else { return Ok((None, None)) };
     Ok((config.role.works().then_some(writer), Some(reader)))
 }

@@ -46,6 +46,8 @@ pub(super) fn run(calls: u64) -> Result<()> {
         blob: Arc::new(FolderBlob::open(folder.path().join("blobs"))?),
         runtime: runtime.handle().clone(),
         generation: 1,
+        origin: None,
+        settings: Arc::default(),
     };
     // The state store is what an instance has already; only what it lacks is brought up, and here that is all.
     let started = Instant::now();

@@ -13,6 +13,7 @@ pub mod source;
 pub mod state;
 pub mod store;
 pub mod switch;
+pub mod tenants;
 pub mod tokens;
 pub mod wire;
 

@@ -13,6 +13,8 @@ use leadline_schemas::request::Request;
 use leadline_schemas::window::{WindowKind, WindowMetrics};
 use leadline_schemas::{CommitNumber, Millis, Partition, TenantId};
 
+use super::tenants::TenantRow;
+
 /// The writing side. Calls block; one writer thread calls them.
 pub trait RecordWriter: Send + 'static {
     /// The last commit of the partition whose rows are in the store; 0 = none.
@@ -21,6 +23,10 @@ pub trait RecordWriter: Send + 'static {
     /// Writes batches of several partitions in one transaction. Each is compared with the partition's progress:
     /// rows at or below it are left out; progress below `from` answers `Behind` and writes nothing of any.
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError>;
+
+    /// Shows what tenants and their integrations were at a version of the settings, above 0: for who joins records with
+    /// them by the store's own means. What the store has of a later version stays; done twice it changes nothing.
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError>;
 
     /// Who fills an empty store says so once, behind the last write. A store may have left for this what is cheaper all at
     /// once, and show nothing before.
@@ -121,6 +127,8 @@ pub trait RecordReader: Send + Sync + 'static {
         tenant: Option<&TenantId>,
         page: &Page,
     ) -> Result<Listed<leadline_schemas::dead_letter::DeadLetter>, StoreError>;
+    /// The last commit of a partition that the store has, as [`RecordWriter::progress`] says it.
+    fn stored_up_to(&self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError>;
     /// Whether the store answers.
     fn ping(&self) -> Result<(), StoreError>;
 }

@@ -26,7 +26,7 @@ use super::{Inner, KafkaLog, lock};
 use crate::contract::assignment::{Assignment, AssignmentError, Owner};
 
 /// What the group's consumer is called beside this process's other clients.
-const ROLE: &str = "group";
+pub(super) const ROLE: &str = "group";
 /// How often the thread looks whether it is to leave.
 const TURN: Duration = Duration::from_millis(50);
 /// After how many of its heartbeats a process that was fenced by a time-out, and not by a successor, takes its

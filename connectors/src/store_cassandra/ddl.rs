@@ -8,7 +8,7 @@ pub(super) const KEYSPACE: &str = "{keyspace}";
 
 /// Never change an entry that was released; append one. Each statement may run again: a migration that was cut short is
 /// begun anew. The first statement makes the table by which a keyspace is known to be ours.
-pub(super) const MIGRATIONS: &[&[&str]] = &[V1];
+pub(super) const MIGRATIONS: &[&[&str]] = &[V1, V2];
 
 /// Names the only row of `leadline_schema`.
 pub(super) const SCHEMA_ROW: &str = "records";
@@ -67,6 +67,14 @@ const V1: &[&str] = &[
      PRIMARY KEY ((generation, partition)))",
 ];
 
+/// What tenants are called, and where their leads go: for who joins records with them. The settings are in the log.
+const V2: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS {keyspace}.tenants (tenant_id text, name text, time_zone text, created_at timestamp, \
+     status text, settings_version bigint, PRIMARY KEY ((tenant_id)))",
+    "CREATE TABLE IF NOT EXISTS {keyspace}.crm_integrations (tenant_id text, integration text, kind text, \
+     enabled boolean, disabled_reason text, settings_version bigint, PRIMARY KEY ((tenant_id), integration))",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,7 +84,8 @@ mod tests {
         let tables = MIGRATIONS.iter().flat_map(|migration| migration.iter());
         for table in tables.filter(|table| table.contains("CREATE TABLE")) {
             let is_ours = ["leadline_schema", "sink_progress"].iter().any(|name| table.contains(name));
-            assert!(is_ours || table.contains("PRIMARY KEY ((tenant_id, "), "{table}");
+            let is_theirs = ["((tenant_id, ", "((tenant_id)"].iter().any(|key| table.contains(key));
+            assert!(is_ours || is_theirs, "{table}");
             assert!(table.contains("IF NOT EXISTS") && table.contains(KEYSPACE), "{table}");
         }
     }

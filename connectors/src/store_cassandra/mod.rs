@@ -5,6 +5,7 @@
 //! *_by_time                                             a list of one tenant, filter and day, newest first, with whole records
 //! list_buckets                                          which days of a list have rows
 //! lead_events window_metrics audit_log call_aliases     what is read by one key or range
+//! tenants crm_integrations                             what is called how, for who joins records with it
 //! sink_progress leadline_schema                         how far each partition is written, and these tables' version
 //! ```
 //!
@@ -32,6 +33,7 @@ mod reader;
 mod rows;
 mod schema;
 mod statements;
+mod tenants;
 mod value;
 mod writer;
 

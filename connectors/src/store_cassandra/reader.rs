@@ -12,7 +12,7 @@ use leadline_schemas::delivery::Delivery;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::request::Request;
 use leadline_schemas::window::{WindowKind, WindowMetrics};
-use leadline_schemas::{Millis, TenantId};
+use leadline_schemas::{CommitNumber, Millis, Partition, TenantId};
 use scylla::deserialize::row::DeserializeRow;
 use scylla::response::{PagingState, PagingStateResponse};
 use scylla::statement::prepared::PreparedStatement;
@@ -25,6 +25,7 @@ use super::lists::{List, bucket, named, window_bucket};
 use super::plan::{AUDIT, WINDOWS};
 use super::rows::delivery_id;
 use super::value::Value;
+use super::writer::progress;
 use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
 /// Lines of a lead's history at most.
@@ -366,6 +367,10 @@ impl RecordReader for CassandraReader {
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
         let tenant = tenant.map_or("", TenantId::as_str);
         self.cluster.run(self.page(List::DeadLetters, tenant, page))
+    }
+
+    fn stored_up_to(&self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        self.cluster.run(progress(&self.cluster, (generation, partition)))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -38,6 +38,9 @@ pub(super) struct Statements {
     pub(super) windows: PreparedStatement,
     pub(super) put_audit: PreparedStatement,
     pub(super) audit: PreparedStatement,
+    pub(super) put_tenant: PreparedStatement,
+    pub(super) put_integration: PreparedStatement,
+    pub(super) delete_integrations: PreparedStatement,
     pub(super) put_progress: PreparedStatement,
     pub(super) progress: PreparedStatement,
     pub(super) ping: PreparedStatement,
@@ -96,6 +99,16 @@ impl Statements {
             audit: prepare
                 .get("record", "audit_log", "tenant_id = ? AND bucket = ? AND at >= ? AND at < ?")
                 .await?,
+            put_tenant: prepare
+                .put("tenants", "tenant_id, name, time_zone, created_at, status, settings_version")
+                .await?,
+            put_integration: prepare
+                .put(
+                    "crm_integrations",
+                    "tenant_id, integration, kind, enabled, disabled_reason, settings_version",
+                )
+                .await?,
+            delete_integrations: prepare.delete("crm_integrations", "tenant_id = ?").await?,
             put_progress: prepare.put("sink_progress", "generation, partition, number").await?,
             progress: prepare.get("number", "sink_progress", "generation = ? AND partition = ?").await?,
             ping: prepare.get("version", "leadline_schema", "part = ?").await?,

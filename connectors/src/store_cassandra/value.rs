@@ -4,6 +4,7 @@ use scylla::cluster::metadata::ColumnType;
 use scylla::serialize::SerializationError;
 use scylla::serialize::value::SerializeValue;
 use scylla::serialize::writers::{CellWriter, WrittenCellProof};
+use scylla::value::CqlTimestamp;
 
 /// What a marker of a statement stands for.
 #[derive(Clone, Debug)]
@@ -13,6 +14,9 @@ pub(super) enum Value<'a> {
     Name(String),
     Big(i64),
     Int(i32),
+    Bool(bool),
+    /// A time, in milliseconds since 1970.
+    Time(i64),
     Bytes(&'a [u8]),
     Null,
 }
@@ -28,6 +32,8 @@ impl SerializeValue for Value<'_> {
             Self::Name(text) => text.serialize(typ, writer),
             Self::Big(number) => number.serialize(typ, writer),
             Self::Int(number) => number.serialize(typ, writer),
+            Self::Bool(is) => is.serialize(typ, writer),
+            Self::Time(ms) => CqlTimestamp(*ms).serialize(typ, writer),
             Self::Bytes(bytes) => bytes.serialize(typ, writer),
             Self::Null => Ok(writer.set_null()),
         }

@@ -16,6 +16,7 @@ use super::rows::{Change, Key, Lives, Place, Row, last_of_each_key, row};
 use super::stamp;
 use super::value::Value;
 use crate::contract::store::{Batch, RecordWriter, StoreError};
+use crate::contract::tenants::TenantRow;
 
 /// Bytes of one unlogged batch: servers apply it as one mutation, of which they take 16 MiB, and large ones stall them.
 const BATCH_BYTES_MAX: usize = 512 << 10;
@@ -232,7 +233,7 @@ fn versions<'c>(changes: &'c [Change<'c>]) -> BTreeMap<&'c Key, Vec<Version<'c>>
     versions
 }
 
-async fn progress(
+pub(super) async fn progress(
     cluster: &Cluster,
     (generation, partition): (u32, Partition),
 ) -> Result<CommitNumber, StoreError> {
@@ -278,5 +279,9 @@ impl RecordWriter for CassandraWriter {
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let cluster = Arc::clone(&self.cluster);
         cluster.run(self.write_all(batches))
+    }
+
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError> {
+        self.cluster.run(super::tenants::put(&self.cluster, version, tenants))
     }
 }

@@ -7,7 +7,7 @@ use leadline_schemas::delivery::Delivery;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::request::Request;
 use leadline_schemas::window::{WindowKind, WindowMetrics};
-use leadline_schemas::{LeadId, Millis, TenantId};
+use leadline_schemas::{CommitNumber, LeadId, Millis, Partition, TenantId};
 
 use super::MemoryStore;
 use super::tables::{Line, Table};
@@ -135,6 +135,10 @@ impl RecordReader for MemoryStore {
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
         list(&self.live()?.current.dead_letters, ("dead_letters", false, true), tenant, page)
+    }
+
+    fn stored_up_to(&self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        Ok(self.live()?.current.progress(generation, partition))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 /// Never change statements that were released; append a version.
-pub(super) const VERSIONS: &[&[&str]] = &[V1];
+pub(super) const VERSIONS: &[&[&str]] = &[V1, V2];
 
 const V1: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS schema_versions (
@@ -116,6 +116,24 @@ const V1: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS dead_letters_by_time ON dead_letters (tenant_id, failed_at DESC), INTERLEAVE IN tenants",
     "CREATE INDEX IF NOT EXISTS dead_letters_by_status ON dead_letters (tenant_id, status, failed_at DESC), INTERLEAVE IN tenants",
     "CREATE INDEX IF NOT EXISTS dead_letters_by_id ON dead_letters (letter_id)",
+];
+
+/// What tenants are called, and where their leads go: for who joins records with them. The settings are in the log.
+const V2: &[&str] = &[
+    "ALTER TABLE tenants ADD COLUMN IF NOT EXISTS name STRING(MAX)",
+    "ALTER TABLE tenants ADD COLUMN IF NOT EXISTS time_zone STRING(MAX)",
+    "ALTER TABLE tenants ADD COLUMN IF NOT EXISTS created_at TIMESTAMP",
+    "ALTER TABLE tenants ADD COLUMN IF NOT EXISTS status STRING(16)",
+    "ALTER TABLE tenants ADD COLUMN IF NOT EXISTS settings_version INT64",
+    "CREATE TABLE IF NOT EXISTS crm_integrations (
+  tenant_id STRING(63) NOT NULL,
+  integration STRING(MAX) NOT NULL,
+  kind STRING(MAX) NOT NULL,
+  enabled BOOL NOT NULL,
+  disabled_reason STRING(MAX),
+  settings_version INT64 NOT NULL,
+) PRIMARY KEY (tenant_id, integration),
+  INTERLEAVE IN tenants",
 ];
 
 /// The version that this leadline reads and writes.

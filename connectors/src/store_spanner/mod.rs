@@ -24,6 +24,7 @@ mod reader;
 mod rows;
 mod schema;
 mod steering;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod values;

@@ -1,5 +1,6 @@
 //! The reading side: keyset pages over indexes, each question a transaction of its own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use leadline_schemas::delivery::Delivery;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::request::Request;
 use leadline_schemas::window::{WindowKind, WindowMetrics};
-use leadline_schemas::{Millis, TenantId};
+use leadline_schemas::{CommitNumber, Millis, Partition, TenantId};
 
 use super::ask::{Ask, Owner};
 use super::config::SpannerConfig;
@@ -22,7 +23,7 @@ use super::cursor::Place;
 use super::error::{failed, unreadable};
 use super::link::Link;
 use super::values::{clamped, key_text};
-use super::writer::SpannerWriter;
+use super::writer::{SpannerWriter, whereabouts};
 use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
 /// Lines of a lead's history at most.
@@ -321,6 +322,12 @@ impl RecordReader for SpannerReader {
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
         self.list(Owner::from(tenant), page)
+    }
+
+    fn stored_up_to(&self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        let place = (generation, partition);
+        let found = whereabouts(&self.link, &HashSet::from([place]))?;
+        Ok(found.get(&place).map(|at| at.number).unwrap_or_default())
     }
 
     fn ping(&self) -> Result<(), StoreError> {

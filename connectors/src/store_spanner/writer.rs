@@ -23,9 +23,10 @@ use super::rows::{Put, Reading};
 use super::schema::COMMIT_TIMESTAMP;
 use super::steering::Steering;
 use crate::contract::store::{Batch, RecordWriter, StoreError};
+use crate::contract::tenants::TenantRow;
 
 /// What transactions are called in Spanner's statistics.
-const TAG: &str = "leadline-records";
+pub(super) const TAG: &str = "leadline-records";
 
 /// The one that writes, of this process.
 pub struct SpannerWriter {
@@ -56,14 +57,7 @@ impl SpannerWriter {
 
     /// Reads where partitions are.
     fn refresh(&mut self, places: &HashSet<Place>) -> Result<(), StoreError> {
-        let timeout = self.link.config.read_timeout;
-        let found = self.link.wait(timeout, async {
-            let database = self.link.database().await?;
-            let transaction = database.single_use().build();
-            let rows =
-                transaction.execute_read(reading(places, LockHint::default())).await.map_err(failed)?;
-            progress(rows).await.map_err(failed)
-        })?;
+        let found = whereabouts(&self.link, places)?;
         self.at.extend(places.iter().map(|place| (*place, found.get(place).copied().unwrap_or_default())));
         Ok(())
     }
@@ -160,6 +154,18 @@ async fn ended(
     Ok(found)
 }
 
+/// Where partitions are now; those of which nothing was written are not there.
+pub(super) fn whereabouts(
+    link: &Link,
+    places: &HashSet<Place>,
+) -> Result<HashMap<Place, Progress>, StoreError> {
+    link.wait(link.config.read_timeout, async {
+        let transaction = link.database().await?.single_use().build();
+        let rows = transaction.execute_read(reading(places, LockHint::default())).await.map_err(failed)?;
+        progress(rows).await.map_err(failed)
+    })
+}
+
 /// Asks for the progress of some partitions.
 fn reading(places: &HashSet<Place>, lock: LockHint) -> ReadRequest {
     let key = |(generation, partition): &Place| key![i64::from(*generation), i64::from(partition.0)];
@@ -186,6 +192,10 @@ impl RecordWriter for SpannerWriter {
         let place = (generation, partition);
         self.refresh(&HashSet::from([place]))?;
         Ok(self.at.get(&place).map(|at| at.number).unwrap_or_default())
+    }
+
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError> {
+        super::tenants::put(&self.link, version, tenants)
     }
 
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {

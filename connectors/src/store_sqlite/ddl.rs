@@ -14,7 +14,7 @@ pub(super) const APPLICATION_ID: i32 = 0x4C45_4144;
 pub(super) const NO_TENANT: i64 = 0;
 
 /// Never change an entry that was released; append one.
-pub(super) const MIGRATIONS: &[&str] = &[V1, V2];
+pub(super) const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 const V1: &str = "
 CREATE TABLE tenants (
@@ -130,4 +130,22 @@ CREATE TABLE sink_progress (
 /// A list by band and status walked over all leads of the band.
 const V2: &str = "
 CREATE INDEX leads_by_band_and_status ON leads (tenant, band, status, last_contact_at);
+";
+
+/// What tenants are called, and where their leads go: for who joins records with them. The settings are in the log.
+const V3: &str = "
+ALTER TABLE tenants ADD COLUMN name TEXT;
+ALTER TABLE tenants ADD COLUMN time_zone TEXT;
+ALTER TABLE tenants ADD COLUMN created_at INTEGER;
+ALTER TABLE tenants ADD COLUMN status TEXT;
+ALTER TABLE tenants ADD COLUMN settings_version INTEGER;
+CREATE TABLE crm_integrations (
+    tenant           INTEGER NOT NULL,
+    integration      TEXT    NOT NULL,
+    kind             TEXT    NOT NULL,
+    enabled          INTEGER NOT NULL,
+    disabled_reason  TEXT,
+    settings_version INTEGER NOT NULL,
+    PRIMARY KEY (tenant, integration)
+) STRICT, WITHOUT ROWID;
 ";

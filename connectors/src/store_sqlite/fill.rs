@@ -15,8 +15,9 @@ use rusqlite::Connection;
 use super::config::SqliteConfig;
 use super::connection;
 use super::error::failed;
-use super::rows::{Rows, progress};
+use super::rows::{Rows, progress, signed};
 use crate::contract::store::{Batch, RecordWriter, StoreError};
+use crate::contract::tenants::TenantRow;
 use crate::disk_room::{DiskRoom, Purpose};
 
 /// Pages kept in memory while filling, and the rows of an index that are sorted there: rows come in no order, so all levels
@@ -140,6 +141,12 @@ impl RecordWriter for SqliteFill {
             return Err(behind);
         }
         let written = self.write_all(batches);
+        self.is_broken |= written.is_err();
+        written
+    }
+
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError> {
+        let written = super::tenants::write(self.filling()?, signed(version), tenants);
         self.is_broken |= written.is_err();
         written
     }

@@ -14,6 +14,7 @@ mod rows;
 mod schema;
 mod sql;
 mod sweep;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -11,7 +11,7 @@ use leadline_schemas::delivery::Delivery;
 use leadline_schemas::lead::{Lead, LeadEvent};
 use leadline_schemas::request::Request;
 use leadline_schemas::window::{WindowKind, WindowMetrics};
-use leadline_schemas::{Millis, TenantId};
+use leadline_schemas::{CommitNumber, Millis, Partition, TenantId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
@@ -20,6 +20,7 @@ use super::connection;
 use super::cursor::Place;
 use super::ddl::NO_TENANT;
 use super::error::{failed, unreadable};
+use super::rows::progress;
 use super::sql;
 use crate::contract::store::{AUDIT_LINES_MAX, Listed, Page, RecordReader, StoreError};
 
@@ -219,6 +220,10 @@ impl RecordReader for SqliteReader {
 
     fn dead_letters(&self, tenant: Option<&TenantId>, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
         self.list(&sql::DEAD_LETTERS, tenant, page)
+    }
+
+    fn stored_up_to(&self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
+        self.with(|connection| progress(connection, generation, partition))
     }
 
     fn ping(&self) -> Result<(), StoreError> {

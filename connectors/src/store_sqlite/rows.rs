@@ -43,7 +43,7 @@ fn newest_of_each_key(batch: &Batch, done: CommitNumber) -> Vec<&Output> {
     outputs.iter().copied().enumerate().filter(keep).map(|(_, output)| output).collect()
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

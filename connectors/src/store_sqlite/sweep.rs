@@ -103,7 +103,10 @@ mod tests {
         connection.execute_batch("BEGIN").unwrap();
         for tenant in 1..=tenants {
             connection
-                .execute("INSERT INTO tenants VALUES (?1, ?2)", params![tenant, tenant.to_string()])
+                .execute(
+                    "INSERT INTO tenants (number, tenant) VALUES (?1, ?2)",
+                    params![tenant, tenant.to_string()],
+                )
                 .unwrap();
             for row in 0..rows {
                 let id = [tenant.to_be_bytes(), row.to_be_bytes()].concat();

@@ -10,9 +10,10 @@ use super::config::SqliteConfig;
 use super::connection;
 use super::error::failed;
 use super::fill;
-use super::rows::{Rows, progress};
+use super::rows::{Rows, progress, signed};
 use super::sweep::Sweep;
 use crate::contract::store::{Batch, RecordWriter, StoreError};
+use crate::contract::tenants::TenantRow;
 use crate::disk_room::{DiskRoom, Purpose};
 
 /// Batches between sweeps.
@@ -71,5 +72,9 @@ impl RecordWriter for SqliteWriter {
             self.sweep.turn(&self.connection, &self.config, self.newest)?;
         }
         Ok(())
+    }
+
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError> {
+        super::tenants::put(&mut self.connection, signed(version), tenants)
     }
 }

@@ -7,6 +7,7 @@ use leadline_connectors::conformance::store::{OpenStore, StoreUnderTest, suite};
 use leadline_connectors::store_cassandra::{CassandraConfig, CassandraReader, CassandraWriter, Cluster};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
 
 use crate::{fresh, shared, with_tables};
 
@@ -16,6 +17,36 @@ impl StoreUnderTest for OnCassandra {
     fn start(&mut self) -> OpenStore {
         let cluster = Cluster::connect(self.0.clone()).unwrap();
         (Box::new(CassandraWriter::new(Arc::clone(&cluster))), Arc::new(CassandraReader::new(cluster)))
+    }
+}
+
+/// A connection beside leadline's.
+pub(crate) struct Beside {
+    runtime: tokio::runtime::Runtime,
+    session: Session,
+}
+
+impl Beside {
+    pub(crate) fn new(config: &CassandraConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (user, password) = config.login.clone().unwrap();
+        let session = SessionBuilder::new().known_nodes(&config.contact_points).user(user, password);
+        let session = runtime.block_on(session.build()).unwrap();
+        Self { runtime, session }
+    }
+
+    pub(crate) fn run(&self, statement: &str) {
+        self.runtime.block_on(self.session.query_unpaged(statement, ())).unwrap();
+    }
+
+    /// Rows of an answer.
+    pub(crate) fn rows<R>(&self, statement: &str) -> Vec<R>
+    where
+        R: for<'f, 'm> DeserializeRow<'f, 'm>,
+    {
+        let rows = self.runtime.block_on(self.session.query_unpaged(statement, ())).unwrap();
+        let rows = rows.into_rows_result().unwrap();
+        rows.rows::<R>().unwrap().map(Result::unwrap).collect()
     }
 }
 

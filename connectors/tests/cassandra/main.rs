@@ -5,6 +5,7 @@ mod conformance;
 mod crashes;
 mod schema;
 mod secure;
+mod tenants;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -69,6 +69,7 @@ fn empty(config: &SpannerConfig) {
         "deliveries",
         "audit_log",
         "dead_letters",
+        "crm_integrations",
         "tenants",
     ];
     let all = tables.map(|table| Mutation::delete(table, KeySet::all())).to_vec();
@@ -89,7 +90,7 @@ fn write(config: &SpannerConfig, mutations: Vec<Mutation>) {
     });
 }
 
-async fn client(config: &SpannerConfig) -> DatabaseClient {
+pub(crate) async fn client(config: &SpannerConfig) -> DatabaseClient {
     let builder = match &config.endpoint {
         Some(host) => Spanner::builder()
             .with_endpoint(format!("http://{host}"))

@@ -5,6 +5,7 @@ mod faults;
 mod given;
 mod scene;
 mod schema;
+mod tenants;
 
 use leadline_connectors::conformance::store::{shared, suite};
 use leadline_tests::spanner::SpannerFront;

@@ -7,6 +7,9 @@ use super::catalog::{Catalog, Column, Index, Kind, Table};
 /// Takes a statement into the catalog; answers PostgreSQL's, none where what it makes is there.
 pub(super) fn take(catalog: &mut Catalog, statement: &str) -> Result<Option<String>, Status> {
     let mut words = Words::of(statement)?;
+    if words.take(&["ALTER", "TABLE"]) {
+        return added(catalog, &mut words, statement);
+    }
     words.expect("CREATE")?;
     let made = match words.next()?.to_ascii_uppercase().as_str() {
         "TABLE" => table(catalog, &mut words),
@@ -21,6 +24,31 @@ pub(super) fn take(catalog: &mut Catalog, statement: &str) -> Result<Option<Stri
         None => Ok(made),
         Some(word) => Err(wrong(format!("{word:?} was not expected in {statement}"))),
     }
+}
+
+/// A column is added to a table: the one change of a table that leadline makes.
+fn added(catalog: &mut Catalog, words: &mut Words, statement: &str) -> Result<Option<String>, Status> {
+    let name = words.next()?;
+    ["ADD", "COLUMN"].into_iter().try_for_each(|word| words.expect(word))?;
+    let lenient = words.take(&["IF", "NOT", "EXISTS"]);
+    let column = column(words)?;
+    if let Some(word) = words.rest.front() {
+        return Err(wrong(format!("{word:?} was not expected in {statement}")));
+    }
+    if column.required {
+        return Err(Status::failed_precondition(format!(
+            "Cannot add NOT NULL column {name}.{}",
+            column.name
+        )));
+    }
+    if catalog.table(&name)?.column(&column.name).is_ok() {
+        return already(lenient, &column.name);
+    }
+    let sql = format!("ALTER TABLE \"{name}\" ADD COLUMN \"{}\" {}", column.name, column.kind.postgres());
+    if let Some(table) = catalog.tables.get_mut(&name) {
+        table.columns.push(column);
+    }
+    Ok(Some(sql))
 }
 
 fn wrong(why: String) -> Status {

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError};
 use googleapis_tonic_google_spanner_v1::google::spanner::v1 as spanner;
 use prost_types::value::Kind as Wire;
 use prost_types::{ListValue, Value};
+use spanner::key_range::{EndKeyType, StartKeyType};
 use spanner::transaction_selector::Selector;
 use spanner::{
-    ExecuteSqlRequest, KeySet, PartialResultSet, ReadRequest, ResultSetMetadata, StructType, Type,
+    ExecuteSqlRequest, KeyRange, KeySet, PartialResultSet, ReadRequest, ResultSetMetadata, StructType, Type,
 };
 use tokio_postgres::Client;
 use tonic::Status;
@@ -218,17 +219,22 @@ fn read_sql(catalog: &Catalog, request: &ReadRequest) -> Result<String, Status> 
     ))
 }
 
+/// The keys that begin so: the one range that this front takes.
+fn prefix(range: &KeyRange) -> Result<&ListValue, Status> {
+    match (&range.start_key_type, &range.end_key_type) {
+        (Some(StartKeyType::StartClosed(from)), Some(EndKeyType::EndClosed(to))) if from == to => Ok(from),
+        _ => Err(Status::unimplemented("this front takes keys, and of ranges those from a prefix to itself")),
+    }
+}
+
 /// The rows of a key set, as a condition.
 pub(super) fn condition(table: &Table, key: &[String], set: Option<&KeySet>) -> Result<String, Status> {
     let set = set.ok_or_else(|| Status::invalid_argument("there is no key set"))?;
     if set.all {
         return Ok("true".to_owned());
     }
-    if !set.ranges.is_empty() {
-        return Err(Status::unimplemented("this front takes keys, and no ranges of them"));
-    }
-    let one = |values: &ListValue| -> Result<String, Status> {
-        if values.values.len() != key.len() {
+    let one = |(values, whole): (&ListValue, bool)| -> Result<String, Status> {
+        if values.values.len() > key.len() || (whole && values.values.len() != key.len()) {
             let why = format!("a key of {} has {} parts, not {}", table.name, key.len(), values.values.len());
             return Err(Status::failed_precondition(why));
         }
@@ -239,7 +245,10 @@ pub(super) fn condition(table: &Table, key: &[String], set: Option<&KeySet>) -> 
         let parts: Result<Vec<_>, _> = key.iter().zip(&values.values).map(part).collect();
         Ok(format!("({})", parts?.join(" AND ")))
     };
-    let keys: Result<Vec<_>, _> = set.keys.iter().map(one).collect();
+    let ranges: Result<Vec<_>, _> = set.ranges.iter().map(prefix).collect();
+    let prefixes = ranges?.into_iter().map(|values| (values, false));
+    let all = set.keys.iter().map(|values| (values, true)).chain(prefixes);
+    let keys: Result<Vec<_>, _> = all.map(one).collect();
     let keys = keys?;
     Ok(if keys.is_empty() { "false".to_owned() } else { keys.join(" OR ") })
 }

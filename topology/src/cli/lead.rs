@@ -3,13 +3,11 @@
 use clap::{Args, Subcommand};
 use leadline::admin::micros;
 use leadline::control::Ask;
-use leadline_connectors::contract::store::RecordReader as _;
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
 use leadline_schemas::TenantId;
 use leadline_schemas::command::Command;
 
 use super::output::Output;
-use super::{Failure, Source, tenant};
+use super::{Failure, Source, records, tenant};
 
 #[derive(Args)]
 pub(super) struct LeadArgs {
@@ -53,7 +51,7 @@ pub(super) fn run(args: &LeadArgs, output: &Output) -> Result<(), Failure> {
     let LeadCommand::Feedback(args) = &args.command;
     let config = args.source.read()?;
     let id = TenantId::new(&args.tenant).map_err(anyhow::Error::from)?;
-    let reader = SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
+    let reader = records(&config)?;
     let lead = reader.lead(&id, &args.lead).map_err(anyhow::Error::from)?;
     let Some(lead) = lead else {
         let why = format!("tenant {id} has no lead {:?}: GET /v1/tenants/{id}/leads lists them", args.lead);

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use leadline::evaluation::calibration::{Outcome, calibration};
-use leadline_connectors::contract::store::{Page, RecordReader as _};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
+use leadline_connectors::contract::store::Page;
 use leadline_schemas::{Millis, TenantId};
 
 use super::output::Output;
-use super::{Failure, Source, parse_time};
+use super::{Failure, Source, parse_time, records};
 
 /// Leads that are read at once.
 const PAGE: usize = 200;
@@ -30,7 +29,7 @@ pub(super) struct CalibrationArgs {
 pub(super) fn run(args: &CalibrationArgs, output: &Output) -> Result<(), Failure> {
     let config = args.source.read()?;
     let tenant = TenantId::new(&args.tenant).map_err(anyhow::Error::from)?;
-    let reader = SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
+    let reader = records(&config)?;
     let mut leads = Vec::new();
     let mut page = Page { limit: PAGE, from: args.since, ..Page::default() };
     loop {

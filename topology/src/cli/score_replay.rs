@@ -1,5 +1,6 @@
 //! `leadline score replay` and `promote`: another prompt on history, and then for good.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -8,10 +9,9 @@ use leadline::admin::{AiSpec, TenantSpec, micros};
 use leadline::control::Ask;
 use leadline::evaluation::asker::Asker;
 use leadline::evaluation::trial::{Agreement, Judgement, Tried, agreement};
-use leadline_connectors::contract::store::{Page, RecordReader as _};
+use leadline_connectors::contract::store::{Page, RecordReader};
 use leadline_connectors::scoring::Prompt;
 use leadline_connectors::store_shadow::{ShadowRow, ShadowStore, Trial};
-use leadline_connectors::store_sqlite::{SqliteConfig, SqliteReader};
 use leadline_operators::leads::contact_of;
 use leadline_operators::score::{RULES, asked_input, consent};
 use leadline_schemas::call::{CallRecord, CallStage};
@@ -22,7 +22,7 @@ use leadline_schemas::{EventId, Millis, TenantId};
 use serde_json::json;
 
 use super::output::Output;
-use super::{Failure, Source, parse_time, tenant};
+use super::{Failure, Source, parse_time, records, tenant};
 
 /// Records that are read at once.
 const PAGE: usize = 200;
@@ -111,7 +111,7 @@ fn tenants(args: &ReplayArgs) -> Result<Vec<String>, Failure> {
 struct Run {
     tenant: Tenant,
     trial: Trial,
-    records: SqliteReader,
+    records: Arc<dyn RecordReader>,
     shadow: ShadowStore,
     asker: Asker,
     pause: Duration,
@@ -134,8 +134,7 @@ impl Run {
             );
             return Err(Failure(why, 2));
         }
-        let records =
-            SqliteReader::open(SqliteConfig::new(config.records_file())).map_err(anyhow::Error::from)?;
+        let records = records(&config)?;
         let shadow = ShadowStore::open(&config.data.join("score_shadow.db")).map_err(anyhow::Error::from)?;
         let asker = Asker::new(&config, &provider)?;
         let trial = Trial { tenant: id.clone(), prompt: prompt.version.to_owned(), provider };

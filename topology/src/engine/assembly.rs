@@ -144,6 +144,7 @@ pub(super) fn assemble(mut parts: EngineParts) -> Assembly {
         rows: Arc::clone(&rows),
         generation: parts.generation,
         is_handed_over: parts.origin.is_some(),
+        settings: Arc::clone(&parts.settings),
         retention: Arc::clone(&retention),
         stored: Arc::clone(&parts.stored),
         progress: StoreProgress::default(),

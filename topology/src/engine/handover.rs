@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::Notice;
 use super::limits::EXECUTOR_ANSWER_MAX;
+use super::moving::{Later, first_rows};
 use super::ownership::Ownership;
 use super::partition::{Position, lock};
 use super::restore::{RestoreError, bring_up};
@@ -190,10 +191,12 @@ impl Ownership {
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
         let mut known = lock(&self.progress.warm).remove(&partition);
         let mut store = self.state.open(partition)?;
-        if self.generation > 1 && store.applied()?.0 == 0 {
-            (store, known) = self.first_rows(partition, store)?;
-        }
         let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
+        if self.generation > 1 && store.applied()?.0 == 0 {
+            let (generation, origin, settings) = (self.generation, self.origin.as_ref(), (self.settings)());
+            let layout = Later { generation, origin, settings: &settings };
+            (store, known) = first_rows(parts, &layout, partition, store)?;
+        }
         bring_up(parts, self.generation, partition, store, known)
     }
 }

@@ -17,10 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::effects::{decode_job, engine_value, job_value};
 use super::keys;
-use super::ownership::Ownership;
 use super::partition::Position;
 use super::placing::{Named, Places, tenant_of};
-use super::restore::{NOTHING, RestoreError, index_entry};
+use super::restore::{NOTHING, Parts, RestoreError, index_entry};
 use super::snapshot::{self, Shelf};
 
 /// Rows that are brought in at a time.
@@ -126,36 +125,41 @@ pub(super) async fn restore(
     })
 }
 
-impl Ownership {
-    /// The rows that a partition of a later layout starts with, while the log still has all of its frames: those of a
-    /// snapshot, else those that were handed over. No frame has them. A layout that is being left no longer knows of
-    /// the one before; it has snapshots, or `layout apply` would have refused to leave it.
-    pub(super) fn first_rows(
-        &self,
-        partition: Partition,
-        store: Arc<dyn PartitionState>,
-    ) -> Result<(Arc<dyn PartitionState>, Option<Position>), RestoreError> {
-        let (first, end) = self.log.range(Topic::State, partition)?;
-        if first.0 > 0 {
-            return Ok((store, None)); // A snapshot counts, as ever.
-        }
-        // What an earlier try has left is not whole.
-        drop(store);
-        self.state.clear(partition)?;
-        let store = self.state.open(partition)?;
-        let restored = snapshot::restore(&*self.blob, self.generation, partition, &store);
-        if self.runtime.block_on(restored)?.is_some() {
-            return Ok((store, None));
-        }
-        let Some(change) = &self.origin else {
-            let (at, log_from) = (CommitNumber(0), CommitNumber(end.0));
-            return Err(RestoreError::Gap { partition, store: at, log_from });
-        };
-        let settings = (self.settings)();
-        let restored = restore(&*self.blob, change, &settings, partition, &*store);
-        let position = self.runtime.block_on(restored)?;
-        Ok((store, Some(position)))
+/// A later layout, and how its rows came from the one before.
+pub(super) struct Later<'a> {
+    pub(super) generation: u32,
+    /// None when the layout before is not known any more.
+    pub(super) origin: Option<&'a Change>,
+    pub(super) settings: &'a Settings,
+}
+
+/// The rows that a partition of a later layout starts with, while the log still has all of its frames: those of a
+/// snapshot, else those that were handed over. No frame has them. A layout that is being left no longer knows of
+/// the one before; it has snapshots, or `layout apply` would have refused to leave it.
+pub(super) fn first_rows(
+    (log, state, blob, runtime): Parts<'_>,
+    layout: &Later<'_>,
+    partition: Partition,
+    store: Arc<dyn PartitionState>,
+) -> Result<(Arc<dyn PartitionState>, Option<Position>), RestoreError> {
+    let (first, end) = log.range(Topic::State, partition)?;
+    if first.0 > 0 {
+        return Ok((store, None)); // A snapshot counts, as ever.
     }
+    // What an earlier try has left is not whole.
+    drop(store);
+    state.clear(partition)?;
+    let store = state.open(partition)?;
+    let restored = snapshot::restore(blob, layout.generation, partition, &store);
+    if runtime.block_on(restored)?.is_some() {
+        return Ok((store, None));
+    }
+    let Some(change) = layout.origin else {
+        let (at, log_from) = (CommitNumber(0), CommitNumber(end.0));
+        return Err(RestoreError::Gap { partition, store: at, log_from });
+    };
+    let position = runtime.block_on(restore(blob, change, layout.settings, partition, &*store))?;
+    Ok((store, Some(position)))
 }
 
 async fn read_note(blob: &dyn Blob, generation: u32, partition: Partition) -> Result<Note, RestoreError> {

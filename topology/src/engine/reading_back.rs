@@ -7,9 +7,12 @@ use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::{PartitionState, State};
 use leadline_connectors::contract::store::Batch;
 use leadline_schemas::frame::Output;
+use leadline_schemas::layout::Change;
+use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
+use super::moving::{Later, first_rows};
 use super::restore::{RestoreError, bring_up, decode_frame};
 
 /// Frames read back at a time.
@@ -79,18 +82,22 @@ fn each_output(state: &dyn PartitionState, each: &mut dyn FnMut(Output)) -> Resu
     Ok(applied)
 }
 
-/// What a stopped instance has committed: for who fills a record store, or compares one with it.
+/// What stopped workers have committed: for who fills a record store, or compares one with it.
 pub struct CommittedRecords {
-    /// Its log.
+    /// Their log.
     pub log: Arc<dyn Log>,
-    /// Its state store.
+    /// The state store of an instance that had all partitions, or one to be filled.
     pub state: Arc<dyn State>,
-    /// Where its snapshots lie.
+    /// Where snapshots lie.
     pub blob: Arc<dyn Blob>,
     /// Where snapshots are fetched.
     pub runtime: tokio::runtime::Handle,
     /// The layout.
     pub generation: u32,
+    /// How rows came from the layout before, if there was one.
+    pub origin: Option<Change>,
+    /// The settings.
+    pub settings: Arc<Settings>,
 }
 
 /// The same of one partition, whose rows stand at its newest commit.
@@ -105,19 +112,24 @@ pub struct PartitionRecords<'a> {
 impl CommittedRecords {
     /// Brings a partition's rows up to its newest commit: the store's, else a snapshot's, and the frames behind them.
     pub fn partition(&self, partition: Partition) -> Result<PartitionRecords<'_>, RestoreError> {
-        let state = self.state.open(partition)?;
-        let (position, state) = bring_up(
-            (&*self.log, &*self.state, &*self.blob, &self.runtime),
-            self.generation,
-            partition,
-            state,
-            None,
-        )?;
+        let (mut state, mut known) = (self.state.open(partition)?, None);
+        let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
+        if self.generation > 1 && state.applied()?.0 == 0 {
+            let (generation, origin) = (self.generation, self.origin.as_ref());
+            let layout = Later { generation, origin, settings: &self.settings };
+            (state, known) = first_rows(parts, &layout, partition, state)?;
+        }
+        let (position, state) = bring_up(parts, self.generation, partition, state, known)?;
         Ok(PartitionRecords { of: self, state, partition, end: position.number })
     }
 }
 
 impl PartitionRecords<'_> {
+    /// Which partition it is.
+    pub fn number(&self) -> Partition {
+        self.partition
+    }
+
     /// The next commits behind `at`; none at the end. The error is in words.
     pub fn behind(&self, at: CommitNumber) -> Result<Option<Batch>, String> {
         let commits = Commits {
@@ -125,7 +137,7 @@ impl PartitionRecords<'_> {
             state: &*self.state,
             partition: self.partition,
             generation: self.of.generation,
-            is_handed_over: false,
+            is_handed_over: self.of.generation > 1,
         };
         commits.behind(at)
     }

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
+use leadline_connectors::contract::tenants::TenantRow;
 use leadline_schemas::frame::Output;
 use leadline_schemas::sabotage::{self, Bug};
+use leadline_schemas::settings::{Settings, Tenant};
 use leadline_schemas::{CommitNumber, Partition};
 
 use super::applier::Retention;
@@ -116,6 +118,7 @@ pub(super) struct StoreWriter {
     pub(super) generation: u32,
     /// Whether the partitions' first rows come from the layout before.
     pub(super) is_handed_over: bool,
+    pub(super) settings: Arc<dyn Fn() -> Arc<Settings> + Send + Sync>,
     pub(super) retention: Arc<Retention>,
     pub(super) stored: Stored,
     pub(super) progress: StoreProgress,
@@ -132,6 +135,15 @@ pub(super) struct StoreProgress {
     retry_boot_ms: Option<u64>,
     /// When the store was last asked where it stands with every partition.
     asked_boot_ms: u64,
+    told: Told,
+}
+
+/// What the store was told of tenants.
+#[derive(Debug, Default)]
+struct Told {
+    settings: Option<Arc<Settings>>,
+    /// Not to be tried before.
+    retry_boot_ms: u64,
 }
 
 impl StoreWriter {
@@ -153,6 +165,9 @@ impl StoreWriter {
             return false;
         }
         self.progress.retry_boot_ms = None;
+        if self.tell_tenants() {
+            return true;
+        }
         if !self.progress.refused.is_empty() {
             let batches = std::mem::take(&mut self.progress.refused);
             self.write(batches);
@@ -169,6 +184,35 @@ impl StoreWriter {
             return false;
         }
         true
+    }
+
+    /// Tells the store what tenants are called, where that has changed. Who has the first partition does it, so that it is
+    /// one; whoever takes over tells all once more. Answers whether it did.
+    fn tell_tenants(&mut self) -> bool {
+        if self.rows.of(Partition(0)).is_none() {
+            self.progress.told = Told::default();
+            return false;
+        }
+        let settings = (self.settings)();
+        let Told { settings: before, retry_boot_ms } = &self.progress.told;
+        let is_told = before.as_ref().is_some_and(|before| before.version == settings.version);
+        if is_told || self.clock.boot_ms() < *retry_boot_ms {
+            return false;
+        }
+        let is_new = |tenant: &&Arc<Tenant>| {
+            before.as_ref().and_then(|before| before.tenant(&tenant.tenant)) != Some(*tenant)
+        };
+        let changed: Vec<TenantRow> = settings.tenants().filter(is_new).map(|one| (&**one).into()).collect();
+        if !changed.is_empty()
+            && let Err(error) = self.writer.put_tenants(settings.version, &changed)
+        {
+            // Records do not wait for names.
+            tracing::warn!(%error, "the record store was not told of tenants; trying again");
+            self.progress.told.retry_boot_ms = self.clock.boot_ms() + STORE_RETRY_MS;
+            return false;
+        }
+        self.progress.told = Told { settings: Some(settings), retry_boot_ms: 0 };
+        !changed.is_empty()
     }
 
     /// Trusts nothing that was heard of the store: whoever was away may have lost something, and one that is behind in

@@ -1,5 +1,7 @@
 //! The record store that the configuration names: its writer, its reader, its tables. One arm for each store.
 
+#[cfg(feature = "kafka")]
+mod on_brokers;
 mod rebuild;
 mod record;
 #[cfg(feature = "spanner")]
@@ -21,6 +23,10 @@ use leadline_connectors::store_cassandra::{
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteFill, SqliteReader, SqliteSchema, SqliteWriter};
 
 use crate::config::{Config, RecordsStore};
+#[cfg(feature = "kafka")]
+pub use on_brokers::ReadBack;
+#[cfg(feature = "kafka")]
+pub(crate) use on_brokers::refuse_others_beside_a_file;
 pub use rebuild::{Filled, Step, rebuild};
 pub use verify::{Compared, Difference, Kept, Verified, What, verify};
 

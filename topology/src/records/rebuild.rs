@@ -4,6 +4,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use anyhow::{anyhow, bail};
 use leadline_connectors::contract::store::{Batch, RecordWriter};
+use leadline_connectors::contract::tenants::TenantRow;
 use leadline_schemas::{CommitNumber, Partition};
 
 use crate::engine::{CommittedRecords, PartitionRecords};
@@ -39,13 +40,16 @@ pub fn rebuild(
     seen: &mut dyn FnMut(Step),
 ) -> anyhow::Result<Filled> {
     let partitions: Vec<Partition> = (0..committed.log.partitions()).map(Partition).collect();
-    for partition in &partitions {
-        let progress = writer.progress(committed.generation, *partition)?;
-        if progress != CommitNumber(0) {
-            bail!(
-                "the store is not empty: it has partition {partition} up to commit {progress}; move it aside, or start \
-                 leadline, which writes what it lacks"
-            );
+    // A store that was written in layouts before has all of those, too.
+    for generation in 1..=committed.generation {
+        for partition in &partitions {
+            let progress = writer.progress(generation, *partition)?;
+            if progress != CommitNumber(0) {
+                bail!(
+                    "the store is not empty: it has partition {partition} up to commit {progress}; move it aside, or \
+                     start leadline, which writes what it lacks"
+                );
+            }
         }
     }
     let mut brought = Vec::with_capacity(partitions.len());
@@ -69,6 +73,10 @@ pub fn rebuild(
     })?;
     if filled.commits != all {
         bail!("{} of {all} commits could be read; run it again", filled.commits);
+    }
+    let tenants: Vec<TenantRow> = committed.settings.tenants().map(|tenant| (&**tenant).into()).collect();
+    if !tenants.is_empty() {
+        writer.put_tenants(committed.settings.version, &tenants)?;
     }
     seen(Step::Finishing);
     writer.filled()?;

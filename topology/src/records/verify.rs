@@ -7,7 +7,7 @@ use leadline_connectors::contract::store::{AUDIT_LINES_MAX, Listed, Page, Record
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::frame::Output;
 use leadline_schemas::window::WindowKind;
-use leadline_schemas::{Millis, Partition, TenantId, Topic};
+use leadline_schemas::{Millis, Partition, TenantId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::record::{Outline, Record};
@@ -46,7 +46,7 @@ pub enum What {
 /// One record that differs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 pub struct Difference {
-    /// The topic's name.
+    /// The topic's name; `progress` where the store says that it has commits which are not there.
     pub topic: &'static str,
     /// How.
     pub what: What,
@@ -61,7 +61,9 @@ pub struct Verified {
     pub records: u64,
     /// Those that differ.
     pub differ: u64,
-    /// The first of them, sorted.
+    /// Commits that the store has not taken yet: workers write them when they start.
+    pub behind: u64,
+    /// The first of those that differ, sorted.
     pub differences: Vec<Difference>,
 }
 
@@ -106,6 +108,16 @@ pub fn verify(
     }
     expected.tenants.extend(tenants.iter().cloned());
     let mut verified = Verified { records: expected.records.len() as u64, ..Verified::default() };
+    for partition in &partitions {
+        let (stored, end) = (reader.stored_up_to(committed.generation, partition.number())?, partition.end);
+        verified.behind += end.0.saturating_sub(stored.0);
+        if stored > end {
+            // The log was put back to what it once was: what comes next would be taken for what is there.
+            let record =
+                format!("partition {}: commit {stored}, and the newest is {end}", partition.number());
+            verified.note("progress", What::Unexpected, record);
+        }
+    }
     expected.compare(reader, &mut Comparing { verified: &mut verified, seen, looked_at: 0 })?;
     // What was not found is named in a second reading: names of all records would not fit into memory.
     let rest = if expected.records.is_empty() { &[][..] } else { &partitions };
@@ -117,10 +129,10 @@ pub fn verify(
 }
 
 impl Verified {
-    fn note(&mut self, topic: Topic, what: What, record: String) {
+    fn note(&mut self, topic: &'static str, what: What, record: String) {
         self.differ += 1;
         if self.differences.len() < NAMED_MAX {
-            self.differences.push(Difference { topic: topic.name(), what, record });
+            self.differences.push(Difference { topic, what, record });
         }
     }
 }
@@ -294,8 +306,8 @@ impl Expected {
         comparing.looked();
         match self.records.remove(&key_hash(&output)) {
             Some(content) if content == xxh3_64(&output.value) => {}
-            Some(_) => comparing.verified.note(output.topic, What::Differs, record.name()),
-            None => comparing.verified.note(output.topic, What::Unexpected, record.name()),
+            Some(_) => comparing.verified.note(output.topic.name(), What::Differs, record.name()),
+            None => comparing.verified.note(output.topic.name(), What::Unexpected, record.name()),
         }
         Ok(())
     }
@@ -305,7 +317,7 @@ impl Expected {
         let Ok(Some(record)) = Record::of(output) else { return };
         let Ok(output) = record.output() else { return };
         if self.records.remove(&key_hash(&output)).is_some() && !self.is_excused(&record) {
-            verified.note(output.topic, What::Missing, record.name());
+            verified.note(output.topic.name(), What::Missing, record.name());
         }
     }
 

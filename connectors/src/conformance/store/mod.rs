@@ -5,6 +5,7 @@ mod lists;
 mod rows;
 pub mod shared;
 mod sizes;
+pub mod tenants;
 mod writes;
 
 use std::sync::Arc;

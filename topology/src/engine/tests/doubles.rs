@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::provider::{CallError, Provider, ProviderAnswer};
 use leadline_connectors::contract::state::*;
 use leadline_connectors::contract::store::{Batch, RecordWriter, StoreError};
+use leadline_connectors::contract::tenants::TenantRow;
 use leadline_schemas::{CommitNumber, Millis, Partition};
 
 #[derive(Default)]
@@ -106,17 +107,34 @@ impl Clock for TestClock {
     }
 }
 
-/// A record store that only keeps how far it is. Clones are the same store.
+/// A version of the settings, and the names that came with it.
+type Told = (u64, Vec<String>);
+
+/// A record store that only keeps how far it is, and what it was told of tenants. Clones are the same store.
 #[derive(Clone, Default)]
-pub(super) struct TestRecords(Arc<Mutex<HashMap<(u32, Partition), CommitNumber>>>);
+pub(super) struct TestRecords {
+    progress: Arc<Mutex<HashMap<(u32, Partition), CommitNumber>>>,
+    pub(super) told: Arc<Mutex<Vec<Told>>>,
+    /// Whether it is away for who tells it of tenants.
+    pub(super) is_deaf: Arc<AtomicBool>,
+}
 
 impl RecordWriter for TestRecords {
     fn progress(&mut self, generation: u32, partition: Partition) -> Result<CommitNumber, StoreError> {
-        Ok(self.0.lock().unwrap().get(&(generation, partition)).copied().unwrap_or_default())
+        Ok(self.progress.lock().unwrap().get(&(generation, partition)).copied().unwrap_or_default())
     }
     fn write(&mut self, batches: &[Batch]) -> Result<(), StoreError> {
         let all = batches.iter().map(|batch| ((batch.generation, batch.partition), batch.to));
-        self.0.lock().unwrap().extend(all);
+        self.progress.lock().unwrap().extend(all);
+        Ok(())
+    }
+    fn put_tenants(&mut self, version: u64, tenants: &[TenantRow]) -> Result<(), StoreError> {
+        if self.is_deaf.load(Relaxed) {
+            return Err(StoreError::Unavailable("away".to_owned()));
+        }
+        let mut names: Vec<String> = tenants.iter().map(|tenant| tenant.name.clone()).collect();
+        names.sort();
+        self.told.lock().unwrap().push((version, names));
         Ok(())
     }
 }

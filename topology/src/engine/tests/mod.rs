@@ -10,6 +10,7 @@ mod ownership;
 mod placing;
 mod replay;
 mod snapshots;
+mod tenants;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -33,6 +34,7 @@ use leadline_schemas::inbound::{EventKind, Inbound, Origin};
 use leadline_schemas::layout::Change;
 use leadline_schemas::partitioning::Key;
 use leadline_schemas::reply::{Answered, JobFailed, JobRequest};
+use leadline_schemas::settings::Settings;
 use leadline_schemas::{EventId, JobId, Millis, Partition, TenantId, Topic};
 
 use self::doubles::{Oracle, TestClock, TestRecords, TestState};
@@ -154,6 +156,7 @@ struct Bench {
     generation: u32,
     origin: Option<Change>,
     records: Option<TestRecords>,
+    settings: Arc<Mutex<Arc<Settings>>>,
     /// Where the tests' tenant lies.
     home: Partition,
 }
@@ -175,6 +178,7 @@ impl Bench {
             generation: 1,
             origin: None,
             records: None,
+            settings: Arc::default(),
             home: Partition(0),
         }
     }
@@ -199,7 +203,10 @@ impl Bench {
             state: self.state.clone(),
             blob: self.blob.clone(),
             clock: self.clock.clone(),
-            settings: Arc::new(Arc::default),
+            settings: {
+                let settings = Arc::clone(&self.settings);
+                Arc::new(move || Arc::clone(&settings.lock().unwrap()))
+            },
             responders,
             writer: self.records.clone().map(|records| Box::new(records) as _),
             stored: Arc::new(|_| {}),
