@@ -160,3 +160,39 @@ fn a_dead_integration_is_switched_off_and_told_of_and_what_it_missed_is_replayed
     let arrived = || ledger("done").lines().filter(|line| line.contains("  sales  ")).count();
     until("the ledger", PATIENT, || arrived() == 2);
 }
+
+#[test]
+fn a_delivery_command_that_would_change_nothing_is_refused_in_words() {
+    let crm = Receiver::start(false);
+    let mut leadline = Instance::new();
+    leadline.start();
+    let token = leadline.tenant("summit", COMPANY, &["--integration", &crm.address]);
+    assert_eq!(leadline.hook(&call(COMPANY, 1)), Some(200));
+    let of_summit = ["delivery", "list", "--json", "--tenant", "summit", "--status", "done"];
+    let done = || -> Vec<Value> { serde_json::from_str(&cli(&leadline, &of_summit)).unwrap() };
+    until("the lead has arrived", PATIENT, || !done().is_empty());
+    let (name, subject) = (done()[0]["integration"].clone(), done()[0]["subject"].clone());
+    let (name, subject) = (name.as_str().unwrap(), subject.as_str().unwrap());
+
+    let refused = |args: &[&str]| {
+        let ended = leadline.cli(&[&["delivery"][..], args].concat());
+        assert!(!ended.status.success(), "{args:?}");
+        String::from_utf8_lossy(&ended.stderr).into_owned()
+    };
+    for command in ["show", "retry", "skip"] {
+        let why = refused(&[command, name, "nobody", "--tenant", "summit"]);
+        assert!(why.contains("no delivery to") && why.contains("nobody"), "{why}");
+    }
+    let why = refused(&["skip", name, subject, "--tenant", "summit"]);
+    assert!(why.contains("it has arrived already"), "{why}");
+    assert!(refused(&["list", "--tenant", "sumit"]).contains("sumit"));
+    let range = |from, to| ["replay", "--tenant", "summit", "--from", from, "--to", to];
+    let why = refused(&range("2026-03-02", "2026-03-01"));
+    assert!(why.contains("2026-03-02") && why.contains("2026-03-01"), "{why}");
+
+    let bearer = format!("Bearer {token}");
+    let path = format!("/v1/tenants/summit/deliveries/{name}/nobody/retry");
+    let (status, answer) = post(leadline.port, &path, &[("Authorization", &bearer)], "").unwrap();
+    assert_eq!(status, 404, "{answer}");
+    assert_eq!(crm.seen.lock().unwrap().len(), 1, "nothing was sent again");
+}

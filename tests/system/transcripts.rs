@@ -114,7 +114,21 @@ fn whoever_comes_next_in_the_chain_is_asked_and_the_end_of_it_has_every_reason()
         whisper.address,
         script.display()
     );
-    let (double, mut leadline, token) = scene(&section, &["removed", "whisper", "local"]);
+    let removed = "[transcription.removed]\nkind = \"command\"\ncommand = \"/bin/true {audio}\"\n";
+    let both = format!("{section}{removed}");
+    let (double, mut leadline, token) = scene(&both, &["removed", "whisper", "local"]);
+    let unknown = leadline.cli(&["tenant", "add", "summit", "--transcribe", "wisper"]);
+    let why = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        !unknown.status.success()
+            && why.contains("\"wisper\"")
+            && why.contains("use local, removed, whisper"),
+        "{why}"
+    );
+    // What a chain has may be gone later.
+    let configured = leadline.data.path().join("leadline.toml");
+    let toml = std::fs::read_to_string(&configured).unwrap();
+    std::fs::write(&configured, toml.replace(removed, "")).unwrap();
     leadline.start();
     std::fs::write(&script, "echo '{\"text\":\"We want a new kitchen.\"}'").unwrap();
     tell(&double, &leadline, CALL, VOICE);

@@ -28,7 +28,7 @@ use tokio::net::UnixListener;
 
 pub(crate) use self::change::change_tenant;
 use self::change::known;
-use crate::admin::{self, Fresh, TenantSpec};
+use crate::admin::{self, Fresh, Services, TenantSpec};
 use crate::callrail::{self, BackfillStep, ConnectStep};
 use crate::crms::{self, CrmStep, Crms};
 use crate::integrations::{self, IntegrationStep};
@@ -121,8 +121,8 @@ pub struct Admin {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) callrail: CallRailClient,
-    /// Names that tenants' chains of scoring may have.
-    scorers: Arc<Vec<String>>,
+    /// Names that tenants' chains may have.
+    services: Arc<Services>,
     pub(crate) crms: Arc<Crms>,
     pub(crate) email: Option<EmailServer>,
     /// As in [`Parts`].
@@ -137,7 +137,7 @@ impl Admin {
             secrets: parts.secrets.clone(),
             clock: Arc::clone(&parts.clock),
             callrail: parts.callrail.clone(),
-            scorers: Arc::clone(&parts.scorers),
+            services: Arc::clone(&parts.services),
             crms: Arc::clone(&parts.crms),
             email: parts.email.clone(),
             changing: Arc::clone(&parts.changing),
@@ -160,7 +160,7 @@ impl Admin {
         let settings = self.settings.fresh_settings().await;
         match ask {
             Ask::PutTenant { spec } => {
-                admin::check_providers(&spec, &self.scorers)?;
+                self.services.check(&spec)?;
                 let is_new = TenantId::new(&spec.tenant).is_ok_and(|id| settings.tenant(&id).is_none());
                 let token = if is_new || spec.new_token { Some(new_token()?) } else { None };
                 let random = Fresh { token, source_key: new_source_key()? };

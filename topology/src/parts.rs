@@ -17,6 +17,7 @@ use leadline_connectors::sink_email::EmailServer;
 use leadline_connectors::source_http::Doubts;
 use leadline_connectors::state_fjall::{FjallConfig, FjallState, move_aside};
 
+use crate::admin::Services;
 use crate::blobs;
 use crate::config::{Config, LogKind};
 use crate::crms::Crms;
@@ -52,8 +53,8 @@ pub struct Parts {
     pub callrail: CallRailClient,
     /// What the process may spend on AI services, and has spent today.
     pub ai_budget: Arc<DayBudget>,
-    /// Names that tenants' chains of scoring may have.
-    pub scorers: Arc<Vec<String>>,
+    /// Names that tenants' chains may have.
+    pub services: Arc<Services>,
     /// The operator's mail server, for integrations that name none.
     pub email: Option<EmailServer>,
     /// Companies whose signatures were refused, for the watch over their keys.
@@ -114,7 +115,10 @@ impl Parts {
             settings,
             callrail,
             ai_budget,
-            scorers: Arc::new(scorers::names(config)),
+            services: Arc::new(Services {
+                scoring: scorers::names(config),
+                transcription: config.transcription.keys().cloned().collect(),
+            }),
             doubts: Arc::default(),
             changing,
             crms: Arc::new(crms),

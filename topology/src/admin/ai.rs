@@ -74,16 +74,34 @@ pub fn micros(what: &str, text: &str) -> Result<i64, AdminError> {
     Ok(units * MICROS + micros)
 }
 
-/// Names of services that are not configured here: a chain that nobody answers would be no chain.
-pub fn check_providers(spec: &TenantSpec, known: &[String]) -> Result<(), AdminError> {
-    let given = spec.score_provider.iter().chain(&spec.ai.score_fallbacks);
-    match given.into_iter().find(|name| !known.contains(name) && *name != NONE) {
-        Some(name) => Err(invalid(format!(
-            "score provider {name:?} is not known: use {}, or configure [scoring.{name}]",
-            known.join(", ")
-        ))),
-        None => Ok(()),
+/// Names of the services that are configured here.
+#[derive(Clone, Debug, Default)]
+pub struct Services {
+    /// Those that score.
+    pub scoring: Vec<String>,
+    /// Those that write calls down.
+    pub transcription: Vec<String>,
+}
+
+impl Services {
+    /// Refuses a chain with a name that is not among them: one that nobody answers would be no chain.
+    pub fn check(&self, spec: &TenantSpec) -> Result<(), AdminError> {
+        let scorers = spec.score_provider.iter().chain(&spec.ai.score_fallbacks);
+        all_known("score provider", "scoring", scorers, &self.scoring)?;
+        let transcribers = spec.transcribe_providers.iter();
+        all_known("provider of transcripts", "transcription", transcribers, &self.transcription)
     }
+}
+
+fn all_known<'a>(
+    what: &str,
+    section: &str,
+    mut given: impl Iterator<Item = &'a String>,
+    known: &[String],
+) -> Result<(), AdminError> {
+    let Some(name) = given.find(|name| !known.contains(name) && *name != NONE) else { return Ok(()) };
+    let others = if known.is_empty() { String::new() } else { format!("use {}, or ", known.join(", ")) };
+    Err(invalid(format!("{what} {name:?} is not known: {others}configure [{section}.{name}]")))
 }
 
 #[cfg(test)]
@@ -134,19 +152,35 @@ mod tests {
 
     #[test]
     fn a_service_that_is_not_configured_is_refused_with_those_that_are() {
-        let known = ["rules".to_owned(), "gemini".to_owned()];
+        let services = |transcription: &[&str]| Services {
+            scoring: vec!["rules".to_owned(), "gemini".to_owned()],
+            transcription: transcription.iter().map(|name| (*name).to_owned()).collect(),
+        };
         let spec = |provider: &str, fallback: &str| TenantSpec {
             score_provider: Some(provider.to_owned()),
             ai: AiSpec { score_fallbacks: vec![fallback.to_owned()], ..AiSpec::default() },
             ..TenantSpec::default()
         };
-        assert!(check_providers(&spec("gemini", "rules"), &known).is_ok());
+        assert!(services(&[]).check(&spec("gemini", "rules")).is_ok());
         for spec in [spec("gpt", "rules"), spec("gemini", "gpt")] {
-            let why = check_providers(&spec, &known).unwrap_err().to_string();
+            let why = services(&[]).check(&spec).unwrap_err().to_string();
             assert!(
                 why.contains("gpt") && why.contains("rules, gemini") && why.contains("[scoring.gpt]"),
                 "{why}"
             );
         }
+        let heard_by = |names: &[&str]| TenantSpec {
+            transcribe_providers: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..TenantSpec::default()
+        };
+        assert!(services(&["google"]).check(&heard_by(&["google"])).is_ok());
+        assert!(services(&[]).check(&heard_by(&["none"])).is_ok());
+        let why = services(&["google"]).check(&heard_by(&["google", "gogle"])).unwrap_err().to_string();
+        assert!(
+            why.contains("\"gogle\"") && why.contains("use google, or configure [transcription.gogle]"),
+            "{why}"
+        );
+        let why = services(&[]).check(&heard_by(&["google"])).unwrap_err().to_string();
+        assert!(why.ends_with("is not known: configure [transcription.google]"), "{why}");
     }
 }

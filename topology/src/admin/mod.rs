@@ -8,7 +8,7 @@ mod integrations;
 mod tests;
 mod transcription;
 
-pub use ai::{AiSpec, check_providers, micros};
+pub use ai::{AiSpec, Services, micros};
 pub use companies::{add_company, rotate};
 
 use jiff::tz::TimeZone;

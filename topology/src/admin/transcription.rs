@@ -9,8 +9,8 @@ const NONE: &str = "none";
 /// Each may take an hour to fail.
 const PROVIDERS_MAX: usize = 8;
 
-/// Sets the chain; nothing given leaves it as it is. Whether there are such providers only the processes that run know: a
-/// call says so if there is none.
+/// Sets the chain; nothing given leaves it as it is. Whether there are such providers is known where they are configured
+/// ([`super::Services`]); a call says so when one has been taken away since.
 pub(super) fn set(providers: &[String], policy: &mut Policy) -> Result<(), AdminError> {
     let Some((first, others)) = providers.split_first() else { return Ok(()) };
     if providers.iter().any(|provider| provider == NONE) {
