@@ -7,6 +7,7 @@
 
 use leadline_schemas::Millis;
 use leadline_schemas::command::Command;
+use leadline_schemas::settings::Policy;
 use leadline_schemas::state::{Spent, SpentDay};
 
 use crate::contract::{Context, OperatorId, OperatorResult, Table};
@@ -71,10 +72,8 @@ impl Spending {
 pub(crate) fn affords<Out>(cx: &mut Context<'_, Out>, cost_micros: i64) -> OperatorResult<bool> {
     let Some(policy) = cx.tenant().map(|tenant| &tenant.policy) else { return Ok(true) };
     let Some(budget) = policy.ai_budget_hard_micros else { return Ok(true) };
-    let of_slot = budget / i64::from(policy.spread.max(1));
-    let today = day_of(cx.now);
-    let spent = cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros);
-    Ok(spent.saturating_add(cost_micros) <= of_slot)
+    let budget = of_slot(budget, policy);
+    Ok(spent_today(cx)?.saturating_add(cost_micros) <= budget)
 }
 
 /// What the tenant may still spend today.
@@ -84,10 +83,8 @@ pub fn spending<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Spending> {
     if policy.ai_budget_soft_micros.is_none() && policy.ai_budget_hard_micros.is_none() {
         return Ok(Spending::Free);
     }
-    let today = day_of(cx.now);
-    let spent = cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros);
-    let is_over =
-        |budget: Option<i64>| budget.is_some_and(|budget| spent >= budget / i64::from(policy.spread.max(1)));
+    let spent = spent_today(cx)?;
+    let is_over = |budget: Option<i64>| budget.is_some_and(|budget| spent >= of_slot(budget, policy));
     Ok(if is_over(policy.ai_budget_hard_micros) {
         Spending::Hard
     } else if is_over(policy.ai_budget_soft_micros) {
@@ -95,6 +92,17 @@ pub fn spending<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Spending> {
     } else {
         Spending::Free
     })
+}
+
+/// What this slot has of the tenant's budget.
+fn of_slot(budget: i64, policy: &Policy) -> i64 {
+    budget / i64::from(policy.spread.max(1))
+}
+
+/// What this slot has spent today, and keeps for what is asked.
+fn spent_today<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<i64> {
+    let today = day_of(cx.now);
+    Ok(cx.get(&SPENT, KEY)?.map_or(0, |spent| on(spent, today) + spent.reserved_micros))
 }
 
 /// Keeps so much of the day's budget for a transcript, for [`paid`] to give it back.

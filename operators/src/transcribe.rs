@@ -30,8 +30,6 @@ const DURATION_S_MIN: i64 = 5;
 const SPEECH_MS_MIN: i64 = 2_000;
 /// The longest chain that is gone down: each failure may have cost an hour.
 const PROVIDERS_MAX: usize = 8;
-/// Why nobody is asked where nobody is named.
-const NO_CHAIN: &str = "the payload has no transcript and the tenant has no transcription";
 /// What is kept of a reason.
 const REASON_CHARS_MAX: usize = 300;
 /// The shortest and longest first pause before an operation is asked about, whatever a provider says.
@@ -137,9 +135,10 @@ fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorRe
         Ok(spending) => spending,
         Err(why) => return Ok(Decision::Skip(why.to_owned())),
     };
-    if chain(cx, spending).is_empty() {
-        return Ok(Decision::Skip(NO_CHAIN.to_owned()));
-    }
+    let Some(next) = next(cx, contact, spending, &[])? else {
+        let why = "the payload has no transcript and the tenant has no transcription";
+        return Ok(Decision::Skip(why.to_owned()));
+    };
     if let Some(audio) = contact.recording.audio.as_ref().filter(|audio| audio.speech_ms() < SPEECH_MS_MIN) {
         let (silence_s, music_s) = (audio.silence_ms / 1_000, audio.music_ms / 1_000);
         return Ok(Decision::Skip(format!(
@@ -150,10 +149,9 @@ fn decide(cx: &mut Context<'_, ContactOut>, contact: &mut Contact) -> OperatorRe
         let why = contact.recording.skip.as_deref().unwrap_or("unknown reason");
         return Ok(Decision::Skip(format!("there is no recording to transcribe: {why}")));
     }
-    Ok(match next(cx, contact, spending, &[])? {
-        Some(Ok(next)) => Decision::Ask(next),
-        Some(Err(why)) => Decision::Skip(why.to_owned()),
-        None => Decision::Skip(NO_CHAIN.to_owned()),
+    Ok(match next {
+        Ok(next) => Decision::Ask(next),
+        Err(why) => Decision::Skip(why.to_owned()),
     })
 }
 

@@ -12,7 +12,7 @@ use crate::delivery::{Delivery, DeliveryStatus};
 use crate::lead::{Lead, LeadEvent};
 use crate::request::{Request, RequestStatus};
 use crate::window::{WindowKind, WindowMetrics};
-use crate::{EventId, LeadId, Millis, TenantId};
+use crate::{EventId, LeadId, Millis, TenantId, Topic};
 
 /// Some fields of a record.
 pub trait Columns: DeserializeOwned {
@@ -119,6 +119,37 @@ pub struct DeadLetterColumns {
     pub tenant: Option<TenantId>,
     pub failed_at: Millis,
     pub status: String,
+}
+
+/// The fields of a record of any topic that stores keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the topics")]
+pub enum AnyColumns {
+    Request(RequestColumns),
+    Call(CallColumns),
+    Lead(LeadColumns),
+    LeadEvent(LeadEventColumns),
+    Delivery(DeliveryColumns),
+    Window(WindowColumns),
+    Audit(AuditColumns),
+    DeadLetter(DeadLetterColumns),
+}
+
+impl AnyColumns {
+    /// Reads a record of a topic; none of a topic that no store keeps.
+    pub fn of(topic: Topic, bytes: &[u8]) -> Result<Option<Self>, AvroError> {
+        Ok(Some(match topic {
+            Topic::Requests => Self::Request(Columns::of(bytes)?),
+            Topic::Calls => Self::Call(Columns::of(bytes)?),
+            Topic::Leads => Self::Lead(Columns::of(bytes)?),
+            Topic::LeadEvents => Self::LeadEvent(Columns::of(bytes)?),
+            Topic::Deliveries => Self::Delivery(Columns::of(bytes)?),
+            Topic::Metrics => Self::Window(Columns::of(bytes)?),
+            Topic::Audit => Self::Audit(Columns::of(bytes)?),
+            Topic::DeadLetters => Self::DeadLetter(Columns::of(bytes)?),
+            _ => return Ok(None),
+        }))
+    }
 }
 
 macro_rules! columns {

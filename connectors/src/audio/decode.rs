@@ -101,11 +101,8 @@ impl Listening {
         if (spec.rate, channels) != (self.rate_hz, self.channels) || self.length_ms() > LISTENED_MS_MAX {
             return Ok(());
         }
-        let room = self.samples.as_ref().map_or(0, SampleBuffer::capacity);
-        if room < sound.capacity() * channels {
-            self.samples = Some(SampleBuffer::new(sound.capacity() as u64, spec));
-        }
-        if let (Some(samples), Some(judge)) = (&mut self.samples, &mut self.judge) {
+        if let Some(judge) = &mut self.judge {
+            let samples = room(&mut self.samples, &sound);
             samples.copy_planar_ref(sound);
             judge.hear(samples.samples());
         }
@@ -132,6 +129,17 @@ impl Listening {
             speech_to_ms: speech.end,
         })
     }
+}
+
+/// The buffer that is kept, made anew where it is too small for a sound.
+pub(super) fn room<'s>(
+    kept: &'s mut Option<SampleBuffer<f32>>,
+    sound: &AudioBufferRef<'_>,
+) -> &'s mut SampleBuffer<f32> {
+    let spec = *sound.spec();
+    let wanted = sound.capacity() * spec.channels.count();
+    kept.take_if(|samples| samples.capacity() < wanted);
+    kept.get_or_insert_with(|| SampleBuffer::new(sound.capacity() as u64, spec))
 }
 
 fn not_audio(error: Error) -> ProbeError {

@@ -8,7 +8,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use symphonia::core::audio::{AudioBufferRef, SampleBuffer};
 use tokio::sync::mpsc;
 
-use super::decode::{CHANNELS_MAX, Decoding, refused};
+use super::decode::{CHANNELS_MAX, Decoding, refused, room};
 use super::pieces::Pieces;
 use super::{PIECES_MAX, ProbeError};
 use crate::contract::blob::BlobStream;
@@ -84,11 +84,7 @@ fn add(
     if spec.rate != rate_hz || channels == 0 || channels > CHANNELS_MAX {
         return Err(refused(&format!("it has {channels} channels at {} Hz, not at {rate_hz}", spec.rate)));
     }
-    let room = samples.as_ref().map_or(0, SampleBuffer::capacity);
-    if room < sound.capacity() * channels {
-        *samples = Some(SampleBuffer::new(sound.capacity() as u64, spec));
-    }
-    let Some(samples) = samples else { return Ok(()) };
+    let samples = room(samples, &sound);
     samples.copy_interleaved_ref(sound);
     for frame in samples.samples().chunks_exact(channels) {
         let mean = frame.iter().sum::<f32>() / channels as f32;

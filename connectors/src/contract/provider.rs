@@ -42,6 +42,13 @@ pub struct Limits {
     pub per_minute: Option<u32>,
 }
 
+impl Limits {
+    /// These, but for what is given for one provider.
+    pub fn or_own(self, calls_max: Option<usize>, per_minute: Option<u32>) -> Self {
+        Self { calls_max: calls_max.unwrap_or(self.calls_max), per_minute: per_minute.or(self.per_minute) }
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProviderAnswer {

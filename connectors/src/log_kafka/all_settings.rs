@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_schemas::Topic;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
@@ -12,7 +12,6 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::KafkaLogError;
 use super::config::KafkaConfig;
 use super::error::describe;
-use super::health::Health;
 use super::link::Link;
 
 /// The records of `settings`, which is small, with their offsets; none where there is no such topic yet. Waits for them
@@ -21,16 +20,11 @@ pub fn all_settings(config: &KafkaConfig) -> Result<Vec<(u64, Bytes)>, KafkaLogE
     if let Some(fault) = config.fault() {
         return Err(KafkaLogError::Config(fault));
     }
-    let link = Link {
-        health: std::sync::Arc::new(Health::default()),
-        token_file: config.security.oauth_token_file.clone(),
-    };
     let patience = Duration::from_millis(config.fetch_timeout_ms);
     let wrong = |error: KafkaError| KafkaLogError::Config(error.to_string());
     let mut client = config.consumer("settings");
     client.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<Link> = client.create_with_context(link).map_err(wrong)?;
-    consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
+    let consumer = Link::alone(config).asks(&client).map_err(wrong)?;
     let away = |error: &KafkaError| {
         // What the connections have to say has not been heard yet.
         while consumer.poll(Duration::from_millis(10)).is_some() {}

@@ -3,15 +3,17 @@
 use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientConfig, ClientContext};
 
+use super::config::KafkaConfig;
 use super::health::Health;
 
 /// The context of a client.
@@ -56,6 +58,18 @@ impl ClientContext for Link {
 }
 
 impl Link {
+    /// That of a client which is nobody else's.
+    pub(super) fn alone(config: &KafkaConfig) -> Self {
+        Self { health: Arc::default(), token_file: config.security.oauth_token_file.clone() }
+    }
+
+    /// A consumer that only asks brokers; it has handed its token over, where there are tokens.
+    pub(super) fn asks(self, client: &ClientConfig) -> Result<BaseConsumer<Self>, KafkaError> {
+        let consumer: BaseConsumer<Self> = client.create_with_context(self)?;
+        consumer.poll(Duration::ZERO);
+        Ok(consumer)
+    }
+
     /// The token of this moment.
     pub(super) fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         let file = self.token_file.as_ref().ok_or("OAUTHBEARER needs oauth_token_file")?;

@@ -2,24 +2,20 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 
 use super::KafkaLogError;
 use super::assignment::ROLE;
 use super::config::KafkaConfig;
 use super::error::describe;
-use super::health::Health;
 use super::link::Link;
 
 /// The instances that have partitions of a layout, or may get some. One that was killed is a member
 /// until its session ends, and so is one that has stopped: its name is kept for the next process of that name.
 pub fn members(config: &KafkaConfig) -> Result<Vec<String>, KafkaLogError> {
-    let health = std::sync::Arc::new(Health::default());
-    let link = Link { health, token_file: config.security.oauth_token_file.clone() };
     let wrong = |error: KafkaError| KafkaLogError::Config(error.to_string());
-    let consumer: BaseConsumer<Link> = config.consumer("members").create_with_context(link).map_err(wrong)?;
-    consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
+    let consumer = Link::alone(config).asks(&config.consumer("members")).map_err(wrong)?;
     let patience = Duration::from_millis(config.fetch_timeout_ms);
     let groups = consumer.fetch_group_list(Some(&config.group_id), patience).map_err(|error| {
         KafkaLogError::Unavailable {

@@ -13,7 +13,6 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use super::KafkaLogError;
 use super::admin::Admin;
 use super::config::{BATCH_BYTES_MAX, KafkaConfig};
-use super::health::Health;
 use super::link::Link;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -159,11 +158,7 @@ impl<'c> Desk<'c> {
         if let Some(fault) = config.fault() {
             return Err(KafkaLogError::Config(fault));
         }
-        let link = Link {
-            health: std::sync::Arc::new(Health::default()),
-            token_file: config.security.oauth_token_file.clone(),
-        };
-        let admin = Admin::open(config, "topics", link).map_err(KafkaLogError::Config)?;
+        let admin = Admin::open(config, "topics", Link::alone(config)).map_err(KafkaLogError::Config)?;
         Ok(Self { config, admin, patience: Duration::from_millis(config.fetch_timeout_ms) })
     }
 

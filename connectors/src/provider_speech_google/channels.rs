@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use leadline_schemas::transcription::TranscribeJob;
 
 use super::{GoogleSpeech, SYNC_BYTES_MAX};
@@ -58,12 +58,12 @@ impl GoogleSpeech {
         let pieces = mixed(content.stream, rate_hz).map(move |piece| {
             piece.map_err(|error| match error {
                 ProbeError::Blob(error) => error,
-                ProbeError::NotAudio(_) => BlobError::Source(why.get_or_init(|| error.to_string()).clone()),
+                ProbeError::NotAudio(_) => BlobError::Source(why.get_or_init(|| error).to_string()),
             })
         });
         match (self.blob.create_from(&name, about, Box::pin(pieces)).await, refused.get()) {
             (Ok(_), _) => Ok(name),
-            (Err(_), Some(why)) => Err(reject(format!("its channels cannot be made one: {why}"))),
+            (Err(_), Some(why)) => Err(not_mixed(why.clone())),
             (Err(error), None) => Err(not_read(error)),
         }
     }
@@ -80,35 +80,26 @@ impl GoogleSpeech {
 
     /// What goes into one request: the recording, or its one channel.
     pub(super) async fn sound(&self, asks: &TranscribeJob, content: Content) -> Result<Bytes, CallError> {
+        let mut pieces = match self.mixed_hz(asks) {
+            None => content.stream.map_err(not_read).boxed(),
+            Some(rate_hz) => mixed(content.stream, rate_hz).map_err(not_mixed).boxed(),
+        };
         let mut sound = BytesMut::new();
-        let mut take = |piece: Bytes| {
+        while let Some(piece) = pieces.try_next().await? {
             if (sound.len() + piece.len()) as u64 > SYNC_BYTES_MAX {
                 return Err(reject(format!(
                     "the recording has more than the {SYNC_BYTES_MAX} bytes of one request"
                 )));
             }
             sound.extend_from_slice(&piece);
-            Ok(())
-        };
-        let mut stream = content.stream;
-        match self.mixed_hz(asks) {
-            None => {
-                while let Some(piece) = stream.next().await {
-                    take(piece.map_err(not_read)?)?;
-                }
-            }
-            Some(rate_hz) => {
-                let mut pieces = Box::pin(mixed(stream, rate_hz));
-                while let Some(piece) = pieces.next().await {
-                    take(piece.map_err(|error| match error {
-                        ProbeError::Blob(error) => not_read(error),
-                        ProbeError::NotAudio(_) => {
-                            reject(format!("its channels cannot be made one: {error}"))
-                        }
-                    })?)?;
-                }
-            }
         }
         Ok(sound.freeze())
+    }
+}
+
+fn not_mixed(error: ProbeError) -> CallError {
+    match error {
+        ProbeError::Blob(error) => not_read(error),
+        ProbeError::NotAudio(_) => reject(format!("its channels cannot be made one: {error}")),
     }
 }

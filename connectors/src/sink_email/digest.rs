@@ -3,7 +3,7 @@
 use leadline_schemas::Millis;
 use serde_json::Value;
 
-use super::letter::{LINE_CHARS_MAX, Letter, cut, escaped, line, words};
+use super::letter::{LINE_CHARS_MAX, Letter, address, cut, escaped, line, words};
 
 /// One lead of a digest.
 #[derive(Debug, Default, PartialEq)]
@@ -59,7 +59,7 @@ impl Listed {
             email: line(lead, "email"),
             facts: facts.into_iter().flatten().collect(),
             reasons: reasons.filter_map(Value::as_str).map(|reason| cut(reason, LINE_CHARS_MAX)).collect(),
-            link: link.zip(line(lead, "lead_id")).map(|(link, id)| link.replace("{subject}", &id)),
+            link: address(link, lead),
         }
     }
 

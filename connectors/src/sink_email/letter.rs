@@ -135,7 +135,7 @@ fn of_lead(told: &Value, link: Option<&str>) -> Letter {
         facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
         reasons: reasons.take(LINES_MAX).map(|line| cut(line, LINE_CHARS_MAX)).collect(),
         quotes: quotes.take(LINES_MAX).map(|line| cut(line, LINE_CHARS_MAX)).collect(),
-        link: link.zip(text("lead_id")).map(|(link, id)| link.replace("{subject}", &id)),
+        link: address(link, told),
         end: text("why").unwrap_or_default(),
         ..Letter::default()
     }
@@ -168,6 +168,11 @@ fn of_notice(told: &Value) -> Letter {
 /// A text of a payload, on one line.
 pub(super) fn line(told: &Value, name: &str) -> Option<String> {
     told.get(name).and_then(Value::as_str).map(|text| cut(text, LINE_CHARS_MAX))
+}
+
+/// Where a lead is shown, by the tenant's own address with `{subject}` in it.
+pub(super) fn address(link: Option<&str>, lead: &Value) -> Option<String> {
+    link.zip(line(lead, "lead_id")).map(|(link, id)| link.replace("{subject}", &id))
 }
 
 /// One line of at most so many characters: what somebody said must not become a header or a line of its own.

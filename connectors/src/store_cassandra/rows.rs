@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use leadline_schemas::columns::{
-    AuditColumns, CallColumns, Columns as _, DeadLetterColumns, DeliveryColumns, LeadColumns,
-    LeadEventColumns, RequestColumns, WindowColumns,
+    AnyColumns, AuditColumns, CallColumns, DeadLetterColumns, DeliveryColumns, LeadColumns, LeadEventColumns,
+    RequestColumns, WindowColumns,
 };
 use leadline_schemas::frame::Output;
 use leadline_schemas::window::WindowKind;
@@ -101,16 +101,16 @@ pub(super) fn row(output: &Output, lives: Lives<'_>) -> Result<Option<Row>, Stor
     if bytes.is_empty() {
         return Ok(ended(output));
     }
-    let row = match output.topic {
-        Topic::Requests => request(RequestColumns::of(bytes).map_err(unreadable)?, lives),
-        Topic::Calls => call(CallColumns::of(bytes).map_err(unreadable)?),
-        Topic::Leads => lead(LeadColumns::of(bytes).map_err(unreadable)?),
-        Topic::LeadEvents => lead_event(LeadEventColumns::of(bytes).map_err(unreadable)?, &output.key),
-        Topic::Deliveries => delivery(DeliveryColumns::of(bytes).map_err(unreadable)?),
-        Topic::Metrics => window(WindowColumns::of(bytes).map_err(unreadable)?),
-        Topic::Audit => audit(AuditColumns::of(bytes).map_err(unreadable)?, lives),
-        Topic::DeadLetters => dead_letter(DeadLetterColumns::of(bytes).map_err(unreadable)?, lives),
-        _ => return Ok(None),
+    let row = match AnyColumns::of(output.topic, bytes).map_err(unreadable)? {
+        Some(AnyColumns::Request(columns)) => request(columns, lives),
+        Some(AnyColumns::Call(columns)) => call(columns),
+        Some(AnyColumns::Lead(columns)) => lead(columns),
+        Some(AnyColumns::LeadEvent(columns)) => lead_event(columns, &output.key),
+        Some(AnyColumns::Delivery(columns)) => delivery(columns),
+        Some(AnyColumns::Window(columns)) => window(columns),
+        Some(AnyColumns::Audit(columns)) => audit(columns, lives),
+        Some(AnyColumns::DeadLetter(columns)) => dead_letter(columns, lives),
+        None => return Ok(None),
     };
     Ok(Some(row))
 }

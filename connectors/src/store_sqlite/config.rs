@@ -1,6 +1,6 @@
 //! Where the record store lies and what it may use.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use leadline_schemas::Millis;
@@ -27,6 +27,12 @@ pub struct SqliteConfig {
 }
 
 impl SqliteConfig {
+    /// The folder that the file lies in.
+    pub(super) fn folder(&self) -> &Path {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
     /// The defaults for a store at `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {

@@ -47,8 +47,7 @@ pub struct SqliteFill {
 impl SqliteFill {
     /// Begins. The caller sees to it that nobody else has the store.
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
-        let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let room = DiskRoom::of(folder.unwrap_or(Path::new(".")));
+        let room = DiskRoom::of(config.folder());
         let place = config.path.exists().then(|| connection::writer(&config)).transpose()?;
         let path = beside(&config.path);
         remove(&path)?;
@@ -117,9 +116,7 @@ impl SqliteFill {
         let moved = File::open(&filled)
             .and_then(|file| file.sync_all())
             .and_then(|()| fs::rename(&filled, path))
-            .and_then(|()| {
-                File::open(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-            })
+            .and_then(|()| File::open(self.config.folder()))
             .and_then(|folder| folder.sync_all());
         moved.map_err(|error| away(path, &error))
     }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use leadline_schemas::columns::{
-    AuditColumns, CallColumns, Columns as _, DeadLetterColumns, DeliveryColumns, LeadColumns,
-    LeadEventColumns, RequestColumns, WindowColumns,
+    AnyColumns, AuditColumns, CallColumns, DeadLetterColumns, DeliveryColumns, LeadColumns, LeadEventColumns,
+    RequestColumns, WindowColumns,
 };
 use leadline_schemas::frame::Output;
 use leadline_schemas::{CommitNumber, EventId, Millis, Partition, Topic};
@@ -87,18 +87,16 @@ impl<'a> Rows<'a> {
         if bytes.is_empty() {
             return self.delete(output);
         }
-        match output.topic {
-            Topic::Requests => self.request(&RequestColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::Calls => self.call(&CallColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::Leads => self.lead(&LeadColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::LeadEvents => {
-                self.lead_event(&LeadEventColumns::of(bytes).map_err(unreadable)?, bytes, &output.key)
-            }
-            Topic::Deliveries => self.delivery(&DeliveryColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::Metrics => self.window(&WindowColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::Audit => self.audit(&AuditColumns::of(bytes).map_err(unreadable)?, bytes),
-            Topic::DeadLetters => self.dead_letter(&DeadLetterColumns::of(bytes).map_err(unreadable)?, bytes),
-            _ => Ok(()),
+        match AnyColumns::of(output.topic, bytes).map_err(unreadable)? {
+            Some(AnyColumns::Request(request)) => self.request(&request, bytes),
+            Some(AnyColumns::Call(call)) => self.call(&call, bytes),
+            Some(AnyColumns::Lead(lead)) => self.lead(&lead, bytes),
+            Some(AnyColumns::LeadEvent(line)) => self.lead_event(&line, bytes, &output.key),
+            Some(AnyColumns::Delivery(line)) => self.delivery(&line, bytes),
+            Some(AnyColumns::Window(row)) => self.window(&row, bytes),
+            Some(AnyColumns::Audit(line)) => self.audit(&line, bytes),
+            Some(AnyColumns::DeadLetter(letter)) => self.dead_letter(&letter, bytes),
+            None => Ok(()),
         }
     }
 

@@ -1,7 +1,6 @@
 //! The writing side: whole commits in one transaction, progress with them.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use leadline_schemas::{CommitNumber, Millis, Partition};
 use rusqlite::{Connection, TransactionBehavior};
@@ -37,8 +36,7 @@ impl SqliteWriter {
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
         fill::tidy(&config)?;
         let connection = connection::writer(&config)?;
-        let folder = config.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let room = DiskRoom::of(folder.unwrap_or(Path::new(".")));
+        let room = DiskRoom::of(config.folder());
         Ok(Self {
             connection,
             config,

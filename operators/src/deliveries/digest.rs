@@ -5,14 +5,14 @@
 //! in rows of the slot, for no operator reaches the rows of another caller.
 
 use leadline_schemas::delivery::{Delivery, DeliveryStatus, about, digest_part};
-use leadline_schemas::reply::{Answered, FailureKind, JobFailed, JobRequest, Reply, ReplyOutcome};
+use leadline_schemas::reply::{Answered, FailureKind, JobFailed, Reply, ReplyOutcome};
 use leadline_schemas::settings::Integration;
 use leadline_schemas::state::{DeliveryState, Digest, DigestLine};
 use leadline_schemas::{JobId, Millis};
 use serde_json::{Value, json};
 
 use super::settle::{AGAIN, settle};
-use super::{DeliverJob, Deliveries, Hurry, LINES, send_next, wait};
+use super::{DeliverJob, Deliveries, Hurry, LINES, job_of, send_next, wait};
 use crate::contract::{Context, Fault, Operator as _, OperatorResult, Table, TimerKind};
 use crate::hours;
 
@@ -247,14 +247,7 @@ fn send(cx: &mut Context<'_, Delivery>, row: DeliveryState) -> OperatorResult<Jo
         may_have_arrived: row.sent_again,
         failing_since: None,
     };
-    let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
-    let job_id = cx.job(JobRequest {
-        kind: "deliver".to_owned(),
-        target: row.current.integration.clone(),
-        payload: payload.into(),
-        not_before: Millis(0),
-        revision: row.digest_due.0,
-    });
+    let job_id = job_of(cx, &row.current.integration, row.digest_due.0, &job)?;
     cx.put(&LINES, job_id.as_bytes(), row);
     Ok(job_id)
 }

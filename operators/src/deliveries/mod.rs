@@ -316,6 +316,23 @@ fn send_next(
     Ok(())
 }
 
+/// Asks for a delivery to an integration.
+fn job_of(
+    cx: &mut Context<'_, Delivery>,
+    integration: &str,
+    revision: i64,
+    job: &DeliverJob,
+) -> OperatorResult<JobId> {
+    let payload = serde_json::to_vec(job).map_err(|error| Fault::poison(error.to_string()))?;
+    Ok(cx.job(JobRequest {
+        kind: "deliver".to_owned(),
+        target: integration.to_owned(),
+        payload: payload.into(),
+        not_before: Millis(0),
+        revision,
+    }))
+}
+
 fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorResult {
     let line = &mut state.current;
     let job = DeliverJob {
@@ -325,14 +342,7 @@ fn send(cx: &mut Context<'_, Delivery>, state: &mut DeliveryState) -> OperatorRe
         may_have_arrived: line.attempts > 0 && line.status != DeliveryStatus::Done,
         failing_since: Some(state.failing_since).filter(|since| since.0 != 0),
     };
-    let payload = serde_json::to_vec(&job).map_err(|error| Fault::poison(error.to_string()))?;
-    let job_id = cx.job(JobRequest {
-        kind: "deliver".to_owned(),
-        target: line.integration.clone(),
-        payload: payload.into(),
-        not_before: Millis(0),
-        revision: line.revision,
-    });
+    let job_id = job_of(cx, &line.integration, line.revision, &job)?;
     line.status = DeliveryStatus::Sending;
     line.job_id = Some(job_id);
     let mut by_job = state.clone();

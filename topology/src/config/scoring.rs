@@ -204,10 +204,7 @@ pub(super) fn together(config: &Config) -> Vec<(&'static str, String)> {
 impl Scorer {
     /// What it takes from all tenants together: its own limits, else those of all.
     pub fn limits(&self, all: Limits) -> Limits {
-        Limits {
-            calls_max: self.calls_max.unwrap_or(all.calls_max),
-            per_minute: self.calls_per_minute.or(all.per_minute),
-        }
+        all.or_own(self.calls_max, self.calls_per_minute)
     }
 
     /// The chain of models with their prices.

@@ -136,10 +136,7 @@ impl Transcription {
 
     /// What a service takes from all tenants together: its own limits, else those of all.
     pub(crate) fn limits(&self, all: Limits) -> Limits {
-        Limits {
-            calls_max: self.calls_max.unwrap_or(all.calls_max),
-            per_minute: self.calls_per_minute.or(all.per_minute),
-        }
+        all.or_own(self.calls_max, self.calls_per_minute)
     }
 
     /// Keys that are given and that others than this kind have.

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::jobs::Notice;
 use super::limits::EXECUTOR_ANSWER_MAX;
-use super::moving::{Later, first_rows};
+use super::moving::{Origin, brought_up};
 use super::ownership::Ownership;
 use super::partition::{Position, lock};
-use super::restore::{RestoreError, bring_up};
+use super::restore::RestoreError;
 use super::worker::Order;
 
 /// A job whose call runs.
@@ -189,14 +189,9 @@ impl Ownership {
         &self,
         partition: Partition,
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
-        let mut known = lock(&self.progress.warm).remove(&partition);
-        let mut store = self.state.open(partition)?;
+        let known = lock(&self.progress.warm).remove(&partition);
         let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
-        if self.generation > 1 && store.applied()?.0 == 0 {
-            let (generation, origin, settings) = (self.generation, self.origin.as_ref(), (self.settings)());
-            let layout = Later { generation, origin, settings: &settings };
-            (store, known) = first_rows(parts, &layout, partition, store)?;
-        }
-        bring_up(parts, self.generation, partition, store, known)
+        let (generation, origin, settings) = (self.generation, self.origin.as_ref(), (self.settings)());
+        brought_up(parts, &Origin { generation, origin, settings: &settings }, partition, known)
     }
 }

@@ -19,7 +19,7 @@ use super::effects::{decode_job, engine_value, job_value};
 use super::keys;
 use super::partition::Position;
 use super::placing::{Named, Places, tenant_of};
-use super::restore::{NOTHING, Parts, RestoreError, index_entry};
+use super::restore::{NOTHING, Parts, RestoreError, bring_up, index_entry};
 use super::snapshot::{self, Shelf};
 
 /// Rows that are brought in at a time.
@@ -125,20 +125,35 @@ pub(super) async fn restore(
     })
 }
 
-/// A later layout, and how its rows came from the one before.
-pub(super) struct Later<'a> {
+/// A layout, and how its rows came from the one before.
+pub(super) struct Origin<'a> {
     pub(super) generation: u32,
-    /// None when the layout before is not known any more.
+    /// None when there was no layout before, or it is not known any more.
     pub(super) origin: Option<&'a Change>,
     pub(super) settings: &'a Settings,
+}
+
+/// A partition's rows at its newest commit, and where they stand; `known` is where a warm copy does.
+pub(super) fn brought_up(
+    parts: Parts<'_>,
+    layout: &Origin<'_>,
+    partition: Partition,
+    mut known: Option<Position>,
+) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
+    let (_, state, _, _) = parts;
+    let mut store = state.open(partition)?;
+    if layout.generation > 1 && store.applied()?.0 == 0 {
+        (store, known) = first_rows(parts, layout, partition, store)?;
+    }
+    bring_up(parts, layout.generation, partition, store, known)
 }
 
 /// The rows that a partition of a later layout starts with, while the log still has all of its frames: those of a
 /// snapshot, else those that were handed over. No frame has them. A layout that is being left no longer knows of
 /// the one before; it has snapshots, or `layout apply` would have refused to leave it.
-pub(super) fn first_rows(
+fn first_rows(
     (log, state, blob, runtime): Parts<'_>,
-    layout: &Later<'_>,
+    layout: &Origin<'_>,
     partition: Partition,
     store: Arc<dyn PartitionState>,
 ) -> Result<(Arc<dyn PartitionState>, Option<Position>), RestoreError> {

@@ -12,8 +12,8 @@ use leadline_schemas::settings::Settings;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
-use super::moving::{Later, first_rows};
-use super::restore::{RestoreError, bring_up, decode_frame};
+use super::moving::{Origin, brought_up};
+use super::restore::{RestoreError, decode_frame};
 
 /// Frames read back at a time.
 const READ_BACK_BYTES: usize = 4 << 20;
@@ -112,14 +112,10 @@ pub struct PartitionRecords<'a> {
 impl CommittedRecords {
     /// Brings a partition's rows up to its newest commit: the store's, else a snapshot's, and the frames behind them.
     pub fn partition(&self, partition: Partition) -> Result<PartitionRecords<'_>, RestoreError> {
-        let (mut state, mut known) = (self.state.open(partition)?, None);
         let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
-        if self.generation > 1 && state.applied()?.0 == 0 {
-            let (generation, origin) = (self.generation, self.origin.as_ref());
-            let layout = Later { generation, origin, settings: &self.settings };
-            (state, known) = first_rows(parts, &layout, partition, state)?;
-        }
-        let (position, state) = bring_up(parts, self.generation, partition, state, known)?;
+        let (generation, origin) = (self.generation, self.origin.as_ref());
+        let layout = Origin { generation, origin, settings: &self.settings };
+        let (position, state) = brought_up(parts, &layout, partition, None)?;
         Ok(PartitionRecords { of: self, state, partition, end: position.number })
     }
 }

@@ -241,8 +241,7 @@ impl StoreWriter {
                 Some(number)
             }
             Err(error) => {
-                self.ask_again();
-                self.pause(&error.to_string());
+                self.is_away(&error);
                 None
             }
         }
@@ -300,6 +299,12 @@ impl StoreWriter {
         }
     }
 
+    /// The store has not answered, or not well.
+    fn is_away(&mut self, error: &StoreError) {
+        self.ask_again();
+        self.pause(&error.to_string());
+    }
+
     fn pause(&mut self, why: &str) {
         tracing::error!(why, "the record store is behind; trying again");
         metrics::counter!("leadline_store_errors_total").increment(1);
@@ -332,8 +337,7 @@ impl StoreWriter {
                 return;
             }
             Err(error) => {
-                self.ask_again();
-                self.pause(&error.to_string());
+                self.is_away(&error);
                 self.progress.refused = batches;
                 return;
             }

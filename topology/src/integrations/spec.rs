@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 /// Kinds that are added here; the others have commands of their own.
 const KINDS: [&str; 7] = ["http", "webhook", "slack", "email", "hubspot", "salesforce", "pipedrive"];
+/// Kinds that have fields of their own, in which a lead is entered.
+const CRMS: [&str; 3] = ["hubspot", "salesforce", "pipedrive"];
 const BANDS: [&str; 4] = ["hot", "warm", "nurture", "cold"];
 /// Longest id of an integration: it stands in addresses and in the key of each delivery.
 const ID_CHARS_MAX: usize = 40;
@@ -95,7 +97,7 @@ impl IntegrationSpec {
             bail!("kind {kind:?} is not known: use {}", KINDS.join(", "));
         }
         let mut fresh = Integration::new(&self.id, kind, "");
-        fresh.alerts = !["hubspot", "salesforce", "pipedrive"].contains(&kind);
+        fresh.alerts = !CRMS.contains(&kind);
         if is_read_by_people(kind) {
             fresh.options.insert("unclear".to_owned(), "again".to_owned());
         }
@@ -140,9 +142,9 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
         reqwest::Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
     };
     let has = |name: &str| one.options.contains_key(name);
-    leadline_connectors::crm::check(one).map_err(|why| anyhow!(why))?;
-    check_options(one)?;
+    crm::check(one).map_err(|why| anyhow!(why))?;
     check_digest(one)?;
+    check_options(one)?;
     match one.kind.as_str() {
         "http" | "webhook" if !is_address(&one.url) => {
             bail!("--url {:?} is no address: use one such as https://crm.example.com/leads", one.url)
@@ -162,7 +164,6 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
             )
         }
         "email" => sink_email::check(one).map_err(|why| anyhow!(why))?,
-        "hubspot" | "salesforce" | "pipedrive" => crm::check(one).map_err(|why| anyhow!(why))?,
         _ => {}
     }
     Ok(())
@@ -170,25 +171,20 @@ fn check(one: &Integration, secret: Option<&str>) -> anyhow::Result<()> {
 
 /// What would silently be without effect.
 fn check_options(one: &Integration) -> anyhow::Result<()> {
-    let known: &[&str] = match one.kind.as_str() {
-        "slack" => &["channel", "link", "unclear"],
-        "http" | "webhook" => &["unclear"],
-        _ => return check_unclear(one), // Each checks its own.
+    let known: Option<&[&str]> = match one.kind.as_str() {
+        "slack" => Some(&["channel", "link", "unclear"]),
+        "http" | "webhook" => Some(&["unclear"]),
+        _ => None, // Each checks its own.
     };
-    // `digest` has words of its own.
-    let mut options = one.options.clone();
-    options.remove("digest");
-    crm::one_of(&one.kind, &options, known).map_err(|why| anyhow!(why))?;
-    check_unclear(one)
-}
-
-fn check_unclear(one: &Integration) -> anyhow::Result<()> {
+    if let Some(known) = known {
+        crm::one_of(&one.kind, &one.options, known).map_err(|why| anyhow!(why))?;
+    }
     if let Some(what) = one.options.get("unclear").filter(|what| *what != "again") {
         bail!(
             "option unclear: {what:?} is not valid: use again, or nothing for what may have arrived to wait for you"
         );
     }
-    if !one.field_map.is_empty() && !["hubspot", "salesforce", "pipedrive"].contains(&one.kind.as_str()) {
+    if !one.field_map.is_empty() && !CRMS.contains(&one.kind.as_str()) {
         bail!("--field is for CRMs: {} has no fields of its own", one.kind);
     }
     Ok(())

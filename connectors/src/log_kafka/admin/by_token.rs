@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
 use rdkafka::metadata::Metadata;
 
 use super::super::config::KafkaConfig;
@@ -15,7 +14,7 @@ use super::super::error::describe;
 use super::super::link::Link;
 use super::connection::{Connection, Door};
 use super::wire::Api;
-use super::{NOT_CONTROLLER, Present, TOPIC_EXISTS, words};
+use super::{NOT_CONTROLLER, Present, TOPIC_EXISTS, verdict, words};
 
 /// What a topic is among the resources that have settings.
 const TOPIC: i8 = 2;
@@ -37,11 +36,7 @@ impl ByToken {
     pub(super) fn open(config: &KafkaConfig, role: &str, link: Link) -> Result<Self, String> {
         let patience = Duration::from_millis(config.fetch_timeout_ms);
         let door = Door::new(&config.security, patience)?;
-        let asked: BaseConsumer<Link> = config
-            .client(role)
-            .create_with_context(link.clone())
-            .map_err(|error: KafkaError| error.to_string())?;
-        asked.poll(Duration::ZERO); // Hands its token over.
+        let asked = link.clone().asks(&config.client(role)).map_err(|error| error.to_string())?;
         Ok(Self { link, asked, door, client_id: config.client_id(role), patience })
     }
 
@@ -116,8 +111,7 @@ impl ByToken {
             let _throttle_ms = answer.i32()?;
             let mut present = BTreeMap::new();
             for _ in 0..answer.count()? {
-                let (code, why) = (answer.i16()?, answer.text()?);
-                words(code).map_err(|error| why.unwrap_or(error))?;
+                verdict(&mut answer)?;
                 let _resource = (answer.i8()?, answer.text()?);
                 for _ in 0..answer.count()? {
                     let (name, value) = (answer.text()?, answer.text()?);
@@ -144,8 +138,7 @@ impl ByToken {
             })?;
             let _throttle_ms = answer.i32()?;
             for _ in 0..answer.count()? {
-                let (code, why) = (answer.i16()?, answer.text()?);
-                words(code).map_err(|error| why.unwrap_or(error))?;
+                verdict(&mut answer)?;
                 let _resource = (answer.i8()?, answer.text()?);
             }
             Ok(())

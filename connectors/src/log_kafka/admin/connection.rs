@@ -10,7 +10,7 @@ use openssl::x509::store::X509StoreBuilder;
 
 use super::super::config::Security;
 use super::wire::{Answer, Api, Request, answer_bytes};
-use super::words;
+use super::{verdict, words};
 
 /// The keys of librdkafka that this client obeys; another one is refused, for it may say who is not to be trusted.
 const KNOWN: [&str; 6] = [
@@ -143,8 +143,7 @@ impl Connection {
         let message = format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}");
         let mut answer =
             connection.call(Api::SaslAuthenticate, |request| request.blob(message.as_bytes()))?;
-        let (code, why) = (answer.i16()?, answer.text()?);
-        words(code).map_err(|error| why.unwrap_or(error))?;
+        verdict(&mut answer)?;
         Ok(connection)
     }
 

@@ -20,6 +20,7 @@ use super::config::KafkaConfig;
 use super::error::describe;
 use super::link::Link;
 use by_token::ByToken;
+use wire::Answer;
 
 /// The protocol's codes that are no refusal, or not the last word.
 const TOPIC_EXISTS: i16 = 36;
@@ -148,4 +149,10 @@ fn words(code: i16) -> Result<(), String> {
         Ok(known) => Err(known.to_string()),
         Err(_) => Err(format!("error {code}")),
     }
+}
+
+/// What an answer says next: a code, and perhaps why in the broker's own words.
+fn verdict(answer: &mut Answer) -> Result<(), String> {
+    let (code, why) = (answer.i16()?, answer.text()?);
+    words(code).map_err(|error| why.unwrap_or(error))
 }
