@@ -243,6 +243,8 @@ fn answers(port: u16) -> Option<()> {
 const JVM: &[&str] = &[
     "-XX:+UseSerialGC",
     "-Xss512k",
+    // Otherwise it closes its output once it has started.
+    "-Dcassandra-foreground=yes",
     "-Dcassandra.ring_delay_ms=1",
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",
     "-Dcassandra.superuser_setup_delay_ms=0",
