@@ -24,6 +24,8 @@ struct Size {
     jvm: &'static [&'static str],
     memtable: &'static str,
     commit_log: &'static str,
+    /// Further lines of the configuration.
+    settings: &'static str,
 }
 
 /// Quick to start beside many tests.
@@ -31,10 +33,18 @@ const SMALL: Size = Size {
     jvm: &["-Xms512m", "-Xmx512m", "-XX:TieredStopAtLevel=1"],
     memtable: "64MiB",
     commit_log: "128MiB",
+    settings: "",
 };
 
-/// Code that is compiled in earnest, and room for what a run of some seconds writes: a server that is set up to work.
-const FOR_LOAD: Size = Size { jvm: &["-Xms2g", "-Xmx2g"], memtable: "512MiB", commit_log: "1024MiB" };
+/// Code that is compiled in earnest, and room for what a run of some seconds writes: a server that is set up to work, and
+/// as README.md says it should be for leadline.
+const FOR_LOAD: Size = Size {
+    jvm: &["-Xms2g", "-Xmx2g"],
+    memtable: "512MiB",
+    commit_log: "1024MiB",
+    settings: "batch_size_warn_threshold: 64KiB\nbatch_size_fail_threshold: 640KiB\n\
+               unlogged_batch_across_partitions_warn_threshold: 100\n",
+};
 
 /// One node.
 pub struct Cassandra {
@@ -87,6 +97,11 @@ impl Cassandra {
     /// The server's process.
     pub fn process_id(&self) -> u32 {
         self.process.as_ref().unwrap().id()
+    }
+
+    /// Its warnings and errors so far.
+    pub fn complaints(&self) -> String {
+        read(&self.file("output"))
     }
 
     /// Bytes that the server has written to its data files and its commit log since it was started.
@@ -147,7 +162,7 @@ impl Cassandra {
     fn yaml(&self, storage_port: u16) -> String {
         let (data, keystore) = (self.file("data"), self.file("keystore.p12"));
         let (data, keystore, port) = (data.display(), keystore.display(), self.port);
-        let Size { memtable, commit_log, .. } = self.size;
+        let Size { memtable, commit_log, settings, .. } = self.size;
         format!(
             "cluster_name: tests\nnum_tokens: 1\npartitioner: org.apache.cassandra.dht.Murmur3Partitioner\n\
              commitlog_sync: periodic\ncommitlog_sync_period: 10000ms\ncommitlog_segment_size: 32MiB\n\
@@ -160,7 +175,7 @@ impl Cassandra {
              seed_provider:\n  - class_name: org.apache.cassandra.locator.SimpleSeedProvider\n    parameters:\n\
              \x20     - seeds: \"127.0.0.1:{storage_port}\"\n\
              client_encryption_options:\n  enabled: true\n  optional: true\n  keystore: {keystore}\n\
-             \x20 keystore_password: changeit\n  store_type: PKCS12\n"
+             \x20 keystore_password: changeit\n  store_type: PKCS12\n{settings}"
         )
     }
 
@@ -228,6 +243,8 @@ fn answers(port: u16) -> Option<()> {
 const JVM: &[&str] = &[
     "-XX:+UseSerialGC",
     "-Xss512k",
+    // Otherwise it closes its output once it has started.
+    "-Dcassandra-foreground=yes",
     "-Dcassandra.ring_delay_ms=1",
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",
     "-Dcassandra.superuser_setup_delay_ms=0",

@@ -11,9 +11,12 @@ use scylla::client::session::{OpenSsl010Config, Session};
 use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
 use scylla::statement::Consistency;
+use uuid::Uuid;
 
 use super::config::{CassandraConfig, Tls};
 use super::error::{damaged, failed, unavailable};
+use super::packs::Spread;
+use super::plan::Write;
 use super::schema::{Found, found};
 use super::statements::Statements;
 use crate::contract::store::StoreError;
@@ -26,6 +29,7 @@ pub struct Cluster {
     pub(super) link: Link,
     pub(super) statements: Statements,
     pub(super) config: CassandraConfig,
+    pub(super) spread: Spread,
 }
 
 /// A session, and the runtime that it lives on: the contracts' calls block.
@@ -55,7 +59,8 @@ impl Cluster {
             Found::Foreign => return Err(super::schema::foreign(keyspace)),
         }
         let statements = link.run(Statements::prepare(&link.session, keyspace))?;
-        Ok(Arc::new(Self { link, statements, config }))
+        let spread = link.run(link.spread());
+        Ok(Arc::new(Self { link, statements, config, spread }))
     }
 
     /// Waits for a request.
@@ -87,6 +92,41 @@ impl Link {
             // It is taken only by `drop`.
             None => unreachable!("a link without its runtime"),
         }
+    }
+}
+
+impl Link {
+    /// The nodes that have a write's partition, in an order that says nothing. Unknown = none: whoever takes it passes
+    /// it on.
+    pub(super) fn home(&self, write: &Write<'_>) -> Vec<Uuid> {
+        let cluster = self.session.get_cluster_state();
+        if cluster.get_nodes_info().len() == 1 {
+            return Vec::new();
+        }
+        let token = write.statement.calculate_token(&write.values).ok().flatten();
+        let Some((token, table)) = token.zip(write.statement.get_table_spec()) else { return Vec::new() };
+        let nodes = cluster.get_token_endpoints(table.ks_name(), table.table_name(), token);
+        let mut nodes: Vec<Uuid> = nodes.into_iter().map(|(node, _)| node.host_id).collect();
+        nodes.sort_unstable();
+        nodes
+    }
+
+    /// What the server that answers takes of several partitions in one request. Not every user may ask, and not every
+    /// version knows.
+    async fn spread(&self) -> Spread {
+        let mut settings = Vec::new();
+        // Cassandra's table, and ScyllaDB's.
+        for table in ["system_views.settings", "system.config"] {
+            for name in Spread::SETTINGS {
+                let statement = format!("SELECT value FROM {table} WHERE name = ?");
+                let Ok(answer) = self.session.query_unpaged(statement, (name,)).await else { continue };
+                let Ok(rows) = answer.into_rows_result() else { continue };
+                if let Ok(Some((Some(value),))) = rows.maybe_first_row::<(Option<String>,)>() {
+                    settings.push((name, value));
+                }
+            }
+        }
+        Spread::of(settings.iter().map(|(name, value)| (*name, value.as_str())))
     }
 }
 

@@ -18,8 +18,8 @@
 //! - Lists come first, then the record by its id, then progress. So after a crash the old places are still known, and what
 //!   is at or below progress is whole.
 //!
-//! A list's rows of a day lie in one partition, and what a transaction brings to it is one unlogged batch: readers see all
-//! or nothing of it, up to a batch's size.
+//! A list's rows of a day lie in one partition, and what a transaction brings to it is in one unlogged batch: readers see
+//! all or nothing of it, up to a batch's size. Small partitions of the same nodes share one (`packs.rs`).
 
 mod cluster;
 mod config;
@@ -27,6 +27,7 @@ mod cursor;
 mod ddl;
 mod error;
 mod lists;
+mod packs;
 mod places;
 mod plan;
 mod reader;

@@ -51,13 +51,6 @@ impl EntryWrite<'_> {
             Self::Put { entry, .. } | Self::Delete { entry, .. } => entry,
         }
     }
-
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Put { record, .. } => record.len() + 256,
-            Self::Delete { .. } => 256,
-        }
-    }
 }
 
 /// The rows that show a record.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use scylla::statement::prepared::PreparedStatement;
 
 use super::lists::{bucket, named, window_bucket};
+use super::packs::Piece;
 use super::places::{EntryWrite, Version};
 use super::rows::{Change, Key, Row};
 use super::statements::Statements;
@@ -21,7 +22,16 @@ pub(super) struct Write<'a> {
     pub(super) group: String,
     pub(super) statement: &'a PreparedStatement,
     pub(super) values: Vec<Value<'a>>,
-    pub(super) bytes: usize,
+}
+
+impl Piece for Write<'_> {
+    fn group(&self) -> &str {
+        &self.group
+    }
+
+    fn bytes(&self) -> usize {
+        self.values.iter().map(Value::bytes).sum()
+    }
 }
 
 /// What is to be written, in three steps.
@@ -45,7 +55,6 @@ impl<'a> Plan<'a> {
             let day = &write.entry().day;
             let statements = self.statements.of(day.list);
             let group = format!("{}\0{}\0{}\0{}", day.list.by_time(), day.tenant, day.filter, day.bucket);
-            let bytes = write.bytes();
             let name = named(day.list.by_time(), &day.filter);
             let key = |entry: super::places::Entry| {
                 let day = entry.day;
@@ -68,7 +77,7 @@ impl<'a> Plan<'a> {
                     (&statements.delete_entry, values)
                 }
             };
-            self.lines.push(Write { group, statement, values, bytes });
+            self.lines.push(Write { group, statement, values });
         }
     }
 
@@ -90,7 +99,7 @@ impl<'a> Plan<'a> {
             }
         };
         let group = format!("{}\0{}\0{}", key.list.records(), key.tenant, key.id);
-        self.records.push(Write { group, statement, values, bytes: version.record.len() });
+        self.records.push(Write { group, statement, values });
     }
 
     /// What is read by one key or range: aliases, lines of a history, windows, the audit log.
@@ -108,8 +117,7 @@ impl<'a> Plan<'a> {
                         stamp.clone(),
                         forever.clone(),
                     ];
-                    let bytes = alias.len() + key.id.len();
-                    self.lines.push(Write { group, statement: &self.statements.put_alias, values, bytes });
+                    self.lines.push(Write { group, statement: &self.statements.put_alias, values });
                 }
                 return;
             }
@@ -141,7 +149,7 @@ impl<'a> Plan<'a> {
                 (format!("{AUDIT}\0{tenant}\0{bucket}"), &self.statements.put_audit, values)
             }
         };
-        self.lines.push(Write { group, statement, values, bytes: change.record.len() + 256 });
+        self.lines.push(Write { group, statement, values });
     }
 
     /// Notes the buckets that have rows now, but for those that are `known`; answers which.
@@ -161,7 +169,7 @@ impl<'a> Plan<'a> {
                 Value::Big(1),
                 Value::Int(0),
             ];
-            self.buckets.push(Write { group, statement: &self.statements.put_bucket, values, bytes: 256 });
+            self.buckets.push(Write { group, statement: &self.statements.put_bucket, values });
             fresh.push(name);
         }
         fresh

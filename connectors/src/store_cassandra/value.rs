@@ -21,6 +21,25 @@ pub(super) enum Value<'a> {
     Null,
 }
 
+/// What servers count for a value beside its bytes, at most: a cell's time, and its life and end.
+const CELL_BYTES: usize = 24;
+
+impl Value<'_> {
+    /// At least what a server counts for it.
+    pub(super) fn bytes(&self) -> usize {
+        CELL_BYTES
+            + match self {
+                Self::Text(text) => text.len(),
+                Self::Name(text) => text.len(),
+                Self::Bytes(bytes) => bytes.len(),
+                Self::Big(_) | Self::Time(_) => size_of::<i64>(),
+                Self::Int(_) => size_of::<i32>(),
+                Self::Bool(_) => size_of::<bool>(),
+                Self::Null => 0,
+            }
+    }
+}
+
 impl SerializeValue for Value<'_> {
     fn serialize<'b>(
         &self,

@@ -10,6 +10,7 @@ use scylla::statement::batch::{Batch as Statements, BatchType};
 
 use super::cluster::Cluster;
 use super::error::{failed, unavailable};
+use super::packs::packs;
 use super::places::{Known, Remembered, Version, writes};
 use super::plan::{Plan, Write};
 use super::rows::{Change, Key, Lives, Place, Row, last_of_each_key, row};
@@ -18,10 +19,6 @@ use super::value::Value;
 use crate::contract::store::{Batch, RecordWriter, StoreError};
 use crate::contract::tenants::TenantRow;
 
-/// Bytes of one unlogged batch: servers apply it as one mutation, of which they take 16 MiB, and large ones stall them.
-const BATCH_BYTES_MAX: usize = 512 << 10;
-/// Rows of one, for the same reason.
-const BATCH_ROWS_MAX: usize = 500;
 /// Records of a tenant that are asked for in one request: one node gathers them, from others too, so not many.
 const ASKED_AT_ONCE: usize = 20;
 /// Buckets known to be noted; a tenant's day has one for each list and filter.
@@ -163,7 +160,6 @@ impl CassandraWriter {
         let noted = moved.map(|((generation, partition), number)| Write {
             group: String::new(),
             statement: &statements.put_progress,
-            bytes: 0,
             values: vec![
                 Value::Int(i32::try_from(*generation).unwrap_or(i32::MAX)),
                 Value::Int(i32::from(partition.0)),
@@ -176,29 +172,10 @@ impl CassandraWriter {
         self.send(noted.collect()).await
     }
 
-    /// Sends writes, those of one partition together, several partitions at once.
-    async fn send(&self, mut writes: Vec<Write<'_>>) -> Result<(), StoreError> {
-        // Stable: writes of a partition stay in their order.
-        writes.sort_by(|a, b| a.group.cmp(&b.group));
-        let mut batches: Vec<Vec<Write<'_>>> = Vec::new();
-        let mut bytes = 0;
-        for write in writes {
-            match batches.last_mut() {
-                Some(batch)
-                    if batch.first().is_some_and(|first| first.group == write.group)
-                        && batch.len() < BATCH_ROWS_MAX
-                        && bytes + write.bytes <= BATCH_BYTES_MAX =>
-                {
-                    bytes += write.bytes;
-                    batch.push(write);
-                }
-                _ => {
-                    bytes = write.bytes;
-                    batches.push(vec![write]);
-                }
-            }
-        }
-        let sent = batches.into_iter().map(|batch| self.send_batch(batch));
+    /// Sends writes, those of one partition together, several requests at once.
+    async fn send(&self, writes: Vec<Write<'_>>) -> Result<(), StoreError> {
+        let packs = packs(writes, self.cluster.spread, |write| self.cluster.link.home(write));
+        let sent = packs.into_iter().map(|pack| self.send_batch(pack));
         stream::iter(sent).buffer_unordered(self.cluster.config.in_flight).try_collect::<()>().await
     }
 

@@ -179,6 +179,38 @@ fn two_owners_at_once_come_to_the_same() {
     assert_eq!(lists(&CassandraReader::new(Cluster::connect(config).unwrap())), lists(&model));
 }
 
+/// Servers warn of each request that brings more of several partitions than they are set to take.
+#[test]
+fn what_shares_a_request_is_no_more_than_the_server_takes_without_a_word() {
+    let Some(server) = crate::shared() else { return };
+    let config = fresh(server);
+    with_tables(&config);
+    let mut writer = CassandraWriter::new(Cluster::connect(config.clone()).unwrap());
+    let leads = |from: usize, count: usize| {
+        let leads = (from..from + count).map(|number| lead(number, Millis(number as i64), number, 1));
+        let output = |lead: Lead| Output {
+            topic: Topic::Leads,
+            key: Bytes::from(format!("{} {}", lead.tenant, lead.lead_id)),
+            value: Bytes::from(avro::encode(&lead).unwrap()),
+        };
+        Arc::new(leads.map(output).collect::<Vec<_>>())
+    };
+    let number = |number: u64| CommitNumber(number);
+    for (at, count) in [(0, 1), (1, 9), (2, 400)] {
+        let commits = vec![(number(at + 1), leads(at as usize * 1_000, count))];
+        let (from, to) = (number(at), number(at + 1));
+        writer.write(&[Batch { generation: 1, partition: Partition(0), from, to, commits }]).unwrap();
+    }
+    let page = Page { limit: 200, ..Page::default() };
+    let reader = CassandraReader::new(Cluster::connect(config.clone()).unwrap());
+    assert_eq!(reader.leads(&TenantId::new("summit").unwrap(), &page).unwrap().items.len(), 200);
+    // Of this keyspace: others' tests write too.
+    let table = format!("{}.", config.keyspace);
+    let said = server.complaints();
+    let of_ours = said.lines().filter(|line| line.contains(&table) && line.contains("atch"));
+    assert_eq!(of_ours.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
 #[test]
 fn a_store_that_was_put_back_is_filled_anew_by_the_writer_that_had_filled_it() {
     let Some(server) = crate::shared() else { return };
