@@ -39,19 +39,20 @@ impl Round {
     }
 }
 
-/// Runs it: `--rounds 3 --seconds 4 --connections 64`.
+/// Runs it: `--rounds 3 --seconds 4 --connections 64 --warm-up 2`; so many rounds before are not counted, for the broker's
+/// virtual machine compiles meanwhile what it runs most.
 pub(super) fn run(args: &[String]) -> Result<()> {
-    let known = [("rounds", 3), ("seconds", 4), ("connections", 64)];
-    let [rounds, seconds, connections] = numbers(args, known)?;
+    let known = [("rounds", 3), ("seconds", 4), ("connections", 64), ("warm-up", 2)];
+    let [rounds, seconds, connections, warm_up] = numbers(args, known)?;
     let (load, time) = (Load::sign(connections, seconds)?, Duration::from_secs(seconds));
     let scene = Scene::start(PARTITIONS)?;
     let instance = scene.instance("webhook", "webhook", Company::default())?;
     instance.add_tenants(TENANTS, |_| {})?;
     println!(
-        "{rounds} interleaved rounds of {seconds} s, {connections} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants, {PARTITIONS} partitions"
+        "{rounds} interleaved rounds of {seconds} s, {connections} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants, {PARTITIONS} partitions; {warm_up} rounds before are not counted"
     );
     let mut all = Vec::new();
-    for number in 1..=rounds {
+    for number in 1..=warm_up + rounds {
         let bare = BareHandler::start()?;
         let bare = load.sample(bare.address, bare.pid())?;
         instance.settle(START_MAX)?;
@@ -62,10 +63,14 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         let records = bare_producer::records(&scene, RECORDS)?;
         let alike = bare_producer::run(&scene, &records, usize::try_from(connections)?, time)?;
         let full_speed = bare_producer::run(&scene, &records, FULL_SPEED, time)?;
+        let name = if number <= warm_up { "warm-up" } else { "round" };
         println!(
-            "round {number}:  bare axum handler {:.0}/s  leadline --role webhook {:.0}/s  bare producer {:.0}/s, at full speed {:.0}/s",
+            "{name} {number}:  bare axum handler {:.0}/s  leadline --role webhook {:.0}/s  bare producer {:.0}/s, at full speed {:.0}/s",
             bare.per_s, leadline.per_s, alike.per_s, full_speed.per_s
         );
+        if number <= warm_up {
+            continue;
+        }
         all.push(Round { bare, leadline, broker_s_per_100k, alike, full_speed });
     }
     report(&all, connections);

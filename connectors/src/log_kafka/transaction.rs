@@ -127,10 +127,12 @@ impl Transactions {
         commits: &[Commit],
         deadline: Instant,
     ) -> Result<(), KafkaError> {
+        // Before the records: while brokers write the markers of the transaction before, the coordinator refuses whatever
+        // comes first of the next. Offsets are sent again after `retry.backoff.ms`, partitions after 20 ms whatever that is.
+        self.send_offsets(offsets(config, commits)?, ticket, deadline)?;
         for commit in commits {
             self.produce(config, commit, deadline)?;
         }
-        self.send_offsets(offsets(config, commits)?, ticket, deadline)?;
         // `commit_transaction` would wait for them in slices of 100 ms.
         self.drain(deadline);
         match lock(&self.producer.context().error).take() {
