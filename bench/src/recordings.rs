@@ -201,7 +201,7 @@ fn tenant() -> Result<Tenant> {
 
 fn job(tenant: TenantId, number: u64, url: String) -> Result<PendingJob> {
     let at = Millis(1_772_640_753_236);
-    let asked = FetchRecordingJob { call_id: format!("CAL{number}"), url, at };
+    let asked = FetchRecordingJob::of_call(format!("CAL{number}"), url, at);
     Ok(PendingJob {
         job_id: JobId::of(&[b"recordings", &number.to_be_bytes()]),
         tenant,
