@@ -2,7 +2,7 @@
 //! through kill -9 on a real server of Google's interface.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -128,11 +128,66 @@ fn a_bucket_that_is_away_for_the_moment_keeps_nobody_from_starting() {
     }
 }
 
+/// A way to the server that mends the one thing that keeps uploads from it: Google's client names a host without its
+/// port, and the server builds the address of an upload from that.
+fn front(server: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(behind) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+            let (mut asks, mut asked) = (client.try_clone().unwrap(), behind.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut asks, &mut asked);
+                let _ = asked.shutdown(Shutdown::Write);
+            });
+            std::thread::spawn(move || mend(behind, client, port));
+        }
+    });
+    port
+}
+
+/// Passes answers on; a head comes in one piece.
+fn mend(mut from: TcpStream, mut to: TcpStream, port: u16) {
+    const BARE: &[u8] = b"//127.0.0.1/upload/";
+    let mended = format!("//127.0.0.1:{port}/upload/");
+    let mut piece = vec![0; 65_536];
+    while let Ok(read @ 1..) = from.read(&mut piece) {
+        let piece = &piece[..read];
+        let sent = match piece.windows(BARE.len()).position(|part| part == BARE) {
+            Some(at) => to.write_all(&[&piece[..at], mended.as_bytes(), &piece[at + BARE.len()..]].concat()),
+            None => to.write_all(piece),
+        };
+        if sent.is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// What the server tells of a path below the bucket; longer answers come in chunks.
+fn told(server: &GoogleServer, path: &str) -> Value {
+    let path = format!("/storage/v1/b/{}/{path}", server.bucket);
+    let (status, body) = get(server.port, &path, "").unwrap();
+    assert_eq!(status, 200, "{body}");
+    if body.starts_with('{') {
+        return serde_json::from_str(&body).unwrap();
+    }
+    let (mut rest, mut whole) = (body.as_str(), String::new());
+    while let Some((size, behind)) = rest.split_once("\r\n") {
+        let (chunk, next) = behind.split_at(usize::from_str_radix(size, 16).unwrap());
+        whole.push_str(chunk);
+        rest = next.trim_start_matches("\r\n");
+        if chunk.is_empty() {
+            break;
+        }
+    }
+    serde_json::from_str(&whole).unwrap()
+}
+
 /// Names in the bucket.
 fn objects(server: &GoogleServer) -> Vec<String> {
-    let (status, body) = get(server.port, &format!("/storage/v1/b/{}/o", server.bucket), "").unwrap();
-    assert_eq!(status, 200, "{body}");
-    let list: Value = serde_json::from_str(&body).unwrap();
+    let list = told(server, "o");
     let items = list["items"].as_array().cloned().unwrap_or_default();
     let names = items.iter().map(|item| item["name"].as_str().unwrap().to_owned());
     names.filter(|name| name.starts_with("summit/")).collect()
@@ -147,7 +202,7 @@ fn kill_9_in_the_middle_of_a_recording_on_its_way_into_a_bucket_stores_it_once()
     let (double, mut leadline, token) = connected();
     leadline.env = vec![
         ("AUDIO_STORAGE_BUCKET", server.bucket.to_owned()),
-        ("STORAGE_EMULATOR_HOST", format!("http://127.0.0.1:{}", server.port)),
+        ("STORAGE_EMULATOR_HOST", format!("http://127.0.0.1:{}", front(server.port))),
     ];
     let storage = Stalling::start(Arc::new(VOICE.to_vec()));
     double.redirect_to(&format!("http://127.0.0.1:{}/a.mp3", storage.port));
@@ -169,10 +224,7 @@ fn kill_9_in_the_middle_of_a_recording_on_its_way_into_a_bucket_stores_it_once()
     assert_eq!(call["recording"]["blob"], name, "{call}");
     assert_eq!(call["recording"]["audio"]["codec"], "mp3");
     assert_eq!(objects(&server), [name.clone(), format!("{name}.json")], "once, and nothing half-written");
-    let (_, body) =
-        get(server.port, &format!("/storage/v1/b/{}/o/{}", server.bucket, name.replace('/', "%2F")), "")
-            .unwrap();
-    let object: Value = serde_json::from_str(&body).unwrap();
+    let object = told(&server, &format!("o/{}", name.replace('/', "%2F")));
     assert_eq!(object["size"], VOICE.len().to_string());
     assert_eq!(
         object["customTime"].as_str().map(|time| &time[..19]),
