@@ -36,8 +36,8 @@ setup-tests: ## As setup, and what the servers that tests start need
 	@deploy/setup.sh tests
 
 test: setup-tests lint ## Everything that CI runs
-	@$(CARGO) build --locked --bin leadline --features kafka,scylla,spanner
-	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked --features leadline/kafka,leadline/scylla,leadline/spanner,leadline-connectors/kafka,leadline-connectors/gcs,leadline-connectors/scylla,leadline-connectors/spanner,leadline-tests/spanner
+	@$(CARGO) build --locked --bin leadline --features kafka,scylla,spanner,gcs
+	@SIM_SEEDS=1000 $(CARGO) test --workspace --locked --features leadline/kafka,leadline/scylla,leadline/spanner,leadline/gcs,leadline-connectors/kafka,leadline-connectors/gcs,leadline-connectors/scylla,leadline-connectors/spanner,leadline-tests/spanner
 	@$(MAKE) --no-print-directory fuzz-ci
 
 sim: setup ## Run SEEDS seeds of the simulator, then the deliberate bugs
@@ -47,7 +47,7 @@ soak: setup ## Run new seeds of the simulator for SECONDS_OF_SOAK
 	@$(CARGO) test --locked -p leadline-tests --test sim -- --soak $(SECONDS_OF_SOAK)
 
 test-integration: setup-tests ## Only the whole-system tests, on the real binary
-	@$(CARGO) build --locked --bin leadline --features kafka,scylla,spanner
+	@$(CARGO) build --locked --bin leadline --features kafka,scylla,spanner,gcs
 	@$(CARGO) test --locked -p leadline-tests --features spanner
 
 test-kafka: setup-tests ## Only the tests on real Kafka brokers; KAFKA_SECONDS=600 for the long form

@@ -83,6 +83,7 @@ fn main() -> Result<()> {
         // Not for people: the baseline of `ingest`, and the server of `recordings`, are this binary once more.
         Some(bare::COMMAND) => bare::serve(),
         Some(recordings::COMMAND) => recordings::serve(&rest),
+        Some(recordings::PART_COMMAND) => recordings::run_part(&rest),
         Some("--help" | "-h") => {
             for bench in BENCHES {
                 println!("{:<10} {}", bench.name, bench.about);

@@ -31,27 +31,57 @@ use crate::process::{cpu_s, memory};
 
 /// The hidden command that this binary runs itself with.
 pub(crate) const COMMAND: &str = "serve-recordings";
+/// As hidden: one part of what is measured.
+pub(crate) const PART_COMMAND: &str = "recordings-part";
 /// A minute of a tone; the recording is as many of it as fill its size.
 const TONE_HZ: f64 = 440.0;
 /// What is printed as the aim.
 const AIM_MB: f64 = 64.0;
 
+/// What one run measures: a process of its own each, for an allocator keeps what the one before has let go of.
+const PARTS: [&str; 2] = ["bare copy to files", "fetched, stored and heard"];
+/// What a part's last line begins with.
+const SECONDS: &str = "seconds ";
+
 /// `leadline-bench recordings`.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let known = [("recordings", 1_000), ("bytes", 5_000_000), ("at-once", 8)];
     let [count, bytes, at_once] = numbers(args, known)?;
+    println!("{count} recordings of {bytes} bytes, {at_once} at once, each synced");
+    let mut seconds = Vec::new();
+    for part in 1..=PARTS.len() {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg(PART_COMMAND).args(args).args(["--part", &part.to_string()]);
+        let done = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        ensure!(done.status.success(), "{text}");
+        let (shown, last) = text.trim_end().rsplit_once(SECONDS).context("a part prints its seconds")?;
+        print!("{shown}");
+        seconds.push(last.parse::<f64>().context("a part prints its seconds")?);
+    }
+    let bare = seconds.first().copied().unwrap_or_default() / seconds.last().copied().unwrap_or(1.0);
+    println!("time of the bare copy: {bare:.2}; the aim is {AIM_MB} MB above idle");
+    Ok(())
+}
+
+/// One part, in the process that was started for it.
+pub(crate) fn run_part(args: &[String]) -> Result<()> {
+    let known = [("recordings", 1_000), ("bytes", 5_000_000), ("at-once", 8), ("part", 1)];
+    let [count, bytes, at_once, part] = numbers(args, known)?;
     let storage = Storage::start(bytes)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let folder = tempfile::tempdir()?;
-    println!("{count} recordings of {bytes} bytes, {at_once} at once, each synced");
     let idle_mb = memory(std::process::id())?.resident_mb;
-    let work = Work { count, at_once };
-    let bare = work.time(&runtime, bare_copy(storage.address, folder.path())?)?;
-    bare.print("bare copy to files", bytes, idle_mb);
-    let kept = work.time(&runtime, fetch(storage.address, folder.path())?)?;
-    kept.print("fetched, stored and heard", bytes, idle_mb);
-    println!("time of the bare copy: {:.2}; the aim is {AIM_MB} MB above idle", bare.seconds / kept.seconds);
-    runtime.block_on(check(folder.path(), count, bytes))
+    let is_bare = part == 1;
+    let one = match is_bare {
+        true => bare_copy(storage.address, folder.path())?,
+        false => fetch(storage.address, folder.path())?,
+    };
+    let measured = Work { count, at_once }.time(&runtime, one)?;
+    let [bare, kept] = PARTS;
+    measured.print(if is_bare { bare } else { kept }, bytes, idle_mb);
+    println!("{SECONDS}{}", measured.seconds);
+    if is_bare { Ok(()) } else { runtime.block_on(check(folder.path(), count, bytes)) }
 }
 
 /// One recording by its number.
@@ -201,7 +231,7 @@ fn tenant() -> Result<Tenant> {
 
 fn job(tenant: TenantId, number: u64, url: String) -> Result<PendingJob> {
     let at = Millis(1_772_640_753_236);
-    let asked = FetchRecordingJob { call_id: format!("CAL{number}"), url, at };
+    let asked = FetchRecordingJob::of_call(format!("CAL{number}"), url, at);
     Ok(PendingJob {
         job_id: JobId::of(&[b"recordings", &number.to_be_bytes()]),
         tenant,

@@ -83,7 +83,7 @@ pub enum ContactOut {
     Contact(Box<Contact>),
     /// What became of its request.
     Request(Request),
-    /// A call, text or form of which no webhook has told.
+    /// What nobody would know otherwise: a call, text or form of which no webhook has told, a picture that was not there.
     Untold(Audit),
     /// Something that the tenant should hear of: a command as a person's would be.
     Notice(Command),

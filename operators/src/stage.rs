@@ -45,11 +45,18 @@ pub(crate) fn wait_for(
     request: JobRequest,
     reason: &str,
 ) -> JobId {
-    let job_id = cx.job(request);
+    let job_id = cx.job(in_turn(cx.now, &contact, request));
     let waiting = request_of(cx, &contact, RequestStatus::Processing, Some(reason));
     cx.emit(ContactOut::Request(waiting));
     cx.put(table, job_id.as_bytes(), contact);
     job_id
+}
+
+/// A tenant's jobs start in the order of when they may: those of calls of now may at once, and so go before those of a
+/// backfill, however many of these wait.
+pub(crate) fn in_turn(now: Millis, contact: &Contact, request: JobRequest) -> JobRequest {
+    let not_before = if contact.backfill { request.not_before.max(now) } else { request.not_before };
+    JobRequest { not_before, ..request }
 }
 
 /// The contact that waited for a job.

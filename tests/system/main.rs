@@ -8,6 +8,7 @@
 )]
 
 mod backfill;
+mod buckets;
 mod callrail;
 mod clock;
 mod crm;

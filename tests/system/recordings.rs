@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 const ACCOUNT: &str = "ACC8154748ae6bd4e278a7cddd38a662f4f";
 const API_KEY: &str = "the-key-of-the-api-0123456789";
-const CALL: &str = "CAL019fb93fce197a38a2788269bcf71b70";
+pub(crate) const CALL: &str = "CAL019fb93fce197a38a2788269bcf71b70";
 const PATIENT: Duration = Duration::from_secs(60);
-const VOICE: &[u8] = include_bytes!("../fixtures/audio/voice.mp3");
+pub(crate) const VOICE: &[u8] = include_bytes!("../fixtures/audio/voice.mp3");
 
 /// A company whose calls are recorded, and a leadline that is connected with it and fetches what was recorded.
-fn scene() -> (CallRail, Instance, String) {
+pub(crate) fn connected() -> (CallRail, Instance, String) {
     let double = CallRail::start();
     double.account(ACCOUNT, API_KEY);
     double.company(ACCOUNT, COMPANY, "Summit Kitchens");
@@ -34,7 +34,7 @@ fn scene() -> (CallRail, Instance, String) {
     (double, leadline, token)
 }
 
-fn add_call(double: &CallRail, audio: &[u8]) {
+pub(crate) fn add_call(double: &CallRail, audio: &[u8]) {
     double.call(
         COMPANY,
         CALL,
@@ -43,7 +43,7 @@ fn add_call(double: &CallRail, audio: &[u8]) {
     double.record(CALL, audio.to_vec());
 }
 
-fn tell(double: &CallRail, leadline: &Instance) {
+pub(crate) fn tell(double: &CallRail, leadline: &Instance) {
     let sent = double.post_call(CALL);
     assert!(sent.iter().all(|sent| sent.status == Some(200)), "{sent:?}: {}", leadline.log_text());
 }
@@ -54,7 +54,7 @@ fn call_of(leadline: &Instance, token: &str, id: &str) -> Option<Value> {
 }
 
 /// The call once its recording is known, or why there is none.
-fn recorded(leadline: &Instance, token: &str, id: &str) -> Value {
+pub(crate) fn recorded(leadline: &Instance, token: &str, id: &str) -> Value {
     let mut found = Value::Null;
     until("the recording", PATIENT, || {
         found = call_of(leadline, token, id).unwrap_or_default();
@@ -103,7 +103,7 @@ fn noise(bytes: u32) -> Vec<u8> {
 
 #[test]
 fn a_recording_is_fetched_heard_and_shown_by_a_link_that_ends() {
-    let (double, mut leadline, token) = scene();
+    let (double, mut leadline, token) = connected();
     leadline.start();
     add_call(&double, VOICE);
     // The link of the webhook works no more: the API is asked for another.
@@ -144,14 +144,14 @@ fn a_recording_is_fetched_heard_and_shown_by_a_link_that_ends() {
 }
 
 /// A storage that gives so many bytes of a recording and hangs.
-struct Stalling {
-    port: u16,
-    given: Arc<AtomicUsize>,
-    stalled: Arc<AtomicUsize>,
+pub(crate) struct Stalling {
+    pub(crate) port: u16,
+    pub(crate) given: Arc<AtomicUsize>,
+    pub(crate) stalled: Arc<AtomicUsize>,
 }
 
 impl Stalling {
-    fn start(audio: Arc<Vec<u8>>) -> Self {
+    pub(crate) fn start(audio: Arc<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (given, stalled) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -181,7 +181,7 @@ impl Stalling {
 
 #[test]
 fn kill_9_in_the_middle_of_a_download_loses_no_recording_and_stores_it_once() {
-    let (double, mut leadline, token) = scene();
+    let (double, mut leadline, token) = connected();
     let audio = Arc::new(noise(6 << 20));
     let storage = Stalling::start(Arc::clone(&audio));
     double.redirect_to(&format!("http://127.0.0.1:{}/a.mp3", storage.port));
@@ -285,4 +285,42 @@ fn a_file_in_the_watched_folder_becomes_a_call_once() {
     assert_eq!(call["recording"]["audio"]["codec"], "mp3");
     assert!(files(&leadline)[blob] == VOICE);
     assert!(std::fs::read_dir(watched.join("summit")).unwrap().next().is_none(), "taken");
+}
+
+/// A picture's link is short-lived and there is no other.
+#[test]
+fn what_is_sent_with_a_text_is_kept_while_its_link_works() {
+    const TEXT: &str = "SCI019fb93fce197a38a2788269bcf71b71";
+    let (double, mut leadline, token) = connected();
+    leadline.start();
+    add_call(&double, b"the kitchen floor");
+    let link = double.body(CALL)["recording"].clone();
+    let text = json!({
+        "resource_id": TEXT, "company_resource_id": COMPANY, "source_number": "303-555-0142",
+        "destination_number": "303-555-0100", "content": "Can you do this floor?", "message_type": "mms",
+        "media_urls": [link, "https://evil.example/a.jpg"], "timestamp": "2026-03-04T16:20:00.000Z",
+    });
+    assert_eq!(leadline.hook(&text.to_string()), Some(200), "{}", leadline.log_text());
+    let media = |text: &Value| text["media"].as_array().cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    until("the picture", PATIENT, || {
+        found = call_of(&leadline, &token, TEXT).as_ref().map(media).unwrap_or_default();
+        !found.is_empty()
+    });
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0]["blob"], format!("summit/2026/03/{TEXT}/1"));
+    let address = found[0]["link"]["url"].as_str().unwrap();
+    let (head, body) = exchange(
+        leadline.port,
+        format!("GET {address} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes(),
+    );
+    assert!(head.starts_with("HTTP/1.1 200") && body == b"the kitchen floor", "{head}");
+    until("what is missing is told of", PATIENT, || {
+        let list = ["audit", "list", "--tenant", "summit", "--kind", "medium_not_fetched"];
+        let told = String::from_utf8_lossy(&leadline.cli(&list).stdout).into_owned();
+        told.contains(TEXT) && told.contains("evil.example")
+    });
+    assert!(
+        double.asked().iter().all(|asked| asked.authorization.is_none() || asked.path.starts_with("/v3/"))
+    );
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use leadline_connectors::blob_folder::{FolderBlob, LinkSigner};
 #[cfg(feature = "gcs")]
-use leadline_connectors::blob_google::{GoogleBlob, GoogleConfig};
+use leadline_connectors::blob_google::{GoogleBlob, GoogleConfig, Looked};
 use leadline_connectors::blob_retention::Sweep;
+use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::contract::blob::Blob;
 use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::source_audio::AudioFolder;
@@ -48,6 +49,36 @@ pub(crate) fn open_with_links(
 #[cfg(feature = "gcs")]
 pub fn google_config(config: &Config, bucket: &str) -> GoogleConfig {
     GoogleConfig { bucket: bucket.to_owned(), endpoint: config.google_storage_endpoint.clone(), signer: None }
+}
+
+/// Asks whether the blob store can be used. A mistake of the configuration is an error; what may pass is told, and keeps
+/// nobody from starting.
+pub fn look(config: &Config, runtime: &tokio::runtime::Runtime) -> anyhow::Result<Option<String>> {
+    config.audio_storage_bucket.as_deref().map_or(Ok(None), |bucket| look_at_bucket(config, bucket, runtime))
+}
+
+#[cfg(feature = "gcs")]
+fn look_at_bucket(
+    config: &Config,
+    bucket: &str,
+    runtime: &tokio::runtime::Runtime,
+) -> anyhow::Result<Option<String>> {
+    let google = GoogleBlob::open(google_config(config, bucket), Arc::new(SystemClock))?;
+    match runtime.block_on(google.look()) {
+        Ok(Looked::Usable) => Ok(None),
+        Ok(Looked::Away(why)) => Ok(Some(format!("bucket {bucket:?} cannot be reached now: {why}"))),
+        Err(why) => Err(anyhow::anyhow!("bucket {bucket:?} cannot be used: {why}")),
+    }
+}
+
+#[cfg(not(feature = "gcs"))]
+fn look_at_bucket(
+    config: &Config,
+    bucket: &str,
+    _: &tokio::runtime::Runtime,
+) -> anyhow::Result<Option<String>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    open_bucket(config, bucket, &clock).map(|_| None)
 }
 
 #[cfg(feature = "gcs")]

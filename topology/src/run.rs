@@ -12,7 +12,7 @@ use leadline_schemas::partitioning::Layout;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::blobs::{keep_retention, watch_folder};
+use crate::blobs::{self, keep_retention, watch_folder};
 use crate::callrail;
 use crate::config::{Config, LogKind};
 use crate::control;
@@ -66,6 +66,9 @@ pub fn run(options: RunOptions) -> anyhow::Result<()> {
         return Err(anyhow!(
             "--standby needs --log kafka: an embedded log has one process; restart it behind a socket (--listen fd:3)"
         ));
+    }
+    if let Some(away) = blobs::look(&config, &runtime)? {
+        tracing::warn!(away, "the blob store does not answer: events are taken, and recordings wait for it");
     }
     let descriptors = descriptors::take(&config)?;
     let limits = ServerLimits { connections_max: descriptors.connections_max, ..ServerLimits::default() };

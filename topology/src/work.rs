@@ -18,6 +18,7 @@ use leadline_connectors::sink_email::EmailSink;
 use leadline_connectors::sink_http::HttpSink;
 use leadline_connectors::sink_slack::SlackSink;
 use leadline_connectors::sink_webhook::WebhookSink;
+use leadline_operators::recording::BACKGROUND_TARGET;
 use leadline_schemas::layout::LayoutRecord;
 
 use crate::config::Config;
@@ -118,6 +119,10 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
     let mut providers: HashMap<String, HashMap<String, Arc<dyn Provider>>> = HashMap::new();
     for (kind, provider) in by_kind {
         providers.entry(kind.to_owned()).or_default().insert(provider.name().to_owned(), provider);
+    }
+    // What has time is asked of the same, in a queue of its own.
+    if let Some(named) = providers.get_mut("fetch_recording") {
+        named.extend(named.get("callrail").cloned().map(|same| (BACKGROUND_TARGET.to_owned(), same)));
     }
     let sinks = sinks(&Admin::new(parts))?.into_iter().map(|sink| (sink.kind().to_owned(), sink));
     Ok(Responders { providers, sinks: sinks.collect() })

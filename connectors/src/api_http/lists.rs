@@ -6,18 +6,22 @@ use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use leadline_schemas::Millis;
+use leadline_schemas::call::{CallRecord, Channel};
 use serde_json::{Value, json};
 
 use super::Api;
 use super::shape::{call_json, delivery_json, lead_event_json, lead_json, request_json};
 use crate::contract::store::{Listed, Page};
 use crate::http_server::{Problem, json as answer};
+use crate::provider_recording::{is_medium, media_prefix};
 
 /// Rows of a page when nothing is said, and at most.
 const LIMIT_DEFAULT: usize = 50;
 const LIMIT_MAX: usize = 200;
 /// How long a link to a recording lasts: long enough to listen, too short to be passed around.
 const LINK_MS: i64 = 15 * 60_000;
+/// A text has at most ten media, each with a note beside it.
+const MEDIA_NAMES_MAX: usize = 20;
 /// What the `status` of each kind of record can be.
 const REQUEST_STATUSES: [&str; 4] = ["processing", "done", "duplicate", "failed"];
 const LEAD_STATUSES: [&str; 1] = ["open"];
@@ -139,8 +143,15 @@ pub(super) async fn call(
         Some(blob) => recording_link(&api, blob).await,
         None => None,
     };
+    let media = match found.as_ref().filter(|call| call.channel == Channel::Text) {
+        Some(text) => media(&api, text).await,
+        None => Vec::new(),
+    };
     single("call", &id, found.as_ref(), |call| {
         let mut shown = call_json(call);
+        if let Some(fields) = shown.as_object_mut().filter(|_| !media.is_empty()) {
+            fields.insert("media".to_owned(), json!(media));
+        }
         if let (Some(recording), Some(link)) = (shown.get_mut("recording"), &link)
             && let Some(fields) = recording.as_object_mut()
         {
@@ -148,6 +159,24 @@ pub(super) async fn call(
         }
         shown
     })
+}
+
+/// What was sent with a text and could be fetched, each with a link.
+async fn media(api: &Api, text: &CallRecord) -> Vec<Value> {
+    let prefix = media_prefix(&text.tenant, text.started_at, &text.call_id);
+    let names = match api.parts.blob.list_page(&prefix, None, MEDIA_NAMES_MAX).await {
+        Ok(names) => names,
+        Err(error) => {
+            tracing::warn!(%error, prefix, "the media of a text could not be looked for");
+            return Vec::new();
+        }
+    };
+    let mut shown = Vec::new();
+    for blob in names.into_iter().filter(|name| is_medium(name)) {
+        let link = recording_link(api, &blob).await;
+        shown.push(json!({ "blob": blob, "link": link }));
+    }
+    shown
 }
 
 /// The address of a recording, and when it ends; a call is shown without where none can be made.

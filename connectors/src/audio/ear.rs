@@ -5,7 +5,7 @@
 //! the share of frames that are much quieter than their second (speech pauses between syllables, music goes on), and the
 //! spectral flux between neighbouring frames (speech changes with every sound, a note stays).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
@@ -20,6 +20,10 @@ const FRAMES: usize = 31;
 const HEARD_RMS: f32 = 0.004;
 /// A frame below this share of its second's mean is a pause.
 const PAUSE_SHARE: f32 = 0.5;
+
+/// The same for all: a plan is some tables.
+static TRANSFORM: LazyLock<Arc<dyn RealToComplex<f32>>> =
+    LazyLock::new(|| RealFftPlanner::new().plan_fft_forward(FRAME));
 
 /// What a second sounds like.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +57,7 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) fn new(rate_hz: u32) -> Self {
-        let transform = RealFftPlanner::new().plan_fft_forward(FRAME);
+        let transform = Arc::clone(&TRANSFORM);
         let (scratch, spectrum) = (transform.make_scratch_vec(), transform.make_output_vec());
         let hann = |n: usize| 0.5 - 0.5 * (std::f32::consts::TAU * n as f32 / FRAME as f32).cos();
         Self {

@@ -12,8 +12,13 @@ mod pieces;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::io;
+use std::num::NonZero;
+use std::sync::LazyLock;
+
 use futures_util::StreamExt;
 use leadline_schemas::contact::Audio;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 pub use self::mix::mixed;
@@ -34,10 +39,18 @@ pub enum ProbeError {
     Blob(#[from] BlobError),
 }
 
-/// Listens to a recording of any length; it decodes on a blocking thread, an hour of telephone in some two seconds.
+/// Threads that listen, as many as cores. They are theirs alone: on any of the many blocking threads, what a decoder needs
+/// would in the end have been allocated, and kept, by each.
+static EARS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    Builder::new_current_thread().max_blocking_threads(cores).thread_name("ear").build()
+});
+
+/// Listens to a recording of any length; it decodes on a thread of its own, an hour of telephone in some two seconds.
 pub async fn probe(mut content: BlobStream) -> Result<Audio, ProbeError> {
+    let ears = EARS.as_ref().map_err(|error| BlobError::Unavailable(error.to_string()))?;
     let (send, receive) = mpsc::channel(PIECES_MAX);
-    let listening = tokio::task::spawn_blocking(move || decode::listen(Pieces::new(receive)));
+    let listening = ears.spawn_blocking(move || decode::listen(Pieces::new(receive)));
     let mut broken = None;
     while let Some(piece) = content.next().await {
         match piece {

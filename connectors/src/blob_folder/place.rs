@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::Trouble;
 use super::fresh::{Fresh, sweep};
 use super::name::witness;
+use super::stream::Gathering;
 use super::witness::{self, Witness};
 use crate::contract::blob::{About, Created, Stat, cut};
 use crate::disk_room::{DiskRoom, Purpose};
@@ -28,6 +29,7 @@ pub(super) struct Folder {
     new: PathBuf,
     written: AtomicU64,
     room: DiskRoom,
+    pub(super) gathering: Gathering,
 }
 
 /// An object that is open for reading.
@@ -40,7 +42,8 @@ pub(super) struct Opened {
 impl Folder {
     pub(super) fn open(root: PathBuf) -> io::Result<Self> {
         let (lock, new, room) = (root.join("~lock"), root.join("~new"), DiskRoom::of(&root));
-        let folder = Self { root, lock, new, written: AtomicU64::new(0), room };
+        let (written, gathering) = (AtomicU64::new(0), Gathering::default());
+        let folder = Self { root, lock, new, written, room, gathering };
         folder.make_folders(&folder.new)?;
         sweep(&folder.new)?;
         Ok(folder)

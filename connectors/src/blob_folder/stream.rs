@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
@@ -16,6 +16,8 @@ use crate::contract::blob::{About, BlobError, BlobStream, Created, Stat};
 const GATHERED_BYTES: usize = 256 << 10;
 /// What is read at once: a reader holds some pieces of it.
 const PIECE_BYTES: usize = 64 << 10;
+/// Rooms to gather in that are kept: 1 MiB.
+const GATHERING_MAX: usize = 4;
 /// Rooms that are kept of one stream: more pieces than its reader holds.
 const ROOMS_MAX: usize = 8;
 
@@ -30,7 +32,7 @@ impl FolderBlob {
         let mut fresh = blocking(&name, move || folder.fresh().map_err(Trouble::from)).await?;
         // One room, which goes there and back: what a piece came in, often larger than the piece, is given back at once,
         // by the thread that made it.
-        let mut gathered = Vec::new();
+        let mut gathered = self.folder.gathering.take();
         while let Some(piece) = content.next().await {
             let mut piece = piece?;
             while !piece.is_empty() {
@@ -44,7 +46,8 @@ impl FolderBlob {
         }
         let (folder, object) = (Arc::clone(&self.folder), name.clone());
         blocking(&name, move || {
-            let (fresh, _) = written(&folder, fresh, gathered)?;
+            let (fresh, gathered) = written(&folder, fresh, gathered)?;
+            folder.gathering.give(gathered);
             fresh.sync()?;
             let stat = Stat { bytes: fresh.bytes(), crc32c: fresh.crc32c(), about };
             match folder.place(&object, fresh, &stat.about)? {
@@ -66,6 +69,27 @@ fn written(folder: &Folder, mut fresh: Fresh, mut gathered: Vec<u8>) -> Result<(
     fresh.write(&gathered)?;
     gathered.clear();
     Ok((fresh, gathered))
+}
+
+/// Rooms to gather in that nobody needs now. An allocator keeps what is let go of for a while, in each thread and each size,
+/// and a room that grows has had every size: streams one after the other use the same instead.
+#[derive(Default)]
+pub(super) struct Gathering(Mutex<Vec<Vec<u8>>>);
+
+impl Gathering {
+    /// An empty one.
+    fn take(&self) -> Vec<u8> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        kept.unwrap_or_else(|| Vec::with_capacity(GATHERED_BYTES))
+    }
+
+    /// Keeps it for the next stream, unless there are some already.
+    fn give(&self, room: Vec<u8>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() < GATHERING_MAX {
+            kept.push(room);
+        }
+    }
 }
 
 /// Rooms of pieces; each is used again once nobody holds its piece any more.
@@ -107,13 +131,16 @@ pub(super) fn read_stream(name: String, opened: Opened) -> BlobStream {
     let left = opened.range.end - opened.range.start;
     let crc32c = (left == opened.stat.bytes).then_some(0);
     let reading = Reading { name, opened, left, rooms: Rooms::default(), crc32c };
-    Box::pin(stream::try_unfold(reading, |reading| async move {
+    Box::pin(stream::try_unfold(reading, |mut reading| async move {
         let name = reading.name.clone();
-        blocking(&name, move || next(reading)).await
+        // By the runtime's threads, which are few: blocking threads are many, and each would keep what it has made.
+        let bytes = usize::try_from(reading.left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+        let room = reading.rooms.take(bytes);
+        blocking(&name, move || next(reading, room)).await
     }))
 }
 
-fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
+fn next(mut reading: Reading, mut room: BytesMut) -> Result<Option<(Bytes, Reading)>, Trouble> {
     let Reading { opened, left, rooms, crc32c, .. } = &mut reading;
     if *left == 0 {
         return match crc32c {
@@ -124,7 +151,6 @@ fn next(mut reading: Reading) -> Result<Option<(Bytes, Reading)>, Trouble> {
             _ => Ok(None),
         };
     }
-    let mut room = rooms.take(usize::try_from(*left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES));
     let read = opened.file.read(&mut room)?;
     if read == 0 {
         return Err(Trouble::Damaged(format!("it ends {left} bytes early")));

@@ -19,6 +19,11 @@ impl Identity {
         Self { is_anonymous, made: OnceLock::new() }
     }
 
+    /// Whether nobody is asked for.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.is_anonymous
+    }
+
     /// The credentials; on a runtime.
     pub(super) fn credentials(&self) -> Result<Credentials, BlobError> {
         if let Some(made) = self.made.get() {

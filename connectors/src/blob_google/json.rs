@@ -32,6 +32,9 @@ pub(super) struct Json {
     identity: Arc<Identity>,
 }
 
+/// Status and body.
+pub(super) type Answered = (StatusCode, Vec<u8>);
+
 /// An object's metadata.
 pub(super) struct Known {
     pub(super) stat: Stat,
@@ -137,6 +140,21 @@ impl Json {
         self.ask(Method::GET, self.url(None, &[("projection", "noAcl")])?, None).await
     }
 
+    /// What the service answers to a list of one name; asked once.
+    pub(super) async fn first_name(&self) -> Result<Answered, BlobError> {
+        let mut url = self.url(None, &[("maxResults", "1"), ("fields", "items(name)")])?;
+        url.path_segments_mut().map_err(|()| no_url())?.push("o");
+        self.send_once(self.http.get(url), None).await
+    }
+
+    /// What the service answers to whether these are permitted; asked once.
+    pub(super) async fn permissions(&self, wanted: &[&str]) -> Result<Answered, BlobError> {
+        let wanted: Vec<(&str, &str)> = wanted.iter().map(|name| ("permissions", *name)).collect();
+        let mut url = self.url(None, &wanted)?;
+        url.path_segments_mut().map_err(|()| no_url())?.extend(["iam", "testPermissions"]);
+        self.send_once(self.http.get(url), None).await
+    }
+
     /// Changes the bucket, if it is still as it was.
     pub(super) async fn patch_bucket(
         &self,
@@ -176,21 +194,13 @@ impl Json {
 
     /// Sends until there is an answer that sending again does not change. Every request here has a precondition or
     /// changes nothing.
-    async fn send(
-        &self,
-        method: Method,
-        url: Url,
-        body: Option<&Value>,
-    ) -> Result<(StatusCode, Vec<u8>), BlobError> {
+    async fn send(&self, method: Method, url: Url, body: Option<&Value>) -> Result<Answered, BlobError> {
         let mut pause = PAUSE_FIRST;
         for attempt in 1.. {
             let request = self.http.request(method.clone(), url.clone());
             let answer = self.send_once(request, body).await;
             let passes = match &answer {
-                Ok((status, _)) => {
-                    status.is_server_error()
-                        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(status)
-                }
+                Ok((status, _)) => may_pass(*status),
                 Err(_) => true,
             };
             if !passes || attempt >= ATTEMPTS_MAX {
@@ -206,7 +216,7 @@ impl Json {
         &self,
         mut request: RequestBuilder,
         body: Option<&Value>,
-    ) -> Result<(StatusCode, Vec<u8>), BlobError> {
+    ) -> Result<Answered, BlobError> {
         let failed = |why: String| BlobError::Unavailable(why);
         if let Some(body) = body {
             request = request.json(body);
@@ -230,7 +240,17 @@ fn no_url() -> BlobError {
     BlobError::Unavailable("the endpoint makes no address".to_owned())
 }
 
+/// Whether an error may be over when it is asked again.
+pub(super) fn may_pass(status: StatusCode) -> bool {
+    status.is_server_error() || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status)
+}
+
 fn refused(status: StatusCode, body: &[u8]) -> BlobError {
+    BlobError::Unavailable(format!("the service answered {}", quoted(status, body)))
+}
+
+/// An error's status and the beginning of its words.
+pub(super) fn quoted(status: StatusCode, body: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(body).chars().take(200).collect();
-    BlobError::Unavailable(format!("the service answered {status}: {}", text.replace('\n', " ")))
+    format!("{status}: {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

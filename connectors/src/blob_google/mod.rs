@@ -12,6 +12,7 @@ mod identity;
 mod json;
 mod retry;
 mod source;
+mod usable;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use self::identity::Identity;
 use self::json::{Json, Known};
 use self::retry::AnsweredErrors;
 use self::source::Source;
+pub use self::usable::{Looked, Unusable};
 use crate::contract::BoxFuture;
 use crate::contract::blob::{About, Blob, BlobError, BlobStream, Content, Created, Stat, checked_name, cut};
 use crate::contract::clock::Clock;

@@ -58,13 +58,18 @@ impl UrlGuard {
         self.judge(parse(address)?, |host| host == API_HOST || host == APP_HOST)
     }
 
+    /// Where what was sent with a text may be fetched: where redirects of recordings lead, too.
+    pub fn medium(&self, address: &str) -> Result<Url, GuardError> {
+        self.judge(parse(address)?, is_callrails_or_storage)
+    }
+
     /// Where a redirect from `from` leads, if it may be followed.
     pub fn hop(&self, from: &Url, location: &str) -> Result<Url, GuardError> {
         if location.len() > URL_BYTES_MAX {
             return Err(GuardError::NoUrl);
         }
         let next = from.join(location).map_err(|_| GuardError::NoUrl)?;
-        self.judge(next, |host| host.ends_with(CALLRAIL_SUFFIX) || host.ends_with(STORAGE_SUFFIX))
+        self.judge(next, is_callrails_or_storage)
     }
 
     /// Whether this is an address of the API, which has to be asked with the key.
@@ -108,6 +113,10 @@ impl UrlGuard {
         }
         Ok(url)
     }
+}
+
+fn is_callrails_or_storage(host: &str) -> bool {
+    host.ends_with(CALLRAIL_SUFFIX) || host.ends_with(STORAGE_SUFFIX)
 }
 
 fn parse(address: &str) -> Result<Url, GuardError> {
@@ -260,6 +269,12 @@ mod tests {
             "https://evil.example/a",
         ] {
             assert!(guard.hop(&from, bad).is_err(), "{bad}");
+        }
+        assert!(guard.medium("https://s3.amazonaws.com/a.jpg").is_ok() && guard.medium(REDIRECT).is_ok());
+        for bad in
+            ["https://evil.example/a.jpg", "http://s3.amazonaws.com/a", "https://10.0.0.1/a", "blob:summit/a"]
+        {
+            assert!(guard.medium(bad).is_err(), "{bad}");
         }
         let storage = guard.hop(&from, "https://s3.amazonaws.com/a").unwrap();
         assert!(!is_same_origin(&from, &storage) && !guard.is_api(&storage) && !guard.is_api(&from));

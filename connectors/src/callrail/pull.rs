@@ -130,6 +130,8 @@ impl PullPages {
             Listing::Forms => {
                 let page = self.client.forms(access, job.from, after.as_ref()).await?;
                 Ok(rows(page, None, |form| {
+                    // The list has no end: what came behind it is no backfill's, and the next round's.
+                    let form = form.at.is_none_or(|at| at <= job.to).then_some(form)?;
                     Some(Listed { company_id: form.company_id, kind: form.kind, body: form.body })
                 }))
             }

@@ -56,6 +56,18 @@ impl CallRailClient {
         }
     }
 
+    /// What was sent with a text, its body still unread. Its link is short-lived and there is no other; it may be the
+    /// storage's own.
+    pub async fn open_medium(
+        &self,
+        access: &Access,
+        text_id: &str,
+        address: &str,
+    ) -> Result<Response, CallRailError> {
+        let start = self.shared.guard.medium(address).map_err(|error| forbidden(&error))?;
+        self.follow(access, start, text_id).await
+    }
+
     /// Follows redirects by hand. The key is shown to nobody on the way: links carry their own signature.
     async fn follow(&self, access: &Access, mut url: Url, call_id: &str) -> Result<Response, CallRailError> {
         for _ in 0..=HOPS_MAX {

@@ -32,12 +32,17 @@ impl CallRailRecordings {
         let settings = (self.settings)();
         let tenant =
             settings.tenant(&wanted.tenant).ok_or_else(|| reject("the tenant was removed".to_owned()))?;
-        let (access, is_connected) = self.access(tenant, deadline)?;
-        match self.client.open_recording(&access, &wanted.call_id, &wanted.url).await {
+        let priority = if wanted.background { Priority::Background } else { Priority::Live };
+        let (access, is_connected) = self.access(tenant, priority, deadline)?;
+        let opened = match wanted.is_medium {
+            true => self.client.open_medium(&access, &wanted.call_id, &wanted.url).await,
+            false => self.client.open_recording(&access, &wanted.call_id, &wanted.url).await,
+        };
+        match opened {
             Ok(response) => Ok(Some(media(response))),
             Err(CallRailError::NotFound { .. }) => Ok(None),
             // What does not pass by itself would be asked of the API next, and nobody may ask it here.
-            Err(error) if !is_connected && !error.may_pass() => Err(reject(format!(
+            Err(error) if !is_connected && !wanted.is_medium && !error.may_pass() => Err(reject(format!(
                 "the recording's link does not work ({error}), and without an account at CallRail there is no other: \
                  `leadline tenant connect-callrail` gives the tenant one"
             ))),
@@ -46,10 +51,15 @@ impl CallRailRecordings {
     }
 
     /// In whose name CallRail is asked; a tenant without an account has its signed links alone.
-    fn access(&self, tenant: &Tenant, deadline: Duration) -> Result<(Access, bool), CallError> {
-        let known = Access::of(tenant, &*self.secrets, Priority::Live)?;
+    fn access(
+        &self,
+        tenant: &Tenant,
+        priority: Priority,
+        deadline: Duration,
+    ) -> Result<(Access, bool), CallError> {
+        let known = Access::of(tenant, &*self.secrets, priority)?;
         let is_connected = known.is_some();
-        let mut access = known.unwrap_or_else(|| Access::new("", "", Priority::Live));
+        let mut access = known.unwrap_or_else(|| Access::new("", "", priority));
         // It bounds the whole of a recording, not one answer of the API.
         access.timeout = deadline;
         Ok((access, is_connected))

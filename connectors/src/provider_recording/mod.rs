@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 pub use self::callrail::CallRailRecordings;
 use self::name::note_name;
-pub use self::name::{BLOB_SCHEME, inbox_tenant, recording_name};
+pub use self::name::{BLOB_SCHEME, inbox_tenant, is_medium, media_prefix, medium_name, recording_name};
 use crate::audio::{self, ProbeError};
 use crate::contract::BoxFuture;
 use crate::contract::blob::{About, Blob, BlobError, BlobStream};
@@ -46,6 +46,10 @@ pub struct Wanted {
     pub call_id: String,
     /// Where it is said to be.
     pub url: String,
+    /// Whether it is a text's picture: it is there or nowhere, and `call_id` is the text's.
+    pub is_medium: bool,
+    /// Whether it has time.
+    pub background: bool,
 }
 
 /// A recording on its way.
@@ -84,11 +88,13 @@ impl RecordingProvider {
             .map_err(|error| reject(format!("the job cannot be read: {error}")))?;
         let about =
             |content_type: &str| About { content_type: content_type.to_owned(), custom_time: Some(asked.at) };
-        let lies_at = asked.url.strip_prefix(BLOB_SCHEME).map(|name| own(&job.tenant, name)).transpose()?;
+        let own_name = asked.url.strip_prefix(BLOB_SCHEME).filter(|_| asked.medium.is_none());
+        let lies_at = own_name.map(|name| own(&job.tenant, name)).transpose()?;
         // What was put into the inbox gets the name of a call, and leaves.
         let inbox = lies_at.filter(|name| inbox_tenant(name).is_some());
-        let name = match lies_at {
-            Some(name) if inbox.is_none() => name.to_owned(),
+        let name = match (lies_at, asked.medium) {
+            (Some(name), _) if inbox.is_none() => name.to_owned(),
+            (_, Some(number)) => medium_name(&job.tenant, asked.at, &asked.call_id, number),
             _ => recording_name(&job.tenant, asked.at, &asked.call_id),
         };
         let note = note_name(&name);
@@ -99,8 +105,14 @@ impl RecordingProvider {
             let media = match (lies_at, inbox) {
                 (None, _) => {
                     let (tenant, call_id) = (job.tenant.clone(), asked.call_id.clone());
-                    let wanted = Wanted { tenant, call_id, url: asked.url.clone() };
-                    self.source.open(wanted, deadline).await?.ok_or_else(not_yet)?
+                    let (is_medium, background) = (asked.medium.is_some(), asked.background);
+                    let wanted = Wanted { tenant, call_id, url: asked.url.clone(), is_medium, background };
+                    let none = match (is_medium, asked.again) {
+                        (true, _) => no_medium,
+                        (false, true) => never,
+                        (false, false) => not_yet,
+                    };
+                    self.source.open(wanted, deadline).await?.ok_or_else(none)?
                 }
                 (Some(_), Some(inbox)) => self.stored(inbox).await?.ok_or_else(removed)?,
                 (Some(_), None) => return Err(removed()),
@@ -109,7 +121,10 @@ impl RecordingProvider {
             let content_type = media.content_type.as_deref().unwrap_or("application/octet-stream");
             self.store(&name, about(content_type), media).await?;
         }
-        let fetched = self.listen(&name).await?;
+        let fetched = match asked.medium {
+            Some(_) => FetchedRecording { blob: name.clone(), audio: None, unheard: None },
+            None => self.listen(&name).await?,
+        };
         if let Some(inbox) = inbox {
             self.blob.remove(inbox).await.map_err(not_stored)?;
         }
@@ -257,6 +272,14 @@ fn too_large() -> CallError {
 
 fn not_yet() -> CallError {
     CallError::Retry { after: Some(NOT_YET), why: "there is no recording, or none yet".to_owned() }
+}
+
+fn never() -> CallError {
+    reject("there is no recording".to_owned())
+}
+
+fn no_medium() -> CallError {
+    reject("what was sent with the text is not there any more".to_owned())
 }
 
 fn not_stored(error: BlobError) -> CallError {

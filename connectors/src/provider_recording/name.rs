@@ -20,6 +20,21 @@ pub fn recording_name(tenant: &TenantId, at: Millis, call_id: &str) -> String {
     format!("{tenant}/{year}/{month}/{}", segment(call_id))
 }
 
+/// `{tenant}/{yyyy}/{mm}/{text_id}/{number}`: a medium of a text, from 1.
+pub fn medium_name(tenant: &TenantId, at: Millis, text_id: &str, number: u32) -> String {
+    format!("{}/{number}", recording_name(tenant, at, text_id))
+}
+
+/// What the names of a text's media begin with.
+pub fn media_prefix(tenant: &TenantId, at: Millis, text_id: &str) -> String {
+    format!("{}/", recording_name(tenant, at, text_id))
+}
+
+/// Whether a name is that of a medium, and not of what is noted beside it.
+pub fn is_medium(name: &str) -> bool {
+    !name.ends_with(NOTE)
+}
+
 /// An id as a part of a name. Those of our own API may be any text; what is no part of a name is hashed.
 fn segment(call_id: &str) -> String {
     let is_plain = call_id.len() <= ID_BYTES_MAX && !call_id.contains('/') && !call_id.ends_with(NOTE);

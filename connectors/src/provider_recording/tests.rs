@@ -24,7 +24,8 @@ struct Given(Mutex<VecDeque<Opened>>);
 
 impl RecordingSource for Given {
     fn open(&self, wanted: Wanted, _: Duration) -> BoxFuture<'_, Opened> {
-        assert_eq!((wanted.tenant.as_str(), wanted.call_id.as_str()), ("summit", "CAL1"));
+        assert_eq!(wanted.tenant.as_str(), "summit");
+        assert_eq!(wanted.call_id, if wanted.is_medium { "SCI1" } else { "CAL1" });
         let next =
             self.0.lock().unwrap().pop_front().expect("the source is asked once more than it should be");
         Box::pin(std::future::ready(next))
@@ -45,7 +46,10 @@ impl Scene {
     }
 
     async fn fetch(&self, url: &str) -> Result<FetchedRecording, CallError> {
-        let job = FetchRecordingJob { call_id: "CAL1".to_owned(), url: url.to_owned(), at: AT };
+        self.ask(FetchRecordingJob::of_call("CAL1", url, AT)).await
+    }
+
+    async fn ask(&self, job: FetchRecordingJob) -> Result<FetchedRecording, CallError> {
         let job = PendingJob {
             job_id: JobId::of(&[b"a job"]),
             tenant: TenantId::new("summit").unwrap(),
@@ -211,4 +215,42 @@ async fn an_upload_is_heard_where_it_lies_and_only_the_tenants_own() {
     for url in ["blob:summit/2026/03/UP2", "blob:summits/2026/03/UP1", "blob:other/2026/03/UP1", "blob:"] {
         assert!(matches!(scene.fetch(url).await, Err(CallError::Reject { .. })), "{url}");
     }
+}
+
+/// A picture of a text: its link is all that there is of it.
+#[tokio::test]
+async fn a_medium_of_a_text_is_kept_beside_its_others_and_asked_for_where_it_is_said_to_be() {
+    let picture = |content: &'static str| {
+        let stream = stream::iter([Ok(Bytes::from_static(content.as_bytes()))]).boxed();
+        Ok(Some(Media { content_type: Some("image/jpeg".to_owned()), bytes: None, stream }))
+    };
+    let scene = Scene::new([picture("the kitchen"), picture("its floor"), Ok(None)]);
+    let medium = |number| {
+        let of_text = FetchRecordingJob::of_call("SCI1", "https://app.callrail.com/mms/1", AT);
+        FetchRecordingJob { medium: Some(number), ..of_text }
+    };
+    for number in [1, 2, 1] {
+        let fetched = scene.ask(medium(number)).await.unwrap();
+        assert_eq!(fetched.blob, format!("summit/2026/03/SCI1/{number}"));
+        assert_eq!((fetched.audio, fetched.unheard), (None, None), "nobody listens to a picture");
+    }
+    let kept = scene.blob.read("summit/2026/03/SCI1/1").await.unwrap().unwrap();
+    let stat = scene.blob.stat("summit/2026/03/SCI1/2").await.unwrap().unwrap();
+    assert_eq!((kept.as_ref(), stat.about.content_type.as_str()), (&b"the kitchen"[..], "image/jpeg"));
+    assert_eq!(stat.about.custom_time, Some(AT), "it is kept as long as a recording");
+    // There is no other way to it, and nothing of our own store is one.
+    let gone = scene.ask(medium(3)).await;
+    assert!(matches!(gone, Err(CallError::Reject { .. })), "{gone:?}");
+    assert!(scene.asked_for());
+}
+
+/// CallRail's post-call waits 20 minutes for its recording; whoever comes after hours finds it or finds none.
+#[tokio::test]
+async fn a_recording_that_was_not_there_before_and_is_not_now_is_none() {
+    let scene = Scene::new([Ok(None), Ok(None)]);
+    let first = FetchRecordingJob::of_call("CAL1", URL, AT);
+    let yet = scene.ask(first.clone()).await;
+    assert!(matches!(yet, Err(CallError::Retry { .. })), "{yet:?}");
+    let never = scene.ask(FetchRecordingJob { again: true, ..first }).await;
+    assert!(matches!(never, Err(CallError::Reject { .. })), "{never:?}");
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use google_cloud_auth::signer::{Signer, SigningProvider};
-use leadline_connectors::blob_google::{GoogleBlob, GoogleConfig};
+use leadline_connectors::blob_google::{GoogleBlob, GoogleConfig, Looked, Unusable};
 use leadline_connectors::clock_system::SystemClock;
 use leadline_connectors::conformance::blob::suite;
 use leadline_connectors::contract::blob::{About, Blob, BlobError, BlobStream, Created};
@@ -151,4 +151,40 @@ async fn a_bucket_is_planned_and_changed_under_what_was_seen() {
     let nowhere = GoogleConfig { bucket: "nowhere".to_owned(), endpoint: Some(front.url()), signer: None };
     let error = GoogleBlob::open(nowhere, Arc::new(SystemClock)).unwrap().plan().await.unwrap_err();
     assert!(error.to_string().contains("there is no bucket \"nowhere\""), "{error}");
+}
+
+/// A start is refused for what only a person can mend, and for nothing that passes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_keeps_a_bucket_from_being_used_is_told_from_what_passes() {
+    let Some(server) = GoogleServer::start() else { return };
+    let front = Front::start(server.port).await;
+    let blob = blob(&front, &server);
+    assert_eq!(blob.look().await, Ok(Looked::Usable));
+    for status in [400, 401, 403] {
+        front.fail(1, status);
+        let refused = blob.look().await.unwrap_err();
+        let why = refused.to_string();
+        assert!(matches!(refused, Unusable::Refused(_)) && why.contains(&status.to_string()), "{why}");
+        assert!(why.contains("roles/storage.objectUser"), "what to do: {why}");
+    }
+    front.fail(1, 404);
+    assert_eq!(blob.look().await, Err(Unusable::NoBucket));
+    for status in [408, 429, 500, 502, 503] {
+        front.fail(1, status);
+        let away = blob.look().await;
+        assert!(matches!(&away, Ok(Looked::Away(why)) if why.contains(&status.to_string())), "{away:?}");
+    }
+    front.cut(1);
+    assert!(matches!(blob.look().await, Ok(Looked::Away(_))));
+    // Whoever may not ask what is permitted may do what is.
+    front.fail(2, 403);
+    assert_eq!((blob.look().await, front.has_failed()), (Ok(Looked::Usable), true));
+
+    let other = |bucket: &str, endpoint: String| {
+        let config = GoogleConfig { bucket: bucket.to_owned(), endpoint: Some(endpoint), signer: None };
+        GoogleBlob::open(config, Arc::new(SystemClock)).unwrap()
+    };
+    assert_eq!(other("nowhere", front.url()).look().await, Err(Unusable::NoBucket));
+    let nobody = format!("http://127.0.0.1:{}", leadline_tests::free_port());
+    assert!(matches!(other(server.bucket, nobody).look().await, Ok(Looked::Away(_))));
 }

@@ -13,6 +13,7 @@ mod decode;
 mod dedupe;
 mod deliveries;
 mod digests;
+mod fetching;
 mod gathered;
 mod leads;
 mod payloads;

@@ -27,7 +27,7 @@ struct ListArgs {
     /// Whose.
     #[arg(long)]
     tenant: String,
-    /// Only this kind, such as missed_by_webhooks, transcription_skipped, scored_by_fallback or late_event.
+    /// Only this kind, such as missed_by_webhooks, medium_not_fetched, transcription_skipped, scored_by_fallback or late_event.
     #[arg(long)]
     kind: Option<String>,
     /// Not before this, a date or time such as 2026-01-31 or 2026-01-31T09:00:00Z.

@@ -170,15 +170,32 @@ impl From<anyhow::Error> for Failure {
 impl Source {
     /// The configuration and all of its mistakes.
     fn look(&self, flags: &[(&str, &Option<String>)]) -> (Config, Vec<Mistake>) {
-        let usual = Path::new(FILE_DEFAULT);
-        let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
         let given: Vec<(&str, &str)> =
             flags.iter().filter_map(|(flag, text)| Some((*flag, text.as_deref()?))).collect();
-        let (mut config, mistakes) = config::read(file, |name| std::env::var(name).ok(), &given);
+        let (mut config, mistakes) = config::read(self.file(), |name| std::env::var(name).ok(), &given);
         if let Some(data) = &self.data {
             config.data.clone_from(data);
         }
         (config, mistakes)
+    }
+
+    /// A mistake that shows where a key's value is used: where that came from, and what is wrong.
+    fn mistake(&self, key: &str, what: &str) -> Mistake {
+        let variable = config::KEYS.iter().find(|known| known.name == key).and_then(|known| known.variable);
+        let set = |name: &&str| std::env::var(name).is_ok_and(|text| !text.is_empty());
+        let (place, key) = match variable.filter(set) {
+            Some(variable) => ("environment".to_owned(), variable),
+            None => {
+                (self.file().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string()), key)
+            }
+        };
+        Mistake { place, key: key.to_owned(), what: what.to_owned() }
+    }
+
+    /// The file that is read, if one is.
+    fn file(&self) -> Option<&Path> {
+        let usual = Path::new(FILE_DEFAULT);
+        self.config.as_deref().or_else(|| usual.exists().then_some(usual))
     }
 
     /// The configuration; all of its mistakes at once when there are any.
@@ -217,10 +234,20 @@ fn refuse(mistakes: &[Mistake]) -> Result<(), Failure> {
 
 /// `leadline check`.
 fn check(args: &CheckArgs, output: &Output) -> Result<(), Failure> {
-    let (_, mistakes) = args.source.look(&[]);
+    let (config, mut mistakes) = args.source.look(&[]);
+    let mut away = None;
+    if mistakes.is_empty() {
+        // As a start does; what is named by a configuration with mistakes is not asked.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match leadline::blobs::look(&config, &runtime.map_err(anyhow::Error::from)?) {
+            Ok(told) => away = told,
+            Err(error) => mistakes.push(args.source.mistake("google.audio_bucket", &format!("{error:#}"))),
+        }
+    }
     if !args.json {
         refuse(&mistakes)?;
         output.line("the configuration is right");
+        away.iter().for_each(|away| output.line(&format!("{away}; a start does not wait for it")));
         return Ok(());
     }
     output.json(&mistakes);

@@ -1,6 +1,7 @@
 //! What CallRail's client promises, against the strict double.
 
 mod onboarding;
+mod pulls;
 mod recordings;
 mod suites;
 mod write_back;

@@ -115,7 +115,7 @@ async fn whoever_fetches_recordings_passes_the_suite() {
         let now = Arc::new(move || Arc::clone(&settings));
         let source = CallRailRecordings::new(scene.client.clone(), Arc::new(Plain), now);
         let url = scene.double.the_call(CALL).unwrap()["recording"].as_str().unwrap().to_owned();
-        let job = FetchRecordingJob { call_id: CALL.to_owned(), url, at: Millis(NOW) };
+        let job = FetchRecordingJob::of_call(CALL, url, Millis(NOW));
         ProviderUnderTest {
             provider: Arc::new(RecordingProvider::new(Arc::new(source), Arc::new(MemoryBlob::default()))),
             kind: "fetch_recording",

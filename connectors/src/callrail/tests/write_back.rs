@@ -78,6 +78,12 @@ pub(super) fn announced(scene: &Scene, full: bool) -> Arc<Announced> {
     Arc::new(Announced { settings, double: scene.double.clone(), events: Mutex::default(), full })
 }
 
+/// An intake that knows these tenants.
+pub(super) fn announced_to(scene: &Scene, settings: Settings) -> Arc<Announced> {
+    let (settings, double) = (Arc::new(settings), scene.double.clone());
+    Arc::new(Announced { settings, double, events: Mutex::default(), full: false })
+}
+
 fn sink(scene: &Scene, full: bool) -> (WriteBackSink, Arc<Announced>) {
     let announced = announced(scene, full);
     let sink =

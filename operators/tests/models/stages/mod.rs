@@ -244,7 +244,7 @@ impl Stage for Recording {
     fn answers() -> Vec<Answer> {
         let fetched = answered(r#"{"blob":"r/2"}"#);
         let unheard = answered(r#"{"blob":"r/2","unheard":"it is no audio"}"#);
-        vec![fetched, unheard, answered("{}"), answered(vec![0xFF]), failed(FailureKind::Exhausted)]
+        vec![fetched, unheard, answered("{}"), answered(vec![0xFF]), failed(FailureKind::Rejected)]
     }
 
     fn asks(contact: &Contact, tenant: Option<&Tenant>) -> bool {
