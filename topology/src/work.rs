@@ -120,7 +120,7 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         providers.entry(kind.to_owned()).or_default().insert(provider.name().to_owned(), provider);
     }
     let sinks = sinks(&Admin::new(parts))?.into_iter().map(|sink| (sink.kind().to_owned(), sink));
-    Ok(Responders { providers, sinks: sinks.collect() })
+    Ok(Responders { providers, sinks: sinks.collect(), share: parts.ai_budget.share() })
 }
 
 /// Every sink of this leadline.

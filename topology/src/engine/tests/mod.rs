@@ -20,6 +20,7 @@ use bytes::Bytes;
 use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::share::Share;
 use leadline_connectors::contract::state::State;
 use leadline_connectors::log_memory::{CommitFault, MemoryLog};
 use leadline_operators::contract::{
@@ -152,6 +153,7 @@ struct Bench {
     fatal: Arc<Mutex<Vec<String>>>,
     is_shared: bool,
     provider: Arc<dyn Provider>,
+    share: Arc<Share>,
     suspects: Option<(std::path::PathBuf, bool)>,
     generation: u32,
     origin: Option<Change>,
@@ -174,6 +176,7 @@ impl Bench {
             fatal: Arc::default(),
             is_shared: false,
             provider: Arc::new(Oracle),
+            share: Arc::default(),
             suspects: None,
             generation: 1,
             origin: None,
@@ -188,7 +191,7 @@ impl Bench {
     }
 
     fn start_owning(&self, partitions: &[Partition]) -> Engine {
-        let mut responders = Responders::default();
+        let mut responders = Responders { share: Arc::clone(&self.share), ..Responders::default() };
         let oracle = ("oracle".to_owned(), Arc::clone(&self.provider));
         responders.providers.insert("ask".to_owned(), [oracle].into());
         let fatal = Arc::clone(&self.fatal);
