@@ -115,10 +115,9 @@ async fn answer(
     seen: Arc<Seen>,
     takes: Duration,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let waiting = seen.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
-    seen.in_flight_max.fetch_max(waiting, Ordering::Relaxed);
+    let flying = Flying::new(&seen);
     let answer = score(request, takes).await;
-    seen.in_flight.fetch_sub(1, Ordering::Relaxed);
+    drop(flying);
     let mut response = Response::new(Full::default());
     match answer {
         Ok((number, body)) => {
@@ -128,6 +127,23 @@ async fn answer(
         Err(_) => *response.status_mut() = hyper::StatusCode::BAD_REQUEST,
     }
     Ok(response)
+}
+
+/// A call in flight; it ends when it is answered, or when whoever asked has gone.
+struct Flying<'s>(&'s Seen);
+
+impl<'s> Flying<'s> {
+    fn new(seen: &'s Seen) -> Self {
+        let waiting = seen.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        seen.in_flight_max.fetch_max(waiting, Ordering::Relaxed);
+        Self(seen)
+    }
+}
+
+impl Drop for Flying<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 async fn score(request: Request<Incoming>, takes: Duration) -> Result<(u64, Bytes)> {

@@ -25,6 +25,7 @@ pub fn responders(outside: &Outside) -> Responders {
             ("http".to_owned(), receiver("http")),
             ("pager".to_owned(), receiver("pager")),
         ]),
+        ..Responders::default()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod smtp;
 #[cfg(feature = "spanner")]
 pub mod spanner;
 pub mod speech;
+pub mod tls;
 pub mod whisper;
 
 use std::io::{Read, Write};

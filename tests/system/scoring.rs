@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use leadline_tests::ai::{AiDouble, Vendor};
+use leadline_tests::ai::{AiDouble, Reply, Vendor};
 use leadline_tests::{COMPANY, Instance, get, post, until};
 use serde_json::{Value, json};
 
@@ -28,6 +28,11 @@ struct Scene {
 
 impl Scene {
     fn start() -> Self {
+        Self::configured("")
+    }
+
+    /// The same with these sections more.
+    fn configured(sections: &str) -> Self {
         let double = AiDouble::start(Vendor::Chat, &["small"], &["sk-one"]);
         double.usually(says("lead", 20));
         let leadline = Instance::new();
@@ -36,7 +41,7 @@ impl Scene {
         let toml = format!(
             "[scoring.own]\nkind = \"openai\"\nendpoint = \"{}/v1\"\nmodels = [\"retired\", \"small\"]\nkey_file = \"{}\"\n\
              price_micros_per_million_input_tokens = 300000\nprice_micros_per_million_cached_tokens = 30000\n\
-             price_micros_per_million_output_tokens = 2500000\n",
+             price_micros_per_million_output_tokens = 2500000\n{sections}",
             double.url(),
             key_file.display()
         );
@@ -48,11 +53,16 @@ impl Scene {
     }
 
     fn text(&self, number: u32) -> String {
+        // The same words would be the same answer, and cost nothing.
+        self.text_of(number, number)
+    }
+
+    /// A text of this number, in the words of another.
+    fn text_of(&self, number: u32, words: u32) -> String {
         let id = format!("t-{number}");
         let event = json!({
             "type": "text", "id": id, "caller": { "phone": format!("+1303555{number:04}") },
-            // The same words would be the same answer, and cost nothing.
-            "content": format!("Hello, we would like a new kitchen, {number} feet long."),
+            "content": format!("Hello, we would like a new kitchen, {words} feet long."),
         });
         let bearer = format!("Bearer {}", self.token);
         let (status, answer) = post(
@@ -68,11 +78,14 @@ impl Scene {
 
     /// The score of a text, once it is there.
     fn score(&self, number: u32) -> Value {
-        let id = self.text(number);
+        self.score_of(&self.text(number))
+    }
+
+    fn score_of(&self, id: &str) -> Value {
         let mut score = Value::Null;
         until("the score", MINUTE, || {
             let calls = self.leadline.listing("summit", "calls", &self.token);
-            let call = calls.into_iter().find(|call| call["call_id"] == id.as_str());
+            let call = calls.into_iter().find(|call| call["call_id"] == id);
             score = call.map(|call| call["score"].clone()).unwrap_or_default();
             score.is_object()
         });
@@ -92,7 +105,7 @@ impl Scene {
 
 #[test]
 fn a_model_scores_its_cost_is_counted_and_what_was_sold_comes_back() {
-    let scene = Scene::start();
+    let mut scene = Scene::start();
     let first = scene.score(1);
     assert_eq!(
         (&first["provider"], &first["model"], &first["version"]),
@@ -148,6 +161,32 @@ fn a_model_scores_its_cost_is_counted_and_what_was_sold_comes_back() {
         "{report}"
     );
     assert_eq!((&hot["sold_micros"], &report["ordering"]), (&json!(12_500_000_000_u64), &json!(0.5)));
+
+    // What was paid for is taken again where the same is asked, by the next process too.
+    scene.leadline.kill();
+    scene.leadline.start();
+    let asked = scene.double.asked().len();
+    let again = scene.score_of(&scene.text_of(7, 1));
+    assert_eq!(
+        (&again["provider"], &again["model"], &again["score"], &again["cost_micros"]),
+        (&json!("own"), &json!("small"), &json!(80), &json!(0))
+    );
+    assert_eq!(scene.double.asked().len(), asked);
+}
+
+#[test]
+fn what_is_asked_and_not_answered_counts_in_the_budget_of_all_tenants() {
+    let scene = Scene::configured("[ai]\nbudget_hard_micros = 5000\n");
+    scene.double.next(Reply::Hang);
+    scene.text(1);
+    until("the model is asked", MINUTE, || scene.double.asked().len() > 1);
+    // The first score is taken for what a long call costs; the rest of the day does not pay for another one.
+    let second = scene.score(2);
+    assert_eq!(second["provider"], "rules");
+    let why = second["fallback"].as_str().unwrap();
+    assert!(why.contains("ai.budget_hard_micros") && why.contains("does not pay"), "{why}");
+    let (_, metrics) = get(scene.leadline.port, "/metrics", "").unwrap();
+    assert!(metrics.contains("leadline_ai_kept_micros 3000"), "{metrics}");
 }
 
 #[test]

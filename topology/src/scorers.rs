@@ -55,7 +55,7 @@ pub fn scorers(
     for (name, scorer) in &config.scoring {
         let service = service(name, scorer, config, client)?;
         let is_cheapest = Some(dearness(scorer)) == cheapest;
-        let metered = MeteredProvider::new("score", service, Arc::clone(budget), is_cheapest);
+        let metered = MeteredProvider::new("score", service, Arc::clone(budget), is_cheapest).averaged();
         let models: Vec<String> = scorer.chain().into_iter().map(|model| model.name).collect();
         let newest = PROMPTS.last().map_or("", |prompt| prompt.version);
         found.push(NamedScorer {

@@ -38,10 +38,16 @@ pub(crate) fn providers(
 ) -> anyhow::Result<Vec<(&'static str, Arc<dyn Provider>)>> {
     let mut providers: Vec<(&str, Arc<dyn Provider>)> = Vec::new();
     let cheapest = config.transcription.values().map(price_micros).min();
+    let prices = prices(config);
     for (name, one) in &config.transcription {
         let metered = |provider: Arc<dyn Provider>| {
             let is_cheapest = Some(price_micros(one)) == cheapest;
-            MeteredProvider::new("transcribe", provider, Arc::clone(&parts.ai_budget), is_cheapest)
+            let budget = Arc::clone(&parts.ai_budget);
+            let metered = MeteredProvider::new("transcribe", provider, budget, is_cheapest);
+            match prices.get(name) {
+                Some(price) => metered.priced(*price),
+                None => metered,
+            }
         };
         let in_words = || format!("transcription.{name}");
         match one.kind {

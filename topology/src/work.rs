@@ -125,7 +125,7 @@ fn responders(parts: &Parts, config: &Config) -> anyhow::Result<Responders> {
         named.extend(named.get("callrail").cloned().map(|same| (BACKGROUND_TARGET.to_owned(), same)));
     }
     let sinks = sinks(&Admin::new(parts))?.into_iter().map(|sink| (sink.kind().to_owned(), sink));
-    Ok(Responders { providers, sinks: sinks.collect() })
+    Ok(Responders { providers, sinks: sinks.collect(), share: parts.ai_budget.share() })
 }
 
 /// Every sink of this leadline.

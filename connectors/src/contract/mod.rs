@@ -8,6 +8,7 @@ pub mod log;
 pub mod provider;
 pub mod schema;
 pub mod secrets;
+pub mod share;
 pub mod sink;
 pub mod source;
 pub mod state;

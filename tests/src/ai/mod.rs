@@ -54,6 +54,8 @@ struct State {
     vendor: Vendor,
     models: Vec<String>,
     tokens: Vec<String>,
+    /// What it is called, with its port.
+    hosts: Vec<String>,
     replies: VecDeque<Reply>,
     /// What is said when no reply is set.
     usual: Option<String>,
@@ -85,8 +87,10 @@ impl AiDouble {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let address = listener.local_addr().unwrap();
         let state = State {
             vendor,
+            hosts: vec![address.to_string()],
             models: owned(models),
             tokens: owned(tokens),
             replies: VecDeque::new(),
@@ -94,7 +98,7 @@ impl AiDouble {
             asked: Vec::new(),
             billed: 0,
         };
-        let double = Self { address: listener.local_addr().unwrap(), state: Arc::new(Mutex::new(state)) };
+        let double = Self { address, state: Arc::new(Mutex::new(state)) };
         let router = Router::new().fallback(handle).with_state(double.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -113,6 +117,17 @@ impl AiDouble {
     /// Scheme and host.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it is, for what stands before it.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What stands before it, as requests name it.
+    pub fn is_behind(&self, url: &str) {
+        let host = url.split("://").last().unwrap_or_default();
+        self.state().hosts.push(host.to_owned());
     }
 
     /// Says how the next request is answered that is right.
@@ -168,7 +183,7 @@ async fn handle(Shared(double): Shared<AiDouble>, request: Request<Body>) -> Res
         let state = double.state();
         let is_json = head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
         let token = authorization.as_deref().and_then(|value| value.strip_prefix("Bearer "));
-        if host != double.address.to_string() {
+        if !state.hosts.contains(&host) {
             Err(Refusal { status: 404, code: "NOT_FOUND", why: format!("{host:?} is not this host") })
         } else if head.method != "POST" || !is_json {
             Err(bad("POST application/json is what this takes"))

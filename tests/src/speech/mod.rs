@@ -81,7 +81,8 @@ impl Speech {
         format!("http://{}", self.address)
     }
 
-    /// Puts a recording into a bucket, `*` for whatever is asked for; a request may also bring these bytes.
+    /// Puts a recording into a bucket, with `*` for whatever its name begins with; a request may also bring these bytes. The first
+    /// that fits counts.
     pub fn recording(&self, uri: &str, bytes: Vec<u8>, sound: Sound) {
         self.state().recordings.push((uri.to_owned(), bytes, sound));
     }

@@ -145,7 +145,10 @@ impl State {
         let uri = check::batch(body)?;
         self.count += 1;
         let name = format!("projects/{}/locations/{}/operations/{}", super::PROJECT, self.region, self.count);
-        let known = |known: &str| known == uri || known == "*";
+        let known = |known: &str| match known.strip_prefix('*') {
+            Some(end) => uri.ends_with(end),
+            None => known == uri,
+        };
         let sound = self.recordings.iter().find(|(uri, ..)| known(uri)).map(|(.., sound)| sound.clone());
         let file = match &sound {
             None => json!({ "error": { "code": 5, "message": format!("{uri} was not found") } }),

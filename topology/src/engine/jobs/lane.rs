@@ -37,10 +37,17 @@ impl LaneKey {
     }
 }
 
+/// A job that waits for its turn: where its row is. What it asks may be large, and stays on disk until it is asked.
+#[derive(Debug)]
+struct Waiting {
+    job_id: JobId,
+    row_key: Box<[u8]>,
+}
+
 /// A lane's part in memory.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    queue: VecDeque<PendingJob>,
+    queue: VecDeque<Waiting>,
     /// Queued, running, waiting for a retry, or answered and not committed yet: not to be started again.
     known: HashSet<JobId>,
     pub(super) running: usize,
@@ -69,27 +76,44 @@ impl Lane {
         !self.queue.is_empty()
     }
 
-    /// The next job, which starts now.
-    pub(super) fn take(&mut self) -> Option<PendingJob> {
-        let job = self.queue.pop_front()?;
-        self.running += 1;
-        Some(job)
+    /// The next job, which starts now; none when all that were known have been answered since.
+    pub(super) fn take(&mut self, key: &LaneKey, store: &dyn PartitionState) -> Option<PendingJob> {
+        while let Some(Waiting { job_id, row_key }) = self.queue.pop_front() {
+            match store.get(&row_key).map(|stored| stored.map(|stored| decode_job(&stored))) {
+                Ok(Some(Ok(job))) => {
+                    self.running += 1;
+                    return Some(job);
+                }
+                Ok(None) => {
+                    self.known.remove(&job_id);
+                }
+                // It stays known: reading it again and again would bring nothing else.
+                Ok(Some(Err(error))) => {
+                    tracing::error!(lane = key.lane, job = %job_id, %error, "a pending job cannot be read");
+                }
+                Err(error) => {
+                    self.known.remove(&job_id);
+                    tracing::error!(lane = key.lane, job = %job_id, %error, "a pending job could not be read");
+                }
+            }
+        }
+        None
     }
 
     /// Takes jobs from the store that are due and not known.
     fn refill(&mut self, key: &LaneKey, store: &dyn PartitionState, now: Millis) {
         let prefix = keys::ready_prefix(&key.tenant, &key.lane);
-        let (mut row_keys, mut delayed) = (Vec::new(), None);
+        let (mut found, mut delayed) = (Vec::new(), None);
         let scanned = store.scan(&prefix, Some(&keys::behind(&prefix)), &mut |entry, _| {
             let Some(ready) = keys::parse_ready(entry) else { return ControlFlow::Continue(()) };
             if ready.not_before_ms > now.0 {
                 delayed = Some(Millis(ready.not_before_ms));
                 return ControlFlow::Break(());
             }
-            if !job_id_of(ready.row_key).is_some_and(|id| self.known.contains(&id)) {
-                row_keys.push(ready.row_key.to_vec());
+            if let Some(job_id) = job_id_of(ready.row_key).filter(|job_id| !self.known.contains(job_id)) {
+                found.push(Waiting { job_id, row_key: ready.row_key.into() });
             }
-            if row_keys.len() < TENANT_JOBS_IN_MEMORY_MAX {
+            if found.len() < TENANT_JOBS_IN_MEMORY_MAX {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
@@ -98,27 +122,16 @@ impl Lane {
         if let Err(error) = scanned {
             tracing::error!(tenant = key.tenant, lane = key.lane, %error, "pending jobs could not be read");
         }
-        self.more = row_keys.len() >= TENANT_JOBS_IN_MEMORY_MAX;
+        self.more = found.len() >= TENANT_JOBS_IN_MEMORY_MAX;
         self.delayed_until = delayed;
-        for row_key in row_keys {
-            match store.get(&row_key).map(|stored| stored.map(|stored| decode_job(&stored))) {
-                Ok(Some(Ok(job))) => {
-                    self.known.insert(job.job_id);
-                    self.queue.push_back(job);
-                }
-                Ok(None) => {} // Answered since the scan.
-                Ok(Some(Err(error))) => {
-                    tracing::error!(lane = key.lane, %error, "a pending job cannot be read")
-                }
-                Err(error) => tracing::error!(lane = key.lane, %error, "a pending job could not be read"),
-            }
-        }
+        self.known.extend(found.iter().map(|waiting| waiting.job_id));
+        self.queue.extend(found);
     }
 
     /// The job's reply is committed.
     pub(super) fn forget(&mut self, job_id: JobId) {
         self.known.remove(&job_id);
-        self.queue.retain(|job| job.job_id != job_id);
+        self.queue.retain(|waiting| waiting.job_id != job_id);
     }
 
     pub(super) fn may_have_more(&self) -> bool {
@@ -193,7 +206,70 @@ pub(super) fn backoff(job_id: JobId, attempt: i32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use leadline_connectors::contract::state::{Change, State as _};
+    use leadline_connectors::state_memory::MemoryState;
+    use leadline_schemas::partitioning::Key;
+    use leadline_schemas::reply::JobRequest;
+    use leadline_schemas::{CommitNumber, TenantId};
+
+    use super::super::super::effects::job_value;
     use super::*;
+
+    const LANE: &str = "score:slow";
+
+    fn job(home: &Key, number: u8) -> PendingJob {
+        PendingJob {
+            job_id: JobId::of(&[&[number]]),
+            tenant: home.tenant.clone(),
+            key_group: home.key_group,
+            bucket: home.bucket,
+            operator: "score".to_owned(),
+            request: JobRequest {
+                kind: "score".to_owned(),
+                target: "slow".to_owned(),
+                payload: Bytes::from(vec![b'x'; 100_000]),
+                not_before: Millis(0),
+                revision: 1,
+            },
+            asked_at: Millis(0),
+            event_time: Millis(0),
+            started_attempt: 0,
+        }
+    }
+
+    #[test]
+    fn what_a_job_asks_is_read_when_it_starts_and_what_was_answered_meanwhile_is_left_out() {
+        let store = MemoryState::new().open(Partition(0)).unwrap();
+        let home = Key::new(TenantId::new("summit").unwrap(), "a caller", 1);
+        let mut commits = 0;
+        let mut apply = |changes: &[Change]| {
+            commits += 1;
+            store.apply(changes, CommitNumber(commits)).unwrap();
+        };
+        let row = |job: &PendingJob| Bytes::from(keys::job(&home, job.job_id));
+        let put = |job: &PendingJob| Change { key: row(job), value: Some(job_value(job).unwrap().into()) };
+        let ready =
+            |job: &PendingJob, value| Change { key: keys::ready("summit", LANE, 0, &row(job)).into(), value };
+        let jobs: Vec<PendingJob> = (0..3).map(|number| job(&home, number)).collect();
+        for job in &jobs {
+            apply(&[put(job), ready(job, Some(Bytes::new()))]);
+        }
+        let key = LaneKey { partition: Partition(0), tenant: "summit".to_owned(), lane: LANE.to_owned() };
+        let mut lane = Lane { more: true, ..Lane::default() };
+        assert!(lane.has_next(&key, &*store, 8, Millis(1)));
+        let held: usize = lane.queue.iter().map(|waiting| waiting.row_key.len()).sum();
+        assert!(lane.queue.len() == 3 && held < 300, "{held} bytes of three jobs of 100 KB");
+
+        let started = PendingJob { started_attempt: 7, ..jobs[0].clone() };
+        apply(&[put(&started), Change { key: row(&jobs[1]), value: None }, ready(&jobs[1], None)]);
+        let mut taken: Vec<PendingJob> = std::iter::from_fn(|| lane.take(&key, &*store)).collect();
+        taken.sort_by_key(|job| job.started_attempt);
+        assert_eq!(taken, [jobs[2].clone(), started]);
+        assert_eq!((lane.running, lane.known.len()), (2, 2));
+        lane.more = true;
+        assert!(!lane.has_next(&key, &*store, 8, Millis(1)), "what runs is not started again");
+    }
 
     #[test]
     fn the_pause_doubles_and_is_bounded() {

@@ -1,7 +1,7 @@
 //! The job executor: takes pending jobs from the state store, fairly by tenant, and appends their results.
 //!
-//! A backlog lies on disk as rows; in memory are at most 64 jobs per lane (a tenant's jobs of one kind and target)
-//! and 256 running ones. Nothing of the engine waits for it: a call that hangs holds its own lane only.
+//! A backlog lies on disk as rows; in memory are the keys of at most 64 jobs per lane (a tenant's jobs of one kind and
+//! target), and what running ones ask. Nothing of the engine waits for it: a call that hangs holds its own lane only.
 
 mod attempt;
 mod draining;
@@ -10,6 +10,8 @@ mod lane;
 mod notice;
 mod responders;
 mod retry;
+mod spacing;
+mod starting;
 mod target;
 mod targets;
 
@@ -22,12 +24,11 @@ use leadline_connectors::contract::clock::Clock;
 use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::PartitionState;
 use leadline_schemas::Partition;
-use leadline_schemas::reply::PendingJob;
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::settings::Settings;
 
-use self::attempt::{Attempt, Outcome};
-use self::handover::{Handover, Running};
+use self::attempt::Outcome;
+use self::handover::Handover;
 use self::lane::Lane;
 pub(super) use self::lane::{LaneKey, job_id_of};
 use self::notice::Ended;
@@ -182,6 +183,7 @@ impl Executor {
     /// Its waiting jobs are its next owner's; what runs ends, and its replies are as good as any.
     fn forget(&mut self, partition: Partition) {
         self.guests.remove(&partition);
+        self.parts.responders.share.set(self.share());
         self.handover.forget(partition);
         self.lanes.retain(|key, _| key.partition != partition);
         self.rota.retain(|key| key.partition != partition);
@@ -195,6 +197,7 @@ impl Executor {
                 let (is_leaving, draining_boot_ms) = (false, None);
                 let guest = Guest { stay, is_behind, is_leaving, draining_boot_ms, deliveries_from_boot_ms };
                 self.guests.insert(partition, guest);
+                self.parts.responders.share.set(self.share());
                 self.find_lanes(partition);
             }
             Notice::CaughtUp(partition) => {
@@ -236,70 +239,6 @@ impl Executor {
             lane.in_turn = true;
             self.rota.push_back(key);
         }
-    }
-
-    /// Starts what may start: one job of each lane in turn.
-    fn start_jobs(&mut self) {
-        let mut skipped = 0;
-        while self.running < JOBS_RUNNING_MAX && skipped < self.rota.len() {
-            let Some(key) = self.rota.pop_front() else { return };
-            let now = (self.parts.clock.wall(), self.parts.clock.boot_ms());
-            let lets_start =
-                self.guests.get(&key.partition).is_some_and(|guest| guest.lets_start(&key, now.1));
-            let store = if lets_start { self.rows_of(key.partition) } else { None };
-            let share = self.share();
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            let next = store.and_then(|store| {
-                let targets = &mut self.targets;
-                let tenant_max = targets.of(&key, &self.parts.responders, now.1).tenant_max();
-                let may = lane.has_next(&key, &*store, tenant_max, now.0)
-                    && targets.let_start(&key, &self.parts.responders, share, now.1)
-                    && lane.circuit.lets_pass(now.1);
-                may.then(|| lane.take()).flatten()
-            });
-            if let Some(job) = next {
-                self.rota.push_back(key.clone());
-                self.start_or_hold(key, Box::new(job), now.1);
-                skipped = 0;
-            } else if lane.may_have_more() {
-                self.rota.push_back(key);
-                skipped += 1;
-            } else {
-                lane.in_turn = false;
-            }
-        }
-    }
-
-    fn start(&mut self, key: LaneKey, job: Box<PendingJob>, attempt: i32) {
-        let Some(stay) = self.guests.get(&key.partition).map(|guest| guest.stay) else { return };
-        if key.is_delivery() {
-            *self.delivering.entry(key.partition).or_default() += 1;
-        }
-        self.running += 1;
-        let boot_ms = self.parts.clock.boot_ms();
-        self.targets.start(&key, &self.parts.responders, boot_ms);
-        let number = self.handover.begin(Running {
-            partition: key.partition,
-            job_id: job.job_id,
-            is_delivery: key.is_delivery(),
-            since_boot_ms: boot_ms,
-            timeout: self.parts.responders.attempt_timeout(&key),
-        });
-        let attempt_parts = Attempt {
-            partition: key.partition,
-            stay,
-            ownership: Arc::clone(&self.parts.ownership),
-            responders: self.parts.responders.clone(),
-            settings: (self.parts.settings)(),
-            log: Arc::clone(&self.parts.log),
-            clock: Arc::clone(&self.parts.clock),
-        };
-        let sender = self.sender.clone();
-        self.parts.runtime.spawn(async move {
-            let outcome = attempt_parts.run(&job, attempt).await;
-            // The executor may be gone at shutdown: the job is started again after it.
-            let _ = sender.send(Notice::Ended(Ended { lane: key, job, attempt, stay, number, outcome }));
-        });
     }
 
     fn ended(&mut self, ended: Ended) {
@@ -351,24 +290,6 @@ impl Executor {
                 self.delivering.remove(&partition);
                 self.tell_quiet(partition);
             }
-        }
-    }
-
-    fn start_retries(&mut self) {
-        let boot_ms = self.parts.clock.boot_ms();
-        while self.running < JOBS_RUNNING_MAX
-            && self.retries.peek().is_some_and(|retry| retry.at_boot_ms <= boot_ms)
-        {
-            let Some(retry) = self.retries.pop() else { return };
-            let (lane, share) = (&retry.lane, self.share());
-            // A lane that failed holds its slot; a target for all may have been closed meanwhile, or be full.
-            let is_shared = self.targets.of(lane, &self.parts.responders, boot_ms).is_shared();
-            if is_shared && !self.targets.let_start(lane, &self.parts.responders, share, boot_ms) {
-                self.retries.push(Retry { at_boot_ms: boot_ms + RETRY_LOOK_MS, ..retry });
-                continue;
-            }
-            self.handover.free(retry.job.job_id);
-            self.start(retry.lane, retry.job, retry.attempt);
         }
     }
 

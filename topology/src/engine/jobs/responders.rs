@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leadline_connectors::contract::provider::Provider;
+use leadline_connectors::contract::share::Share;
 use leadline_connectors::contract::sink::Sink;
 
 use super::super::limits::JOB_ATTEMPT_TIMEOUT;
@@ -17,6 +18,8 @@ pub struct Responders {
     pub providers: HashMap<String, HashMap<String, Arc<dyn Provider>>>,
     /// By kind of integration.
     pub sinks: HashMap<String, Arc<dyn Sink>>,
+    /// This process's part of all partitions, for those of them who keep to what processes share.
+    pub share: Arc<Share>,
 }
 
 impl Responders {

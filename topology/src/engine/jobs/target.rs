@@ -12,6 +12,7 @@ use leadline_connectors::contract::provider::Limits;
 use super::super::limits::*;
 use super::attempt::Outcome;
 use super::lane::Circuit;
+use super::spacing::Spacing;
 
 /// Calls at once to begin with.
 const WINDOW_FIRST: f64 = 64.0;
@@ -57,6 +58,7 @@ struct Shared {
     usual_ms: f64,
     tokens: f64,
     filled_boot_ms: u64,
+    spacing: Spacing,
 }
 
 impl Target {
@@ -75,6 +77,7 @@ impl Target {
             usual_ms: 0.0,
             tokens: f64::INFINITY,
             filled_boot_ms: boot_ms,
+            spacing: Spacing::default(),
         });
         Self { running: 0, shared }
     }
@@ -111,12 +114,19 @@ impl Target {
             && shared.circuit.lets_pass(boot_ms)
     }
 
+    /// Whether a call may start now without making a burst of those before it, once the pace of answers is known.
+    pub(super) fn is_smooth(&self, boot_ms: u64) -> bool {
+        let Some(shared) = &self.shared else { return true };
+        shared.answers < PACE_ANSWERS_MIN || shared.spacing.has_room(shared.window, shared.usual_ms, boot_ms)
+    }
+
     /// A call starts.
     pub(super) fn start(&mut self, boot_ms: u64) {
         self.running += 1;
         let is_full = self.running >= self.window();
         if let Some(shared) = &mut self.shared {
             shared.tokens -= 1.0;
+            shared.spacing.start(boot_ms);
             if is_full {
                 shared.full_boot_ms = Some(boot_ms);
             }

@@ -35,7 +35,7 @@ impl Targets {
     ) -> bool {
         let is_full = self.shared_running >= SHARED_JOBS_RUNNING_MAX;
         let target = self.of(lane, responders, boot_ms);
-        !(is_full && target.is_shared()) && target.lets_start(share, boot_ms)
+        !(is_full && target.is_shared()) && target.is_smooth(boot_ms) && target.lets_start(share, boot_ms)
     }
 
     /// A call of this lane starts.

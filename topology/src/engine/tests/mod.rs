@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use leadline_connectors::blob_memory::MemoryBlob;
 use leadline_connectors::contract::log::Log;
-use leadline_connectors::contract::provider::Provider;
 use leadline_connectors::contract::state::State;
+use leadline_connectors::contract::{provider::Provider, share::Share};
 use leadline_connectors::log_memory::{CommitFault, MemoryLog};
 use leadline_operators::contract::{
     Context, Fault, Operator, OperatorId, OperatorResult, Table, TableSpec, TimerKind,
@@ -152,6 +152,7 @@ struct Bench {
     fatal: Arc<Mutex<Vec<String>>>,
     is_shared: bool,
     provider: Arc<dyn Provider>,
+    share: Arc<Share>,
     suspects: Option<(std::path::PathBuf, bool)>,
     generation: u32,
     origin: Option<Change>,
@@ -174,6 +175,7 @@ impl Bench {
             fatal: Arc::default(),
             is_shared: false,
             provider: Arc::new(Oracle),
+            share: Arc::default(),
             suspects: None,
             generation: 1,
             origin: None,
@@ -188,7 +190,7 @@ impl Bench {
     }
 
     fn start_owning(&self, partitions: &[Partition]) -> Engine {
-        let mut responders = Responders::default();
+        let mut responders = Responders { share: Arc::clone(&self.share), ..Responders::default() };
         let oracle = ("oracle".to_owned(), Arc::clone(&self.provider));
         responders.providers.insert("ask".to_owned(), [oracle].into());
         let fatal = Arc::clone(&self.fatal);
@@ -413,11 +415,9 @@ fn a_job_is_answered_once_and_a_duplicate_reply_changes_nothing() {
 fn a_job_without_provider_fails_as_a_reply() {
     let bench = Bench::new();
     let engine = bench.start();
-    let body = "job";
-    bench.send(1, "a", body);
+    bench.send(1, "a", "job");
     bench.until("answered", |b| b.count("answer:a") == 1);
     engine.stop();
-    // Pending jobs of before a stop are found again: take the reply away and start anew.
     let frames = bench.frames();
     let job_rows = frames.iter().flat_map(|frame| &frame.rows).filter(|row| {
         keys::parse_row(&row.key).is_some_and(|row| row.operator == keys::ENGINE && row.table == keys::JOBS)

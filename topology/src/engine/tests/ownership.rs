@@ -16,7 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A process with a state store of its own on the same log; it owns nothing yet.
 fn member(bench: &Bench) -> (Bench, Engine) {
-    let member = Bench { state: Arc::<TestState>::default(), is_shared: true, ..bench.clone() };
+    let (state, share) = (Arc::<TestState>::default(), Arc::default());
+    let member = Bench { state, share, is_shared: true, ..bench.clone() };
     let engine = member.start_owning(&[]);
     (member, engine)
 }
@@ -48,6 +49,26 @@ fn a_partition_goes_to_another_process_in_peace() {
     bench.until("the second process counts on", |b| b.count("a") == 60 && b.count("answer:a") == 1);
     assert!(!bench.frames()[frames].released, "a new owner takes the word back with its first commit");
     assert_eq!(counts(&bench, "a"), (1..=60).collect::<Vec<_>>());
+    assert!(first.stop() && second.stop());
+}
+
+#[test]
+fn what_processes_share_is_split_by_partitions_and_follows_them() {
+    let bench = Bench::new();
+    let ((one, first), (other, second)) = (member(&bench), member(&bench));
+    let both = [P, Partition(1)];
+    let has = |member: &Bench, part: f64| member.until("its part", |member| member.share.get() == part);
+    first.owner().assigned(&both);
+    has(&one, 1.0);
+    first.owner().revoked(&both[1..], PATIENCE);
+    second.owner().assigned(&both[1..]);
+    has(&one, 0.5);
+    has(&other, 0.5);
+    // One goes without a word: its part is the other's as soon as its partitions are.
+    second.owner().lost(&both[1..]);
+    first.owner().assigned(&both[1..]);
+    has(&one, 1.0);
+    has(&other, 0.0);
     assert!(first.stop() && second.stop());
 }
 
