@@ -92,8 +92,32 @@ pub(super) fn sweep(folder: &Path) -> io::Result<()> {
         let path = left?.path();
         let Ok(file) = File::open(&path) else { continue };
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            fs::remove_file(path)?;
+            match fs::remove_file(path) {
+                // Another process that starts at the same time sweeps too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_start_together_sweep_together() {
+        let folder = tempfile::tempdir().unwrap();
+        for _ in 0..20 {
+            for number in 0..50 {
+                fs::write(folder.path().join(format!("9-{number}")), b"left").unwrap();
+            }
+            std::thread::scope(|scope| {
+                let sweeps = [0; 4].map(|_| scope.spawn(|| sweep(folder.path())));
+                sweeps.into_iter().for_each(|swept| swept.join().unwrap().unwrap());
+            });
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        }
+    }
 }

@@ -47,9 +47,15 @@ pub(crate) struct Writer {
     pub(crate) answers: VecDeque<Answer>,
 }
 
+/// Who waits for an append.
+type Appended = oneshot::Sender<Result<Vec<Offset>, AppendError>>;
+
+/// An append with its bytes in a segment.
+type Appending = (Vec<Append>, usize, Appended);
+
 /// Who is told once the group is synced.
 pub(crate) enum Answer {
-    Appended(oneshot::Sender<Result<Vec<Offset>, AppendError>>, Vec<Offset>),
+    Appended(Appended, Vec<Offset>),
     Committed(Box<dyn FnOnce(CommitAnswer) + Send>),
 }
 
@@ -61,11 +67,19 @@ impl Writer {
     /// Writes a group, syncs it, publishes it, answers it. Hands back the rest of it from the first commit on that
     /// finds no room.
     pub(crate) fn write(&mut self, group: Vec<Work>) -> Result<Vec<Work>, Broken> {
-        let mut group = group.into_iter();
+        let mut group = group.into_iter().peekable();
         let mut left = Vec::new();
         while let Some(work) = group.next() {
             let result = match work {
-                Work::Append { records, done, .. } => self.add_append(records, done).map(|()| None),
+                Work::Append { records, bytes, done } => {
+                    let mut appends = vec![(records, bytes, done)];
+                    while let Some(Work::Append { records, bytes, done }) =
+                        group.next_if(|work| matches!(work, Work::Append { .. }))
+                    {
+                        appends.push((records, bytes, done));
+                    }
+                    self.add_appends(appends).map(|()| None)
+                }
                 Work::Commit { commit, bytes, done } => self.add_commit(commit, bytes, done),
             };
             match result {
@@ -87,29 +101,52 @@ impl Writer {
         Ok(left)
     }
 
-    fn add_append(
-        &mut self,
-        records: Vec<Append>,
-        done: oneshot::Sender<Result<Vec<Offset>, AppendError>>,
-    ) -> Result<(), Broken> {
-        let frames_bytes = super::queue::append_bytes(&records) as u64;
-        if !self.has_room(frames_bytes) && !self.roll(frames_bytes, For::Appends)? {
-            let _ = done.send(Err(AppendError::Full));
-            return Ok(());
+    /// Puts down appends that wait side by side, as many at a time as the segment has room for.
+    fn add_appends(&mut self, appends: Vec<Appending>) -> Result<(), Broken> {
+        let (mut fitting, mut fitting_bytes) = (Vec::with_capacity(appends.len()), 0);
+        for (records, bytes, done) in appends {
+            let bytes = bytes as u64;
+            if !self.has_room(fitting_bytes + bytes) {
+                self.put_appends(std::mem::take(&mut fitting));
+                fitting_bytes = 0;
+                if !self.has_room(bytes) && !self.roll(bytes, For::Appends)? {
+                    let _ = done.send(Err(AppendError::Full)); // A client that went away need not know.
+                    continue;
+                }
+            }
+            fitting_bytes += bytes;
+            fitting.push((records, done));
         }
-        let mut offsets = Vec::with_capacity(records.len());
-        for record in records {
-            // `append` has checked topic and partition.
-            let Some(slot) = self.shared.slots.of(record.topic, record.partition) else { continue };
-            let offset = self.next.get(slot).copied().unwrap_or(0);
-            self.put(slot, (Kind::Record, offset), (1, 1), &record.value);
-            let entry = self.entry(1, record.value.len());
-            self.written.push((slot, entry, record.value));
-            self.advance(slot);
-            offsets.push(Offset(offset));
-        }
-        self.answers.push_back(Answer::Appended(done, offsets));
+        self.put_appends(fitting);
         Ok(())
+    }
+
+    /// Puts records down partition by partition: whoever reads one later finds many of them side by side and reads
+    /// them at once. Within a partition they stay in the order in which they came.
+    fn put_appends(&mut self, appends: Vec<(Vec<Append>, Appended)>) {
+        let mut records = Vec::with_capacity(appends.len());
+        let mut answers = Vec::with_capacity(appends.len());
+        for (of_append, done) in appends {
+            answers.push((done, vec![Offset(0); of_append.len()]));
+            for (place, record) in of_append.into_iter().enumerate() {
+                // `append` has checked topic and partition.
+                let Some(slot) = self.shared.slots.of(record.topic, record.partition) else { continue };
+                records.push((slot, (answers.len() - 1, place), record.value));
+            }
+        }
+        records.sort_by_key(|(slot, ..)| *slot);
+        for (slot, (append, place), value) in records {
+            let offset = self.next.get(slot).copied().unwrap_or(0);
+            self.put(slot, (Kind::Record, offset), (1, 1), &value);
+            let entry = self.entry(1, value.len());
+            self.written.push((slot, entry, value));
+            self.advance(slot);
+            let answered = answers.get_mut(append).and_then(|(_, offsets)| offsets.get_mut(place));
+            if let Some(answered) = answered {
+                *answered = Offset(offset);
+            }
+        }
+        self.answers.extend(answers.into_iter().map(|(done, offsets)| Answer::Appended(done, offsets)));
     }
 
     /// Hands the commit back if there is no room for it.

@@ -7,21 +7,21 @@ use crate::event::{Attribution, CallEvent, Direction, Turn};
 use crate::inbound::EventKind;
 
 /// The call that a payload tells of.
-pub(super) fn event(kind: EventKind, mut fields: Fields<'_>) -> Result<CallEvent, DecodeError> {
-    let call_id = ids::subject(&fields, kind)?.into_owned();
-    let company_id = ids::company(&fields).map(|id| id.into_owned());
-    let numeric_id = take_ids(&mut fields, &call_id);
+pub(super) fn event(kind: EventKind, fields: &mut Fields<'_>) -> Result<CallEvent, DecodeError> {
+    let call_id = ids::subject(fields, kind)?.into_owned();
+    let company_id = ids::company(fields).map(|id| id.into_owned());
+    let numeric_id = take_ids(fields, &call_id);
     let (customer, company) = ids::number_fields(kind);
     Ok(CallEvent {
         kind,
         call_id: CallId(call_id),
         numeric_id,
         company_id,
-        caller_number: take_number(&mut fields, customer),
+        caller_number: take_number(fields, customer),
         caller_name: fields.take_text_of(Field::CustomerName, Field::Callername),
         caller_city: fields.take_text_of(Field::CustomerCity, Field::Callercity),
         caller_state: fields.take_text_of(Field::CustomerState, Field::Callerstate),
-        tracking_number: take_number(&mut fields, company),
+        tracking_number: take_number(fields, company),
         direction: fields.take(Field::Direction, |raw| direction(&raw.text()?)),
         answered: fields.take(Field::Answered, |raw| raw.boolean()),
         voicemail: fields.take(Field::Voicemail, |raw| raw.boolean()),
@@ -29,20 +29,20 @@ pub(super) fn event(kind: EventKind, mut fields: Fields<'_>) -> Result<CallEvent
         duration_s: fields.take(Field::Duration, |raw| raw.seconds()),
         first_call: fields.take(Field::FirstCall, |raw| raw.boolean()),
         started_at: take_time(
-            &mut fields,
+            fields,
             &[Field::StartTime, Field::Datetime, Field::Timestamp, Field::CreatedAt],
         ),
         recording_url: fields.take_text(Field::Recording),
         recording_duration_s: fields.take(Field::RecordingDuration, |raw| raw.seconds()),
-        transcript: take_transcript(&mut fields),
+        transcript: take_transcript(fields),
         agent_email: fields.take_text(Field::AgentEmail),
-        tags: take_list(&mut fields, &[Field::Tags, Field::Tag]),
+        tags: take_list(fields, &[Field::Tags, Field::Tag]),
         note: fields.take_text(Field::Note),
         value: fields.take_text(Field::Value),
         lead_status: fields.take_text(Field::LeadStatus),
-        attribution: take_attribution(&mut fields),
-        changes: take_list(&mut fields, &[Field::Changes]),
-        extra: fields.into_extra(),
+        attribution: take_attribution(fields),
+        changes: take_list(fields, &[Field::Changes]),
+        extra: fields.extra(),
     })
 }
 

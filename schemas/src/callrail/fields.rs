@@ -122,24 +122,25 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// All fields of a body.
-    pub(super) fn parse(body: &'a str) -> Result<Self, DecodeError> {
-        let mut fields = Self { slots: [Raw::NONE; Field::COUNT], unknown: Vec::new() };
-        let put = |name: Cow<'a, str>, value: Raw<'a>| {
-            if !fields.put_known(&name, value) && !value.is_empty() && !name.starts_with("formatted_") {
-                fields.unknown.push((name, value));
-            }
-        };
-        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))?;
-        Ok(fields)
+    /// No fields. They are read in place: the slots are too many bytes to be handed on by value for every body.
+    pub(super) const fn none() -> Self {
+        Self { slots: [Raw::NONE; Field::COUNT], unknown: Vec::new() }
     }
 
-    /// The known fields of a body.
-    pub(super) fn parse_known(body: &'a str) -> Result<Self, DecodeError> {
-        let mut fields = Self { slots: [Raw::NONE; Field::COUNT], unknown: Vec::new() };
-        let put = |name: Cow<'a, str>, value| _ = fields.put_known(&name, value);
-        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))?;
-        Ok(fields)
+    /// Reads all fields of a body.
+    pub(super) fn read(&mut self, body: &'a str) -> Result<(), DecodeError> {
+        let put = |name: Cow<'a, str>, value: Raw<'a>| {
+            if !self.put_known(&name, value) && !value.is_empty() && !name.starts_with("formatted_") {
+                self.unknown.push((name, value));
+            }
+        };
+        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))
+    }
+
+    /// Reads the known fields of a body.
+    pub(super) fn read_known(&mut self, body: &'a str) -> Result<(), DecodeError> {
+        let put = |name: Cow<'a, str>, value| _ = self.put_known(&name, value);
+        scan::members(body, put).ok_or_else(|| DecodeError::of_no_object(body))
     }
 
     /// Whether there is a field of this name, which then has this value.
@@ -186,7 +187,7 @@ impl<'a> Fields<'a> {
 
     /// All that was not taken, as a JSON object: unknown fields, values that could not be read. Fields without a
     /// value and copies of others are left out.
-    pub(super) fn into_extra(self) -> String {
+    pub(super) fn extra(&self) -> String {
         let left = Field::ALL.iter().zip(&self.slots).filter(|(_, value)| !value.text.is_empty());
         let known = left.filter(|(field, _)| !field.is_copy()).map(|(field, value)| (field.name(), *value));
         extra::object(known.chain(self.unknown.iter().map(|(name, value)| (&**name, *value))))

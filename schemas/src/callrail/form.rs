@@ -11,14 +11,14 @@ use crate::forms::{FIELDS_MAX, Found};
 use crate::inbound::EventKind;
 
 /// The form that a payload tells of.
-pub(super) fn event(mut fields: Fields<'_>) -> Result<FormEvent, DecodeError> {
-    let form_id = ids::subject(&fields, EventKind::FormSubmission)?.into_owned();
-    let company_id = ids::company(&fields).map(|id| id.into_owned());
-    take_company(&mut fields);
-    take_subject(&mut fields, &form_id);
+pub(super) fn event(fields: &mut Fields<'_>) -> Result<FormEvent, DecodeError> {
+    let form_id = ids::subject(fields, EventKind::FormSubmission)?.into_owned();
+    let company_id = ids::company(fields).map(|id| id.into_owned());
+    take_company(fields);
+    take_subject(fields, &form_id);
     let on_site = fields.take(Field::FormData, form_data).unwrap_or_default();
     let found = Found::in_fields(&on_site, &BTreeMap::new());
-    let phone = take_number(&mut fields, [Field::CustomerPhoneNumber, Field::Callernum]);
+    let phone = take_number(fields, [Field::CustomerPhoneNumber, Field::Callernum]);
     let name = fields.take_text_of(Field::CustomerName, Field::Callername);
     let email = fields.take_text(Field::CustomerEmail);
     Ok(FormEvent {
@@ -30,9 +30,9 @@ pub(super) fn event(mut fields: Fields<'_>) -> Result<FormEvent, DecodeError> {
         phone: found.phone.or(phone),
         message: found.message,
         form_url: fields.take_text(Field::FormUrl),
-        attribution: take_attribution(&mut fields),
-        at: take_time(&mut fields, &[Field::SubmittedAt, Field::Timestamp, Field::CreatedAt]),
-        extra: fields.into_extra(),
+        attribution: take_attribution(fields),
+        at: take_time(fields, &[Field::SubmittedAt, Field::Timestamp, Field::CreatedAt]),
+        extra: fields.extra(),
     })
 }
 

@@ -84,12 +84,13 @@ impl DecodeError {
 /// plainly is not, the shape of the body decides.
 pub fn decode(kind: Option<EventKind>, body: &[u8]) -> Result<(EventKind, Event), DecodeError> {
     let body = text_of(body);
-    let fields = Fields::parse(&body)?;
+    let mut fields = Fields::none();
+    fields.read(&body)?;
     let kind = kind::settle(kind, &fields);
     let event = match kind::family(kind) {
-        Family::Call => Event::CallEvent(call::event(kind, fields)?),
-        Family::Text => Event::TextEvent(text::event(kind, fields)?),
-        Family::Form => Event::FormEvent(form::event(fields)?),
+        Family::Call => Event::CallEvent(call::event(kind, &mut fields)?),
+        Family::Text => Event::TextEvent(text::event(kind, &mut fields)?),
+        Family::Form => Event::FormEvent(form::event(&mut fields)?),
     };
     Ok((kind, event))
 }

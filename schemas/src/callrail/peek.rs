@@ -55,7 +55,8 @@ pub fn peek(kind: Option<EventKind>, body: &[u8]) -> Result<Peek<'_>, DecodeErro
 }
 
 fn peek_text(kind: Option<EventKind>, body: &str) -> Result<Peek<'_>, DecodeError> {
-    let fields = Fields::parse_known(body)?;
+    let mut fields = Fields::none();
+    fields.read_known(body)?;
     let kind = kind::settle(kind, &fields);
     let caller = match kind::family(kind) {
         Family::Form => form::caller(&fields).map(Cow::Owned),

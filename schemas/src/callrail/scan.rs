@@ -26,26 +26,17 @@ impl<'a> Scan<'a> {
     /// The whole text as an object; nothing when it is not one.
     #[inline(always)]
     fn object(mut self, put: &mut impl FnMut(Cow<'a, str>, Raw<'a>)) -> Option<()> {
-        self.space();
         self.token(b'{')?;
-        self.space();
-        if self.next() == Some(b'}') {
-            self.at += 1;
-        } else {
+        if self.token(b'}').is_none() {
             loop {
                 let name = self.name()?;
-                self.space();
                 self.token(b':')?;
-                self.space();
                 let value = self.value()?;
                 put(name, value);
-                self.space();
-                if self.next() == Some(b'}') {
-                    self.at += 1;
+                if self.token(b',').is_none() {
+                    self.token(b'}')?;
                     break;
                 }
-                self.token(b',')?;
-                self.space();
             }
         }
         self.space();
@@ -62,9 +53,17 @@ impl<'a> Scan<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
+    /// Moves behind space and this token; only behind the space when another follows.
     #[inline(always)]
     fn token(&mut self, token: u8) -> Option<()> {
-        (self.next()? == token).then(|| self.at += 1)
+        if self.next()? != token {
+            self.space();
+            if self.next()? != token {
+                return None;
+            }
+        }
+        self.at += 1;
+        Some(())
     }
 
     #[inline(always)]
@@ -84,23 +83,24 @@ impl<'a> Scan<'a> {
 
     #[inline(always)]
     fn name(&mut self) -> Option<Cow<'a, str>> {
+        self.token(b'"')?;
         let start = self.at;
         if self.string()? {
-            return self.text.get(start + 1..self.at - 1).map(Cow::Borrowed);
+            return self.text.get(start..self.at - 1).map(Cow::Borrowed);
         }
-        Raw::unread(self.text.get(start..self.at)?).string().map(|name| Cow::Owned(name.into_owned()))
+        Raw::unread(self.text.get(start - 1..self.at)?).string().map(|name| Cow::Owned(name.into_owned()))
     }
 
     #[inline(always)]
     fn value(&mut self) -> Option<Raw<'a>> {
+        if self.token(b'"').is_some() {
+            let start = self.at - 1;
+            let is_plain_string = self.string()?;
+            let text = self.text.get(start..self.at)?;
+            let text = if is_plain_string { text } else { checked(text)? };
+            return Some(Raw { text, is_plain_string });
+        }
         let value = match self.next()? {
-            b'"' => {
-                let start = self.at;
-                let is_plain_string = self.string()?;
-                let text = self.text.get(start..self.at)?;
-                let text = if is_plain_string { text } else { checked(text)? };
-                return Some(Raw { text, is_plain_string });
-            }
             b't' => self.literal("true")?,
             b'f' => self.literal("false")?,
             b'n' => self.literal("null")?,
@@ -110,14 +110,11 @@ impl<'a> Scan<'a> {
         Some(Raw::unread(value))
     }
 
-    /// Moves behind a string; whether it is free of escapes.
+    /// Moves behind a string whose quote was just passed; whether it is free of escapes.
     #[inline(always)]
     fn string(&mut self) -> Option<bool> {
         let bytes = self.text.as_bytes();
-        if self.next()? != b'"' {
-            return None;
-        }
-        let (mut at, mut is_plain) = (self.at + 1, true);
+        let (mut at, mut is_plain) = (self.at, true);
         loop {
             at += plain_bytes(bytes.get(at..)?);
             match bytes.get(at)? {
@@ -160,27 +157,34 @@ fn checked(value: &str) -> Option<&str> {
     serde_json::from_str::<IgnoredAny>(value).ok().map(|_| value)
 }
 
-/// How many bytes come before the first quote, backslash or control character, or the end.
+/// How many bytes come before the first quote, backslash or control character, or the end. Most names and values end
+/// within the first sixteen.
 #[inline(always)]
 fn plain_bytes(bytes: &[u8]) -> usize {
     let (mut rest, mut plain) = (bytes, 0);
-    while let Some((word, after)) = rest.split_first_chunk::<8>() {
-        let found = special_bytes(u64::from_le_bytes(*word));
-        if found != 0 {
-            return plain + found.trailing_zeros() as usize / 8;
+    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+        let words = u128::from_le_bytes(*chunk);
+        let (low, high) = (special_bytes(words as u64), special_bytes((words >> 64) as u64));
+        if low != 0 {
+            return plain + low.trailing_zeros() as usize / 8;
         }
-        (rest, plain) = (after, plain + 8);
+        if high != 0 {
+            return plain + 8 + high.trailing_zeros() as usize / 8;
+        }
+        (rest, plain) = (after, plain + 16);
     }
     plain + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
 }
 
 /// Marks (0x80) the bytes of `word` that end a run of plain ones. Marks above the lowest may be wrong: a borrow
-/// runs upwards. (Mycroft's test for a zero byte.)
+/// runs upwards. (Mycroft's test for a zero byte; what is not ASCII is plain, and has its top bit in `word`.)
 #[inline(always)]
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGHS;
-    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    equal(b'"') | equal(b'\\') | below(word, 0x20)
+    let is_zero = |word: u64| word.wrapping_sub(ONES);
+    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
+    let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20);
+    (quote | backslash | control) & !word & HIGHS
 }

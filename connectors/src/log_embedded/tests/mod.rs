@@ -275,6 +275,33 @@ fn without_threads_nothing_happens_between_turns_and_time_decides_what_is_due() 
 }
 
 #[test]
+fn records_that_are_written_together_lie_side_by_side_in_their_partitions() {
+    let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
+    let (log, mut steps) = EmbeddedLog::open_stepped(config(), Arc::new(disk), clock, || 7).unwrap();
+    while steps.turn() {}
+    let text = |number: u16| format!("record {number}");
+    let append = |number: u16| {
+        let pair = [number, number + 1].map(|number| record(Topic::Inbound, number % 2, text(number)));
+        polled(log.append(pair.to_vec()))
+    };
+    let mut answers: Vec<_> = (0..40).step_by(2).map(append).collect();
+    assert!(steps.turn());
+    for (answer, number) in answers.iter_mut().zip(0..) {
+        let offset = Offset(number);
+        assert_eq!(answer().unwrap().unwrap(), vec![offset, offset], "in the order of the appends");
+    }
+    for partition in 0..2 {
+        let expected: Vec<Bytes> = (0..40).filter(|n| n % 2 == partition).map(|n| text(n).into()).collect();
+        assert_eq!(all(&log, Topic::Inbound, partition), expected);
+        let slot = log.slot(Topic::Inbound, Partition(partition)).unwrap();
+        let state = log.shared.read_state();
+        let entries = state.active.index.entries(slot);
+        assert_eq!(entries.len(), 20);
+        assert!(entries.is_sorted_by(|a, b| a.position + a.bytes == b.position), "one read takes them all");
+    }
+}
+
+#[test]
 fn a_full_disk_ends_no_log_and_what_nobody_needs_makes_room() {
     let (disk, clock) = (SimulatedDisk::new(), Arc::new(HandClock(AtomicU64::new(1_000))));
     disk.set_capacity(Some(2 << 20));

@@ -1,6 +1,6 @@
 //! Model: what was sent to the log in which order, and how much of it a life must find.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 
@@ -16,7 +16,7 @@ struct Sent {
     acknowledged: bool,
 }
 
-/// Everything that was sent and not refused, in order: the log is a queue, so it must find a beginning of it.
+/// Everything that was sent and not refused, in order: of each place the log must find a beginning.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     sent: Vec<Sent>,
@@ -70,7 +70,8 @@ impl Model {
         *known = floor.max(*known);
     }
 
-    /// Checks that the log holds a beginning of what was sent, with all that was acknowledged; the rest is given up.
+    /// Checks that the log holds of each place a beginning of what was sent, with all that was acknowledged; the rest is
+    /// given up.
     pub(super) fn check(&mut self, log: &EmbeddedLog) {
         let mut found: BTreeMap<Place, Found> = BTreeMap::new();
         for place in self.sent.iter().map(|sent| sent.place) {
@@ -81,27 +82,29 @@ impl Model {
             assert!(found.first <= floor, "{place:?} starts at {}, above its floor {floor}", found.first);
         }
         let mut next: BTreeMap<Place, u64> = BTreeMap::new();
-        let mut lost: Option<usize> = None;
-        for (at, sent) in self.sent.iter().enumerate() {
+        let mut ended: BTreeSet<Place> = BTreeSet::new();
+        let mut kept = Vec::with_capacity(self.sent.len());
+        for sent in &self.sent {
             let offset = next.entry(sent.place).or_default();
             let there = found[&sent.place].at(*offset);
             match there {
                 There::Beyond => {
                     assert!(!sent.acknowledged, "acknowledged {:?}/{offset} is lost", sent.place);
-                    lost.get_or_insert(at);
-                    continue; // It may only be the last of its place.
+                    ended.insert(sent.place);
+                    continue;
                 }
                 There::Dropped => {}
                 There::Value(value) => assert!(*value == sent.value, "{:?}/{offset} is another", sent.place),
             }
-            assert!(lost.is_none(), "{:?}/{offset} is there though an earlier one is lost", sent.place);
+            let is_beginning = !ended.contains(&sent.place);
+            assert!(is_beginning, "{:?}/{offset} is there though an earlier one is lost", sent.place);
             *offset += 1;
+            kept.push(Sent { acknowledged: true, ..sent.clone() }); // What was read once stays.
         }
         for (place, found) in &found {
             assert_eq!(found.end, next.get(place).copied().unwrap_or(0), "{place:?} has more than was sent");
         }
-        self.sent.truncate(lost.unwrap_or(self.sent.len()));
-        self.sent.iter_mut().for_each(|sent| sent.acknowledged = true); // What was read once stays.
+        self.sent = kept;
     }
 }
 
