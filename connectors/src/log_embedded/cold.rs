@@ -76,10 +76,9 @@ impl Cold {
                 .map_err(|error| self.damage(begin, format!("it cannot be read: {error}")))?;
             let bytes = Bytes::from(bytes);
             for entry in run {
-                let at = (entry.position - first.position) as usize;
-                let frames = bytes.slice(at..at + entry.bytes as usize);
                 let offset = Offset(self.from.0 + records.len() as u64);
-                records.push(Record { offset, value: self.value(&frames, *entry, offset)? });
+                let from = (entry.position - first.position) as usize;
+                records.push(Record { offset, value: self.value(&bytes, from, *entry, offset)? });
             }
             left = rest;
         }
@@ -90,26 +89,29 @@ impl Cold {
         Damage { file: segment_name(self.segment), position, what: what.into() }
     }
 
-    /// The value of a record, or of a commit from all its parts; every frame is checked.
-    fn value(&self, frames: &Bytes, entry: Entry, offset: Offset) -> Result<Bytes, Damage> {
-        let (mut at, mut parts) = (0, Vec::new());
-        while at < frames.len() {
-            let position = u64::from(entry.position) + at as u64;
-            let frame = frames.slice(at..);
-            let Some((header, value)) = FrameHeader::decode_frame(&frame) else {
+    /// The value of a record, or of a commit from all its parts, whose frames begin at `from`; every frame is checked.
+    fn value(&self, bytes: &Bytes, from: usize, entry: Entry, offset: Offset) -> Result<Bytes, Damage> {
+        let (mut at, end) = (from, from + entry.bytes as usize);
+        let mut parts = Vec::new();
+        loop {
+            let position = u64::from(entry.position) + (at - from) as u64;
+            let frame = bytes.get(at..end).and_then(FrameHeader::decode_frame);
+            let Some((header, value)) = frame else {
                 return Err(self.damage(position, "a frame fails its checksum"));
             };
             if !self.belongs(&header, offset) {
                 return Err(self.damage(position, format!("another frame than that of offset {offset}")));
             }
-            parts.push(frame.slice(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + value.len()));
+            let part = bytes.slice_ref(value);
             at += header.frame_bytes();
-        }
-        match parts.pop() {
-            Some(only) if parts.is_empty() => Ok(only),
-            last => {
-                parts.extend(last);
-                Ok(Bytes::from(parts.concat()))
+            // Most records are one frame, and stay where they were read to.
+            match (at < end, parts.is_empty()) {
+                (true, _) => parts.push(part),
+                (false, true) => return Ok(part),
+                (false, false) => {
+                    parts.push(part);
+                    return Ok(Bytes::from(parts.concat()));
+                }
             }
         }
     }
