@@ -22,7 +22,7 @@ const TENANTS: usize = 1_000;
 /// The tenant whose calls are scored by the rules: nothing of it waits for the model.
 const PROBE: u64 = 1_000;
 /// Calls of the probe in one half of a pair.
-const PROBES: u64 = 200;
+const PROBES: u64 = 1_000;
 const PAIRS: u64 = 5;
 const BODY_BYTES: usize = 1_024;
 const CONNECTIONS: usize = 16;
@@ -121,10 +121,13 @@ fn beside_them(model: &Model, asking: &mut Side, alone: &mut Side) -> Result<()>
         flying.push(model.in_flight() as f64);
         ratios.push(with_jobs / alone.p99_ms()?);
     }
+    let ratios = sorted(ratios);
     println!(
-        "beside them    {commits:.0} epochs committed for {probes} calls of another tenant, one after the other; {:.0} in flight; p99 webhook to record {:.2}x of an instance without jobs (median of {PAIRS} pairs, aim 1.2)",
+        "beside them    {commits:.0} epochs committed for {probes} calls of another tenant, one after the other; {:.0} in flight; p99 webhook to record {:.2}x of an instance without jobs (median of {PAIRS} pairs from {:.2} to {:.2}, aim 1.2)",
         median(flying),
-        median(ratios)
+        percentile(&ratios, 0.5),
+        percentile(&ratios, 0.0),
+        percentile(&ratios, 1.0)
     );
     ensure!(commits >= probes as f64, "an epoch waited for a job");
     Ok(())
