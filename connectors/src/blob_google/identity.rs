@@ -26,16 +26,21 @@ impl Identity {
 
     /// The credentials; on a runtime.
     pub(super) fn credentials(&self) -> Result<Credentials, BlobError> {
+        self.made().map_err(|why| {
+            BlobError::Unavailable(format!(
+                "there are no credentials for Google: {why}; set GOOGLE_APPLICATION_CREDENTIALS"
+            ))
+        })
+    }
+
+    /// The same, or why there are none.
+    pub(super) fn made(&self) -> Result<Credentials, String> {
         if let Some(made) = self.made.get() {
             return Ok(made.clone());
         }
         let fresh = match self.is_anonymous {
             true => anonymous::Builder::new().build(),
-            false => Builder::default().build().map_err(|error| {
-                BlobError::Unavailable(format!(
-                    "there are no credentials for Google: {error}; set GOOGLE_APPLICATION_CREDENTIALS"
-                ))
-            })?,
+            false => Builder::default().build().map_err(|error| error.to_string())?,
         };
         Ok(self.made.get_or_init(|| fresh).clone())
     }

@@ -91,8 +91,7 @@ impl GoogleBlob {
     /// Whether there is a name to ask in; what may pass is told.
     async fn identify(&self) -> Result<Option<String>, Unusable> {
         let identity = &self.shared.identity;
-        let credentials =
-            identity.credentials().map_err(|error| Unusable::NoCredentials(error.to_string()))?;
+        let credentials = identity.made().map_err(Unusable::NoCredentials)?;
         let is_metadata = !identity.is_anonymous() && !has_file();
         let attempts = if is_metadata { METADATA_ATTEMPTS } else { 1 };
         let mut away = String::new();
