@@ -93,7 +93,7 @@ pub struct DeliveryState {
     pub queued_payload: Option<String>,
     /// Its revision; 0 = none.
     pub queued_revision: i64,
-    /// Hash of the payload the other side has; 0 = none.
+    /// Hash of the payload the other side has; 0 = none; even = one of several, nobody knows which.
     pub delivered_hash: i64,
     /// The other side's id.
     pub remote_id: Option<String>,

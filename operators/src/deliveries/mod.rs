@@ -173,6 +173,9 @@ pub fn key_of(integration: &str, subject: &str) -> Vec<u8> {
     key
 }
 
+/// The hash of the payload that the other side has when one of several may have arrived: no payload's, for those are odd.
+const NOBODY_KNOWS_WHICH: i64 = 2;
+
 fn hash_of(payload: &str) -> i64 {
     let id = leadline_schemas::EventId::of(&[payload.as_bytes()]);
     i64::from_be_bytes(*id.as_bytes().first_chunk::<8>().unwrap_or(&[0; 8])) | 1

@@ -5,7 +5,7 @@ use leadline_schemas::delivery::{Delivery, DeliveryStatus, Try};
 use leadline_schemas::reply::{Answered, FailureKind, JobFailed};
 use leadline_schemas::state::DeliveryState;
 
-use super::{Delivered, hash_of, wait};
+use super::{Delivered, NOBODY_KNOWS_WHICH, hash_of, wait};
 use crate::contract::{Context, OperatorResult};
 
 /// Jobs that a line remembers: a week of daily changes, or all of a delivery's later tries.
@@ -32,6 +32,10 @@ pub(super) fn settle(
         Err(failed) => {
             state.current.exchange = failed.exchange.clone().or(state.current.exchange.take());
             let status = status_of(failed.kind);
+            let may_have_arrived = matches!(failed.kind, FailureKind::Unclear | FailureKind::Exhausted);
+            if may_have_arrived && state.delivered_hash != 0 {
+                state.delivered_hash = NOBODY_KNOWS_WHICH; // So that the one before is sent again, should it be the newest.
+            }
             if state.current.status != DeliveryStatus::Skipped {
                 (state.current.status, state.current.reason) = (status, Some(failed.why.clone()));
                 missed(cx, key, state, &failed)?;

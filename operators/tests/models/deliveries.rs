@@ -210,6 +210,9 @@ impl Model {
         let line = self.lines.get_mut(&key).unwrap();
         line.in_flight = None;
         let skipped = line.status == Some(DeliveryStatus::Skipped);
+        if let Answer::Failed(FailureKind::Unclear | FailureKind::Exhausted) = answer {
+            line.other_side_has = None; // It may have arrived all the same.
+        }
         match answer {
             Answer::Arrived { .. } | Answer::Unreadable => {
                 // Whoever skipped it came too late.
