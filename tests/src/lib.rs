@@ -25,6 +25,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -48,8 +49,18 @@ pub fn binary() -> PathBuf {
     binary
 }
 
+/// A free port that stays free while nobody listens on it: not one of those that the system gives to connections, from
+/// 32,768 on, and nobody's twice. An instance that was killed would otherwise not get its own again at times.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Processes of tests that run at the same time begin at different places.
+        let place = std::process::id().wrapping_mul(37) + u32::from(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(11_000 + place % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// One leadline on its own data folder. A `leadline.toml` in the folder is its configuration.
