@@ -5,19 +5,13 @@
 //! what scores have cost so far, a transcript at what the recording will cost at the provider's price. That is known so well
 //! that no transcript is begun which what is left of the day does not pay for.
 
-use leadline_schemas::Millis;
 use leadline_schemas::command::Command;
 use leadline_schemas::settings::Policy;
 use leadline_schemas::state::{Spent, SpentDay};
+use leadline_schemas::{Millis, baseline};
 
 use crate::contract::{Context, OperatorId, OperatorResult, Table};
 
-/// Days that make the baseline of a day.
-const BASELINE_DAYS: i64 = 7;
-/// Days that must have been seen before a baseline says anything.
-const BASELINE_DAYS_MIN: i64 = 3;
-/// What a day may cost without anybody being told, in millionths: below it a share of the baseline is noise.
-const ALERT_MICROS_MIN: i64 = 1_000_000;
 /// What an answer is taken for before any has cost something: a long call to a small model.
 const ANSWER_MICROS: i64 = 3_000;
 
@@ -153,7 +147,7 @@ pub(crate) fn paid<Out>(
                 Service::Speech => one.speech_micros = one.speech_micros.saturating_add(cost_micros),
             }
         }
-        spent.days.retain(|one| one.day >= today - BASELINE_DAYS);
+        spent.days.retain(|one| one.day >= today - baseline::DAYS);
     })
 }
 
@@ -162,15 +156,11 @@ pub fn overspent<Out>(cx: &mut Context<'_, Out>) -> OperatorResult<Option<Comman
     let today = day_of(cx.now);
     let Some(spent) = cx.get(&SPENT, KEY)? else { return Ok(None) };
     let so_far = on(spent, today);
-    let seen_days = (today - spent.first_day).min(BASELINE_DAYS);
-    if spent.alerted_day == today || seen_days < BASELINE_DAYS_MIN || so_far < ALERT_MICROS_MIN {
+    if spent.alerted_day == today {
         return Ok(None);
     }
-    let before = spent.days.iter().filter(|one| one.day < today && one.day >= today - BASELINE_DAYS);
-    let usual = before.map(|one| one.micros).sum::<i64>() / seen_days;
-    if so_far <= usual + usual / 2 {
-        return Ok(None);
-    }
+    let days = spent.days.iter().map(|one| (one.day, one.micros));
+    let Some(usual) = baseline::exceeded((today, so_far), spent.first_day, days) else { return Ok(None) };
     cx.update(&SPENT, KEY, Spent::default, |spent| spent.alerted_day = today)?;
     let text = format!(
         "AI services have cost {} today, more than 150% of the {} that a day of the last week has cost.",

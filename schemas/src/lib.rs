@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod avro;
+pub mod baseline;
 pub mod call;
 pub mod callrail;
 pub mod columns;

@@ -105,13 +105,12 @@ impl Cold {
             let part = bytes.slice_ref(value);
             at += header.frame_bytes();
             // Most records are one frame, and stay where they were read to.
-            match (at < end, parts.is_empty()) {
-                (true, _) => parts.push(part),
-                (false, true) => return Ok(part),
-                (false, false) => {
-                    parts.push(part);
-                    return Ok(Bytes::from(parts.concat()));
-                }
+            if at >= end && parts.is_empty() {
+                return Ok(part);
+            }
+            parts.push(part);
+            if at >= end {
+                return Ok(Bytes::from(parts.concat()));
             }
         }
     }

@@ -2,14 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leadline_schemas::baseline::{DAYS, exceeded};
 use serde::{Deserialize, Serialize};
-
-/// Days that make the baseline of a day.
-const DAYS: i64 = 7;
-/// Days that must have been seen before a baseline says anything.
-const DAYS_MIN: i64 = 3;
-/// What a day may cost without anybody being told, in millionths: below it a share of the baseline is noise.
-const ALERT_MICROS_MIN: i64 = 1_000_000;
 
 /// The days before today, in UTC since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,14 +28,11 @@ impl Baseline {
     /// What a day has usually cost, if today costs half as much again; once a day.
     pub(super) fn is_exceeded(&mut self, today: i64, micros: i64) -> Option<i64> {
         self.days.retain(|day, _| (today - DAYS..today).contains(day));
-        let seen_days = (today - self.first_day?).min(DAYS);
-        if self.alerted_day == Some(today) || seen_days < DAYS_MIN || micros < ALERT_MICROS_MIN {
+        if self.alerted_day == Some(today) {
             return None;
         }
-        let usual = self.days.values().fold(0_i64, |sum, day| sum.saturating_add(*day)) / seen_days;
-        if micros <= usual.saturating_add(usual / 2) {
-            return None;
-        }
+        let days = self.days.iter().map(|(day, micros)| (*day, *micros));
+        let usual = exceeded((today, micros), self.first_day?, days)?;
         self.alerted_day = Some(today);
         Some(usual)
     }
