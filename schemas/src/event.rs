@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::EventKind;
 use crate::{CallId, Millis};
 
-/// What happened, in leadline's own words. The aliases are the names of the records in the Avro union.
+/// What happened, in leadline's own words. Calls are boxed: an event is moved several times on its way. The aliases are the names of the records in the Avro union.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "most events are calls; a box would cost each an allocation")]
 pub enum Event {
     /// A phone call, at any stage of its life.
     #[serde(alias = "dev.leadline.CallEvent")]
-    CallEvent(CallEvent),
+    CallEvent(Box<CallEvent>),
     /// A text message.
     #[serde(alias = "dev.leadline.TextEvent")]
     TextEvent(TextEvent),

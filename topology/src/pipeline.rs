@@ -27,7 +27,7 @@ use crate::engine::Flow;
 pub const NAME: &str = "leadline";
 
 /// Wires the operators of one partition.
-pub fn pipeline(inbound: Flow<'_, Inbound>) {
+pub fn pipeline(inbound: Flow<Inbound>) {
     // What it is, and whether it is new.
     let decoded = inbound.operator(Decode);
     let commands = decoded.pick(Decoded::command);

@@ -34,7 +34,7 @@ const CACHE_BYTES_MEMORY: u64 = 256 << 20;
 const CACHE_BYTES_DISK: u64 = 32 << 20;
 
 /// The pipeline under measurement; cf. `topology/src/pipeline.rs`.
-fn pipeline(inbound: Flow<'_, Inbound>) {
+fn pipeline(inbound: Flow<Inbound>) {
     let fresh = inbound.operator(Timed(Decode)).take(DedupeIn::of).operator(Timed(Dedupe));
     fresh.publish(Publish::publish);
     fresh.take(facts).operator(Timed(Window)).publish(Publish::publish);

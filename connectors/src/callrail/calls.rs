@@ -93,7 +93,7 @@ impl ListedCall {
     /// The event that its body is, as decode reads it.
     pub fn event(&self) -> Option<CallEvent> {
         match callrail::decode(Some(self.kind), &self.body) {
-            Ok((_, Event::CallEvent(call))) => Some(call),
+            Ok((_, Event::CallEvent(call))) => Some(*call),
             _ => None,
         }
     }

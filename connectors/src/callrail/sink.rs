@@ -258,7 +258,7 @@ mod tests {
     fn call(note: &str, tags: &[&str], lead_status: Option<&str>) -> CallEvent {
         let body = json!({"id": "CAL1", "note": note, "tags": tags, "lead_status": lead_status}).to_string();
         match decode(Some(EventKind::PostCall), body.as_bytes()).unwrap() {
-            (_, Event::CallEvent(call)) => call,
+            (_, Event::CallEvent(call)) => *call,
             other => panic!("{other:?}"),
         }
     }

@@ -151,7 +151,7 @@ async fn store_call(
 fn known_call(call: &Map<String, Value>, id: EventId) -> Result<CallEvent, Problem> {
     let body = serde_json::to_vec(call).map_err(|error| Problem::bad_request(error.to_string()))?;
     match direct::process(&body, &id.to_string()) {
-        Ok(Process::New(Event::CallEvent(call))) => Ok(call),
+        Ok(Process::New(Event::CallEvent(call))) => Ok(*call),
         Ok(_) => Err(Problem::bad_request("part `call` must be a call")),
         Err(error) => Err(Problem::bad_request(format!("the request cannot be processed: {error}"))),
     }

@@ -57,12 +57,16 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
 
 fn stage_of(event: &Event) -> CallStage {
     match event {
-        Event::CallEvent(call) => match call.kind {
-            EventKind::PreCall => CallStage::Ringing,
-            EventKind::CallRoutingComplete => CallStage::Routed,
-            _ => CallStage::Completed,
-        },
+        Event::CallEvent(call) => stage_of_call(call),
         Event::TextEvent(_) | Event::FormEvent(_) => CallStage::Completed,
+    }
+}
+
+fn stage_of_call(call: &CallEvent) -> CallStage {
+    match call.kind {
+        EventKind::PreCall => CallStage::Ringing,
+        EventKind::CallRoutingComplete => CallStage::Routed,
+        _ => CallStage::Completed,
     }
 }
 
@@ -138,7 +142,7 @@ fn take_call(record: &mut CallRecord, call: &CallEvent, wins: bool) {
     if matches!(call.kind, EventKind::OutboundPostCall | EventKind::OutboundCallModified) {
         record.direction = Direction::Outbound;
     }
-    if stage_of(&Event::CallEvent(call.clone())) == CallStage::Completed {
+    if stage_of_call(call) == CallStage::Completed {
         // Only a call that is over tells whether somebody answered: before that every payload says "missed".
         take(&mut record.answered, &call.answered, wins);
         if wins {

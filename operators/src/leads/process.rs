@@ -113,7 +113,7 @@ pub fn contact_of(record: &CallRecord, event_id: EventId, received_at: Millis) -
         backfill: received_at.since(record.started_at) > BACKFILL_AGE_MS,
         deliver_backfill: false,
         event: match record.channel {
-            Channel::Call | Channel::Voicemail => Event::CallEvent(call_of(record)),
+            Channel::Call | Channel::Voicemail => Event::CallEvent(Box::new(call_of(record))),
             Channel::Text => Event::TextEvent(text_of(record)),
             Channel::Form => Event::FormEvent(form_of(record)),
         },

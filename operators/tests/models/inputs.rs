@@ -115,5 +115,5 @@ pub(crate) fn contact(number: u64, event: Event) -> Contact {
 }
 
 pub(crate) fn call_contact(number: u64, call: CallEvent) -> Contact {
-    contact(number, Event::CallEvent(call))
+    contact(number, Event::CallEvent(Box::new(call)))
 }

@@ -103,7 +103,7 @@ fn contact_of(number: u64, step: &Step) -> Contact {
             call.note = Some(format!("note {}", step.note));
             // The company rang.
             call.direction = Some(if which == 3 { Direction::Outbound } else { Direction::Inbound });
-            Event::CallEvent(call)
+            Event::CallEvent(Box::new(call))
         }
     };
     let mut contact = contact(number, event);

@@ -7,12 +7,12 @@ use crate::event::{Attribution, CallEvent, Direction, Turn};
 use crate::inbound::EventKind;
 
 /// The call that a payload tells of.
-pub(super) fn event(kind: EventKind, fields: &mut Fields<'_>) -> Result<CallEvent, DecodeError> {
+pub(super) fn event(kind: EventKind, fields: &mut Fields<'_>) -> Result<Box<CallEvent>, DecodeError> {
     let call_id = ids::subject(fields, kind)?.into_owned();
     let company_id = ids::company(fields).map(|id| id.into_owned());
     let numeric_id = take_ids(fields, &call_id);
     let (customer, company) = ids::number_fields(kind);
-    Ok(CallEvent {
+    Ok(Box::new(CallEvent {
         kind,
         call_id: CallId(call_id),
         numeric_id,
@@ -43,7 +43,7 @@ pub(super) fn event(kind: EventKind, fields: &mut Fields<'_>) -> Result<CallEven
         attribution: take_attribution(fields),
         changes: take_list(fields, &[Field::Changes]),
         extra: fields.extra(),
-    })
+    }))
 }
 
 /// Takes the ids, so that `extra` does not repeat them, and returns the older number.

@@ -163,28 +163,21 @@ fn checked(value: &str) -> Option<&str> {
 fn plain_bytes(bytes: &[u8]) -> usize {
     let (mut rest, mut plain) = (bytes, 0);
     while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
-        let words = u128::from_le_bytes(*chunk);
-        let (low, high) = (special_bytes(words as u64), special_bytes((words >> 64) as u64));
-        if low != 0 {
-            return plain + low.trailing_zeros() as usize / 8;
+        // A loop of this form is compiled to three comparisons of sixteen bytes each.
+        let mut ends = [0_u8; 16];
+        for (end, byte) in ends.iter_mut().zip(chunk) {
+            *end = if ends_plain(*byte) { u8::MAX } else { 0 };
         }
-        if high != 0 {
-            return plain + 8 + high.trailing_zeros() as usize / 8;
+        let ends = u128::from_le_bytes(ends);
+        if ends != 0 {
+            return plain + ends.trailing_zeros() as usize / 8;
         }
-        (rest, plain) = (after, plain + 16);
+        (rest, plain) = (after, plain + chunk.len());
     }
-    plain + rest.iter().position(|b| matches!(b, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
+    plain + rest.iter().position(|b| ends_plain(*b)).unwrap_or(rest.len())
 }
 
-/// Marks (0x80) the bytes of `word` that end a run of plain ones. Marks above the lowest may be wrong: a borrow
-/// runs upwards. (Mycroft's test for a zero byte; what is not ASCII is plain, and has its top bit in `word`.)
 #[inline(always)]
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHS: u64 = ONES << 7;
-    let is_zero = |word: u64| word.wrapping_sub(ONES);
-    let quote = is_zero(word ^ (ONES * u64::from(b'"')));
-    let backslash = is_zero(word ^ (ONES * u64::from(b'\\')));
-    let control = word.wrapping_sub(ONES * 0x20);
-    (quote | backslash | control) & !word & HIGHS
+fn ends_plain(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }

@@ -10,7 +10,7 @@ use crate::event::{CallEvent, Speaker};
 
 fn call_of(body: &Value) -> CallEvent {
     match decode(None, body.to_string().as_bytes()).unwrap() {
-        (_, Event::CallEvent(call)) => call,
+        (_, Event::CallEvent(call)) => *call,
         other => panic!("not a call: {other:?}"),
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn of_text(text: &str) -> Vec<Turn> {
     let mut rest = text;
     // A transcript with names starts its turns with them; a name in the middle of a talk ("ask your Agent: he")
     // is no name of a speaker.
-    if text.lines().any(|line| label_at(line.trim_start()).is_some()) {
+    if text.contains(':') && text.lines().any(|line| label_at(line.trim_start()).is_some()) {
         while let Some((before, next, after)) = split_at_label(rest) {
             turns.push(label, before);
             (label, rest) = (next, after);
@@ -83,24 +83,73 @@ pub(crate) fn of_text(text: &str) -> Vec<Turn> {
     turns.turns
 }
 
-/// The text before the first label, the label, and the text after it.
+/// The longest name of a speaker.
+const NAME_BYTES_MAX: usize = "Speaker 99".len();
+
+/// The text before the first label, the label, and the text after it. Most texts have few colons, so these are looked
+/// for, and then what is before them.
 fn split_at_label(text: &str) -> Option<(&str, Label, &str)> {
-    let mut word_starts = true;
-    for (at, character) in text.char_indices() {
-        if word_starts && let Some((label, after)) = text.get(at..).and_then(label_at) {
-            return Some((text.get(..at)?, label, after));
+    let mut from = 0;
+    for (colon, _) in text.match_indices(':') {
+        // A label has one colon, and is no longer than the longest name.
+        for at in from.max(colon.saturating_sub(NAME_BYTES_MAX))..colon {
+            let Some((before, rest)) = text.split_at_checked(at) else { continue };
+            if !before.ends_with(char::is_alphanumeric)
+                && let Some((label, after)) = label_at(rest)
+            {
+                return Some((before, label, after));
+            }
         }
-        word_starts = !character.is_alphanumeric();
+        from = colon + 1;
     }
     None
 }
 
 /// The label that `text` starts with (`Agent:`, `Caller:`, `Customer:`, `Speaker 1:`) and what follows it.
 fn label_at(text: &str) -> Option<(Label, &str)> {
-    const NAME_BYTES_MAX: usize = "Speaker 99".len();
+    text.starts_with(|first: char| first.is_ascii_uppercase()).then_some(())?;
     let colon = text.bytes().take(NAME_BYTES_MAX + 1).position(|b| b == b':')?;
     let (name, after) = (text.get(..colon)?, text.get(colon + 1..)?);
-    let capital = name.starts_with(|first: char| first.is_ascii_uppercase());
     let label = Label::of_name(name);
-    (capital && label != Label::Known(Speaker::Unknown)).then_some((label, after))
+    (label != Label::Known(Speaker::Unknown)).then_some((label, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PIECES: [&str; 16] = [
+        "Agent:",
+        "Agent",
+        "Caller: ",
+        "customer:",
+        "Customer :",
+        "Speaker 1:",
+        "Speaker 12345:",
+        "Speaker",
+        "12",
+        ":",
+        " ",
+        "\n",
+        "\u{e9}",
+        "a",
+        "A",
+        "Speaker \u{663}:",
+    ];
+
+    proptest! {
+        #[test]
+        fn the_first_label_is_the_one_that_a_look_at_each_character_finds(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12)
+        ) {
+            let text = pieces.concat();
+            let found = text.char_indices().find_map(|(at, _)| {
+                let (before, rest) = text.split_at(at);
+                let (label, after) = label_at(rest)?;
+                (!before.ends_with(char::is_alphanumeric)).then_some((before, label, after))
+            });
+            prop_assert!(split_at_label(&text) == found, "{text:?}");
+        }
+    }
 }

@@ -82,7 +82,7 @@ pub enum Process {
 pub fn decode(body: &[u8], event_id: &str) -> Result<Event, DirectError> {
     let mut body = Object::parse(body)?;
     match body.text("type")?.as_deref() {
-        Some("call") => call(body, event_id).map(Event::CallEvent),
+        Some("call") => call(body, event_id).map(|call| Event::CallEvent(Box::new(call))),
         Some("text") => text(body, event_id).map(Event::TextEvent),
         Some("form") => form(body, event_id).map(Event::FormEvent),
         Some(other) => {
@@ -106,7 +106,7 @@ pub fn process(body: &[u8], event_id: &str) -> Result<Process, DirectError> {
             if has_words && call.transcript.is_empty() {
                 return Err(DirectError::new("transcript", "says nothing"));
             }
-            Ok(Process::New(Event::CallEvent(call)))
+            Ok(Process::New(Event::CallEvent(Box::new(call))))
         }
         (Some(_), true) => Err(DirectError::new(
             "call_id",

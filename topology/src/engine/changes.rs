@@ -21,21 +21,18 @@ impl KeyHasher {
     }
 }
 
-/// Changes, at most one per key.
+/// Changes, at most one per key. Hashes are of one overlay's hasher.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     rows: Vec<Change>,
+    /// The hashes of their keys: these lie all over memory, and are not looked at again for it.
+    hashes: Vec<KeyHash>,
     /// Places in `rows` by the hash of their keys.
     index: HashTable<u32>,
-    hasher: KeyHasher,
     is_sorted: bool,
 }
 
 impl Changes {
-    pub(super) fn new(hasher: KeyHasher) -> Self {
-        Self { rows: Vec::new(), index: HashTable::new(), hasher, is_sorted: false }
-    }
-
     /// The change of a key: a value, or none = deleted.
     pub(super) fn get(&self, hash: KeyHash, key: &[u8]) -> Option<&Option<Bytes>> {
         if self.rows.is_empty() {
@@ -47,7 +44,7 @@ impl Changes {
 
     /// Changes a row once more, or for the first time.
     pub(super) fn put(&mut self, hash: KeyHash, key: Bytes, value: Option<Bytes>) {
-        let (rows, hasher) = (&mut self.rows, &self.hasher);
+        let (rows, hashes) = (&mut self.rows, &mut self.hashes);
         if let Some(at) = self.index.find(hash, |at| key_at(rows, *at) == key) {
             if let Some(row) = rows.get_mut(*at as usize) {
                 row.value = value;
@@ -57,7 +54,8 @@ impl Changes {
         // An epoch has at most some ten thousand rows: its inputs and frame are bounded.
         let at = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         rows.push(Change { key, value });
-        self.index.insert_unique(hash, at, |at| hasher.hash(key_at(rows, *at)));
+        hashes.push(hash);
+        self.index.insert_unique(hash, at, |at| hashes.get(*at as usize).copied().unwrap_or(0));
         self.is_sorted = false;
     }
 
@@ -68,8 +66,8 @@ impl Changes {
             return;
         }
         newer.index.clear();
-        for row in newer.rows.drain(..) {
-            self.put(self.hasher.hash(&row.key), row.key, row.value);
+        for (row, hash) in newer.rows.drain(..).zip(newer.hashes.drain(..)) {
+            self.put(hash, row.key, row.value);
         }
     }
 
@@ -88,16 +86,22 @@ impl Changes {
         let mut rows: Vec<Option<Change>> = std::mem::take(&mut self.rows).into_iter().map(Some).collect();
         let sorted = order.iter().filter_map(|(_, at)| rows.get_mut(*at as usize)?.take());
         self.rows = sorted.collect();
-        self.index.clear();
-        let (rows, hasher) = (&self.rows, &self.hasher);
-        for (row, at) in rows.iter().zip(0..) {
-            self.index.insert_unique(hasher.hash(&row.key), at, |at| hasher.hash(key_at(rows, *at)));
+        self.hashes = order.iter().filter_map(|(_, at)| self.hashes.get(*at as usize).copied()).collect();
+        let mut places = vec![0_u32; order.len()];
+        for ((_, before), now) in order.iter().zip(0..) {
+            if let Some(place) = places.get_mut(*before as usize) {
+                *place = now;
+            }
+        }
+        for at in self.index.iter_mut() {
+            *at = places.get(*at as usize).copied().unwrap_or(u32::MAX);
         }
         self.is_sorted = true;
     }
 
     pub(super) fn clear(&mut self) {
         self.rows.clear();
+        self.hashes.clear();
         self.index.clear();
     }
 
@@ -165,7 +169,7 @@ mod tests {
         #[test]
         fn changes_are_those_of_a_map(puts in prop::collection::vec((0_u8..20, any::<Option<u8>>(), any::<bool>()), 0..80)) {
             let hasher = KeyHasher::default();
-            let (mut older, mut newer) = (Changes::new(hasher.clone()), Changes::new(hasher.clone()));
+            let (mut older, mut newer) = (Changes::default(), Changes::default());
             let mut model = BTreeMap::new();
             for (key, value, merge) in puts {
                 let (key, value) = (Bytes::from(vec![key]), value.map(|value| Bytes::from(vec![value])));

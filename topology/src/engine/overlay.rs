@@ -42,9 +42,14 @@ pub(super) struct Overlay {
 
 impl Overlay {
     pub(super) fn new(store: Arc<dyn PartitionState>) -> Self {
-        let hasher = KeyHasher::default();
-        let (accepted, open) = (Changes::new(hasher.clone()), Changes::new(hasher.clone()));
-        Self { store, layers: VecDeque::new(), accepted, open, cells: Cells::default(), hasher }
+        Self {
+            store,
+            layers: VecDeque::new(),
+            accepted: Changes::default(),
+            open: Changes::default(),
+            cells: Cells::default(),
+            hasher: KeyHasher::default(),
+        }
     }
 
     /// The stored form of a key: raw bytes as of the open epoch.
@@ -154,7 +159,7 @@ impl Overlay {
     /// Closes the open epoch as a layer and hands out its changes.
     pub(super) fn close(&mut self, number: CommitNumber) -> Arc<Changes> {
         self.accept();
-        let mut changes = std::mem::replace(&mut self.accepted, Changes::new(self.hasher.clone()));
+        let mut changes = std::mem::take(&mut self.accepted);
         changes.sort();
         let (bytes, changes) = (changes.bytes_len(), Arc::new(changes));
         self.layers.push_back(Layer { number, changes: Arc::clone(&changes), bytes });

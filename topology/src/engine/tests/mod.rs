@@ -133,7 +133,7 @@ fn count(cx: &mut Context<'_, (String, i64)>, name: &str) -> OperatorResult {
     Ok(())
 }
 
-fn toy_pipeline(inbound: Flow<'_, Inbound>) {
+fn toy_pipeline(inbound: Flow<Inbound>) {
     let counted = inbound.operator(Toy);
     counted.publish(|(name, seen)| {
         let (key, value) = (Bytes::from(name.clone()), Bytes::from(seen.to_string()));
