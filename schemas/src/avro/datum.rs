@@ -1,4 +1,4 @@
-//! Avro's primitives, for what is read so often that it is read by hand.
+//! Avro's primitives, for what is read and written so often that it is done by hand.
 
 /// What is left of a datum. Each read answers none where the bytes hold no such value.
 pub(crate) struct Datum<'a>(&'a [u8]);
@@ -60,6 +60,39 @@ impl<'a> Datum<'a> {
             0_u8 => Some(None),
             1 => self.text().map(Some),
             _ => None,
+        }
+    }
+}
+
+/// A datum that is being appended to some bytes.
+pub(crate) struct DatumWriter<'a>(pub(crate) &'a mut Vec<u8>);
+
+impl DatumWriter<'_> {
+    /// A `long`, an `int` or the place of an enum's symbol.
+    #[inline]
+    pub(crate) fn number(&mut self, number: i64) {
+        let mut zigzag = ((number << 1) ^ (number >> 63)) as u64;
+        while zigzag >= 0x80 {
+            self.0.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        self.0.push(zigzag as u8);
+    }
+
+    /// `bytes`, or a `string` as such.
+    #[inline]
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        // No allocation is larger than an i64 can say.
+        self.number(i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// A union of null and `string`.
+    #[inline]
+    pub(crate) fn optional_text(&mut self, text: Option<&str>) {
+        self.number(i64::from(text.is_some()));
+        if let Some(text) = text {
+            self.bytes(text.as_bytes());
         }
     }
 }

@@ -41,7 +41,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use codec::Codec;
-pub(crate) use datum::Datum;
+pub(crate) use datum::{Datum, DatumWriter};
 pub use registry::{SchemaEntry, all, are_compatible, fingerprint, fingerprint_of_schema, of_topic};
 
 /// The two bytes that single-object encoding starts with.
@@ -134,6 +134,11 @@ pub(crate) fn decode_as<R: AvroRecord, V: DeserializeOwned>(bytes: &[u8]) -> Res
 /// Whether these bytes were written by today's version of `R`.
 pub fn is_newest<R: AvroRecord>(bytes: &[u8]) -> bool {
     newest_datum::<R>(bytes).is_some()
+}
+
+/// What stands in front of a record of today's version.
+pub(crate) fn header<R: AvroRecord>() -> Result<[u8; HEADER_BYTES], AvroError> {
+    Ok(R::codec()?.header())
 }
 
 /// The datum of a record of today's version; none of an older one, and of what is no record.

@@ -73,14 +73,16 @@ impl Changes {
 
     /// Brings the rows into the order of their keys.
     pub(super) fn sort(&mut self) {
-        // Keys lie all over memory. Most are told apart by how they begin, so that is compared, side by side.
+        // Keys lie all over memory. Most are told apart by how they begin (key group, tenant, table, and some of an id),
+        // so that is compared, side by side.
         let begins = |row: &Change| {
-            let mut begin = [0; size_of::<u128>()];
+            let mut begin = [0; 2 * size_of::<u128>()];
             let bytes = row.key.len().min(begin.len());
             begin.split_at_mut(bytes).0.copy_from_slice(row.key.get(..bytes).unwrap_or_default());
-            u128::from_be_bytes(begin)
+            let (first, second) = begin.split_at(size_of::<u128>());
+            [first, second].map(|half| half.try_into().map_or(0, u128::from_be_bytes))
         };
-        let mut order: Vec<(u128, u32)> = self.rows.iter().map(begins).zip(0..).collect();
+        let mut order: Vec<([u128; 2], u32)> = self.rows.iter().map(begins).zip(0..).collect();
         let key = |at: u32| key_at(&self.rows, at);
         order.sort_unstable_by(|(a, at), (b, bt)| a.cmp(b).then_with(|| key(*at).cmp(key(*bt))));
         let mut rows: Vec<Option<Change>> = std::mem::take(&mut self.rows).into_iter().map(Some).collect();

@@ -82,10 +82,13 @@ pub struct Flow<T> {
 /// Who is given the records of a flow.
 struct Outlet<T> {
     /// Those that look at them, in the order in which they came.
-    lookers: Vec<Box<dyn FnMut(&Item<T>)>>,
+    lookers: Vec<Looker<T>>,
     /// The one that takes them, after all have looked.
-    taker: Option<Box<dyn FnMut(Item<T>)>>,
+    taker: Option<Taker<T>>,
 }
+
+type Looker<T> = Box<dyn FnMut(&Item<T>)>;
+type Taker<T> = Box<dyn FnMut(Item<T>)>;
 
 impl<T> Default for Outlet<T> {
     fn default() -> Self {

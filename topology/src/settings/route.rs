@@ -4,15 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use leadline_connectors::contract::log::{AppendError, Log};
-use leadline_schemas::avro::{self, AvroError};
+use leadline_schemas::avro::AvroError;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::layout::Shape;
 use leadline_schemas::{Offset, Partition, partitioning};
 
 use crate::appends::Appends;
-
-/// What an envelope adds to its body, and a little more: it is written without a second allocation.
-const ENVELOPE_BYTES: usize = 256;
 
 /// Where events go: a layout and its log.
 pub(super) struct Route {
@@ -55,7 +52,5 @@ impl Route {
 
 /// An event as it lies on the log.
 pub(super) fn written(event: &Inbound) -> Result<Bytes, AvroError> {
-    let mut value = Vec::with_capacity(event.body.len() + ENVELOPE_BYTES);
-    avro::append(event, &mut value)?;
-    Ok(Bytes::from(value))
+    event.encode().map(Bytes::from)
 }
