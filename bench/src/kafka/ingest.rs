@@ -17,7 +17,7 @@ use crate::instance::START_MAX;
 use crate::stats::median;
 
 const PARTITIONS: u16 = 8;
-/// Records of `inbound` that the bare producer sends round and round.
+/// Records of `inbound` that the bare producer sends round and round, once there are as many.
 const RECORDS: usize = 20_000;
 /// Records under way at full speed.
 const FULL_SPEED: usize = 10_000;
@@ -40,13 +40,15 @@ impl Round {
 }
 
 /// Runs it: `--rounds 3 --seconds 4 --connections 64 --warm-up 2`; so many rounds before are not counted, for the broker's
-/// virtual machine compiles meanwhile what it runs most.
+/// virtual machine compiles meanwhile what it runs most. Each connection has a request under way, so leadline may take as
+/// many at once.
 pub(super) fn run(args: &[String]) -> Result<()> {
     let known = [("rounds", 3), ("seconds", 4), ("connections", 64), ("warm-up", 2)];
     let [rounds, seconds, connections, warm_up] = numbers(args, known)?;
     let (load, time) = (Load::sign(connections, seconds)?, Duration::from_secs(seconds));
     let scene = Scene::start(PARTITIONS)?;
-    let instance = scene.instance("webhook", "webhook", Company::default())?;
+    let requests_max = connections.max(Company::DEFAULT.requests_max);
+    let instance = scene.instance("webhook", "webhook", Company { requests_max, ..Company::DEFAULT })?;
     instance.add_tenants(TENANTS, |_| {})?;
     println!(
         "{rounds} interleaved rounds of {seconds} s, {connections} keep-alive connections, {BODY_BYTES}-byte bodies of {TENANTS} tenants, {PARTITIONS} partitions; {warm_up} rounds before are not counted"
@@ -60,7 +62,7 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         let leadline = load.sample(instance.address, instance.pid())?;
         let taken = scene.ends()? - before;
         let broker_s_per_100k = (scene.broker_cpu_s()? - broker_s) * 1e5 / taken as f64;
-        let records = bare_producer::records(&scene, RECORDS)?;
+        let records = bare_producer::records(&scene, RECORDS.min(usize::try_from(scene.ends()?)?))?;
         let alike = bare_producer::run(&scene, &records, usize::try_from(connections)?, time)?;
         let full_speed = bare_producer::run(&scene, &records, FULL_SPEED, time)?;
         let name = if number <= warm_up { "warm-up" } else { "round" };

@@ -59,9 +59,9 @@ struct Times {
 pub(super) fn run(args: &[String]) -> Result<()> {
     let [seconds, warm_up_s] = numbers(args, [("seconds", 10), ("warm-up", 40)])?;
     let scene = Scene::start(PARTITIONS)?;
-    let webhook = scene.instance("webhook", "webhook", Company::default())?;
+    let webhook = scene.instance("webhook", "webhook", Company::DEFAULT)?;
     webhook.add_tenants(TENANTS, |_| {})?;
-    let worker = scene.instance("worker", "worker", Company::default())?;
+    let worker = scene.instance("worker", "worker", Company::DEFAULT)?;
     worker.settle(START_MAX)?;
     let reader = scene.reader(&[Topic::Calls], Offset::Beginning)?;
     let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;

@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 64;
 /// The smallest post-call: what is measured is ids, not words.
 const BODY_BYTES: usize = 640;
 /// Snapshots come often, so that each run begins with one of all ids and a tail of at most this.
-const COMPANY: Company = Company { processes: WORKERS, session_timeout_ms: 10_000, snapshot_interval_s: 60 };
+const COMPANY: Company = Company { processes: WORKERS, snapshot_interval_s: 60, ..Company::DEFAULT };
 /// Cf. `connectors/src/log_kafka/config.rs`.
 const TRANSACTION_TIMEOUT_S: u64 = 10;
 /// How long the workers may take to work off all ids.

@@ -36,13 +36,14 @@ pub(super) struct Company {
     pub(super) processes: usize,
     pub(super) session_timeout_ms: u64,
     pub(super) snapshot_interval_s: u64,
+    /// Requests that may wait for the log at once.
+    pub(super) requests_max: u64,
 }
 
-impl Default for Company {
+impl Company {
     /// As `deploy/leadline.example.toml` has it.
-    fn default() -> Self {
-        Self { processes: 1, session_timeout_ms: 10_000, snapshot_interval_s: 600 }
-    }
+    pub(super) const DEFAULT: Self =
+        Self { processes: 1, session_timeout_ms: 10_000, snapshot_interval_s: 600, requests_max: 100 };
 }
 
 impl Scene {
@@ -89,13 +90,13 @@ impl Scene {
     ) -> Result<Instance> {
         let (shared, data) = (self.shared.path(), self.shared.path().join(folder));
         let (blobs, key) = (shared.join("blobs"), shared.join("secret.key"));
-        let Company { processes, session_timeout_ms, snapshot_interval_s } = company;
+        let Company { processes, session_timeout_ms, snapshot_interval_s, requests_max } = company;
         std::fs::create_dir_all(&data)?;
         let text = format!(
             "[log]\nkind = \"kafka\"\n[records]\nstore = \"none\"\n[blobs]\nfolder = {blobs:?}\n\
              [secrets]\nkey_file = {key:?}\n[state]\nsnapshot_interval_s = {snapshot_interval_s}\n\
              [kafka]\nbrokers = {:?}\ninstance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\n\
-             session_timeout_ms = {session_timeout_ms}\n",
+             session_timeout_ms = {session_timeout_ms}\n[http]\nrequests_max = {requests_max}\n",
             self.brokers()
         );
         std::fs::write(data.join("leadline.toml"), text)?;
