@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::inbound::EventKind;
 use crate::{CallId, Millis};
 
-/// What happened, in leadline's own words. Calls are boxed: an event is moved several times on its way. The aliases are the names of the records in the Avro union.
+/// What happened, in leadline's own words. Calls are boxed: an event is moved several times on its way. The aliases are
+/// the names of the records in the Avro union.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A phone call, at any stage of its life.

@@ -6,6 +6,8 @@ use leadline_schemas::contact::{Contact, Recording};
 use leadline_schemas::event::{Attribution, CallEvent, Direction, Event, FormEvent, TextEvent};
 use leadline_schemas::inbound::EventKind;
 
+use crate::stage;
+
 /// The record after `contact`. What comes late from an earlier stage, or was accepted before what is known and had to
 /// wait longer for its answers, fills gaps and changes nothing else.
 pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis) -> CallRecord {
@@ -57,16 +59,12 @@ pub(super) fn merged(before: Option<&CallRecord>, contact: &Contact, now: Millis
 
 fn stage_of(event: &Event) -> CallStage {
     match event {
-        Event::CallEvent(call) => stage_of_call(call),
+        Event::CallEvent(call) => match call.kind {
+            EventKind::PreCall => CallStage::Ringing,
+            EventKind::CallRoutingComplete => CallStage::Routed,
+            _ => CallStage::Completed,
+        },
         Event::TextEvent(_) | Event::FormEvent(_) => CallStage::Completed,
-    }
-}
-
-fn stage_of_call(call: &CallEvent) -> CallStage {
-    match call.kind {
-        EventKind::PreCall => CallStage::Ringing,
-        EventKind::CallRoutingComplete => CallStage::Routed,
-        _ => CallStage::Completed,
     }
 }
 
@@ -142,7 +140,7 @@ fn take_call(record: &mut CallRecord, call: &CallEvent, wins: bool) {
     if matches!(call.kind, EventKind::OutboundPostCall | EventKind::OutboundCallModified) {
         record.direction = Direction::Outbound;
     }
-    if stage_of_call(call) == CallStage::Completed {
+    if stage::is_over(call) {
         // Only a call that is over tells whether somebody answered: before that every payload says "missed".
         take(&mut record.answered, &call.answered, wins);
         if wins {

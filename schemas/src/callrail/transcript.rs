@@ -73,7 +73,7 @@ pub(crate) fn of_text(text: &str) -> Vec<Turn> {
     let mut rest = text;
     // A transcript with names starts its turns with them; a name in the middle of a talk ("ask your Agent: he")
     // is no name of a speaker.
-    if text.contains(':') && text.lines().any(|line| label_at(line.trim_start()).is_some()) {
+    if text.lines().any(|line| label_at(line.trim_start()).is_some()) {
         while let Some((before, next, after)) = split_at_label(rest) {
             turns.push(label, before);
             (label, rest) = (next, after);

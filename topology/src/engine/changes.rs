@@ -12,7 +12,7 @@ use leadline_connectors::contract::state::Change;
 pub(super) type KeyHash = u64;
 
 /// Hashes keys, with a seed of its own.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(super) struct KeyHasher(DefaultHashBuilder);
 
 impl KeyHasher {

@@ -107,7 +107,7 @@ impl<T> Outlet<T> {
 
 /// What `pipeline.rs` builds on: the operators so far and the epoch they write to.
 #[derive(Clone)]
-pub struct Graph {
+struct Graph {
     epoch: Rc<RefCell<Epoch>>,
     operators: Rc<RefCell<Vec<Named>>>,
     topology: Rc<RefCell<Topology>>,

@@ -40,7 +40,7 @@ mod worker;
 
 pub use assembly::EngineParts;
 pub use drain::Fence;
-pub use graph::{BuildPipeline, Flow, Graph};
+pub use graph::{BuildPipeline, Flow};
 pub use handover::{Handed, RunningJob};
 pub use jobs::Responders;
 pub(crate) use limits::{HANDED_CALLS_MAX, RESTORES_MAX};
