@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadline_schemas::Topic;
 use leadline_schemas::avro::{self, AvroRecord};
@@ -172,11 +172,15 @@ impl Company {
 
     /// All records of a topic that are committed, as any client of Kafka reads them.
     pub fn records<R: AvroRecord>(&self, topic: Topic) -> Vec<R> {
+        self.records_under(topic, "read_committed")
+    }
+
+    fn records_under<R: AvroRecord>(&self, topic: Topic, isolation: &str) -> Vec<R> {
         let (prefix, partitions) = (&*self.prefix, self.partitions);
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", "foreign")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .create()
@@ -241,9 +245,18 @@ impl Company {
         let done = BTreeMap::from([(RequestStatus::Done.name(), count)]);
         let settled = within(PATIENCE, || statuses() == done && window_calls(self) == count as i64);
         assert!(settled, "{:?} and {} calls in windows of {count}", statuses(), window_calls(self));
-        let leads: Vec<Lead> = self.records(Topic::Leads);
-        let last: BTreeMap<_, _> = leads.into_iter().map(|lead| (lead.lead_id, lead.revision)).collect();
-        assert_eq!(last.len(), count, "each caller has one lead");
+        let leads = || -> BTreeMap<_, _> {
+            let leads: Vec<Lead> = self.records(Topic::Leads);
+            leads.into_iter().map(|lead| (lead.lead_id, lead.revision)).collect()
+        };
+        // Brokers make one topic of a transaction visible after the other, and may be slow after faults.
+        let begun = Instant::now();
+        let all_have_one = within(PATIENCE, || leads().len() == count);
+        println!("leads were there after {:?}", begun.elapsed());
+        let last = leads();
+        let written = || self.records_under::<Lead>(Topic::Leads, "read_uncommitted").len();
+        let (found, said) = (last.len(), || self.said());
+        assert!(all_have_one, "{found} leads of {count} callers, {} written\n{}", written(), said());
         assert!(last.values().all(|revision| *revision == 1), "each call had its effect once");
         format!("{} calls accepted, {twice} of {count} events are in the log more than once", accepted.len())
     }

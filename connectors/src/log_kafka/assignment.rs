@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leadline_schemas::{Partition, Topic};
 use rdkafka::client::OAuthToken;
@@ -21,24 +21,13 @@ use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::closing::Closing;
 use super::error::{code_of, describe};
+use super::group::Group;
 use super::transaction::Transactions;
 use super::{Inner, KafkaLog, lock};
 use crate::contract::assignment::{Assignment, AssignmentError, Owner};
 
 /// What the group's consumer is called beside this process's other clients.
 pub(super) const ROLE: &str = "group";
-/// How often the thread looks whether it is to leave.
-const TURN: Duration = Duration::from_millis(50);
-/// After how many of its heartbeats a process that was fenced by a time-out, and not by a successor, takes its
-/// partitions again: a successor would have fenced its membership by then.
-const HEARTBEATS_TO_BE_SURE: u32 = 2;
-
-/// After how many session time-outs a process that was put out of its group looks whether its name is free: a membership
-/// in which nobody lives has ended by then.
-const SESSIONS_OUTSIDE: u32 = 2;
-/// How long the group may take to say who is in it.
-const MEMBERS_MAX: Duration = Duration::from_secs(1);
-
 /// This process's part in the group.
 pub struct KafkaAssignment {
     inner: Arc<Inner>,
@@ -69,7 +58,7 @@ impl KafkaAssignment {
 }
 
 /// Makes a consumer of the group.
-type Make = Box<dyn Fn() -> Result<BaseConsumer<Context>, KafkaError> + Send>;
+pub(super) type Make = Box<dyn Fn() -> Result<BaseConsumer<Context>, KafkaError> + Send>;
 
 impl KafkaAssignment {
     fn make(&self, owner: Arc<dyn Owner>, heartbeat_ms: u64) -> Make {
@@ -103,13 +92,8 @@ impl KafkaAssignment {
         let make = self.make(owner, heartbeat_ms);
         let consumer = Arc::new(make().map_err(|error| refused(&error))?);
         member.consumer = Arc::downgrade(&consumer);
-        let group = Group {
-            consumer,
-            make,
-            outside_since: None,
-            leaving: Arc::clone(&self.leaving),
-            heartbeat: Duration::from_millis(heartbeat_ms),
-        };
+        let heartbeat = Duration::from_millis(heartbeat_ms);
+        let group = Group::new(consumer, make, Arc::clone(&self.leaving), heartbeat);
         let spawned = std::thread::Builder::new().name("kafka-group".to_owned()).spawn(move || group.run());
         member.thread = Some(spawned.map_err(|error| AssignmentError(error.to_string()))?);
         Ok(())
@@ -179,96 +163,16 @@ fn poll_interval_ms(inner: &Inner) -> u64 {
     waits.saturating_mul(2).max(config.session_timeout_ms).max(60_000)
 }
 
-/// The thread that polls.
-struct Group {
-    consumer: Arc<BaseConsumer<Context>>,
-    make: Make,
-    /// Since when it is out of its group.
-    outside_since: Option<Instant>,
-    leaving: Arc<Closing>,
-    heartbeat: Duration,
-}
-
-impl Group {
-    /// Runs until this process leaves; then the consumer's end revokes what it has.
-    fn run(mut self) {
-        let mut fenced_since = None;
-        while !self.leaving.is_closed() {
-            match self.consumer.poll(TURN) {
-                // What came before the partitions were paused.
-                None | Some(Ok(_)) => {}
-                Some(Err(error)) if self.consumer.context().failed(&error) => {
-                    self.outside_since.get_or_insert_with(Instant::now);
-                }
-                Some(Err(_)) => {}
-            }
-            self.revive(&mut fenced_since);
-            self.come_back();
-        }
-    }
-
-    /// A process that was put out of its group joins it again, unless another has its name by now. The broker puts out
-    /// one that joins twice, too: when the answer to its first attempt was lost.
-    fn come_back(&mut self) {
-        let config = Arc::clone(&self.consumer.context().inner.config);
-        let session = Duration::from_millis(config.session_timeout_ms);
-        if self.outside_since.is_none_or(|since| since.elapsed() < session * SESSIONS_OUTSIDE) {
-            return;
-        }
-        self.outside_since = Some(Instant::now());
-        let name = config.client_id(ROLE);
-        // Brokers that are away are asked again.
-        let Ok(groups) = self.consumer.fetch_group_list(Some(&config.group_id), MEMBERS_MAX) else { return };
-        let mut members = groups.groups().iter().flat_map(|group| group.members());
-        if members.any(|member| member.client_id() == name) {
-            let why = format!(
-                "another process is in group {} as {}: give each a kafka.instance of its own",
-                config.group_id, config.instance_id
-            );
-            *lock(&self.consumer.context().trouble) = Some(why);
-            return;
-        }
-        let topic = config.topic(Topic::Inbound);
-        let joined = (self.make)().and_then(|consumer| consumer.subscribe(&[&topic]).map(|()| consumer));
-        match joined {
-            Ok(consumer) => {
-                tracing::info!("this process joins its group again");
-                (self.consumer, self.outside_since) = (Arc::new(consumer), None);
-            }
-            Err(error) => tracing::warn!(error = describe(&error), "the group cannot be joined again yet"),
-        }
-    }
-
-    /// A producer that was fenced while its partitions are still ours was too slow for its transaction: after a while
-    /// in which no successor has shown up they are lost and assigned again.
-    fn revive(&self, since: &mut Option<Instant>) {
-        let context = self.consumer.context();
-        let fenced = context.inner.membership.fenced();
-        if fenced.is_empty() || self.consumer.assignment_lost() {
-            *since = None;
-            return;
-        }
-        let since_then = since.get_or_insert_with(Instant::now);
-        if since_then.elapsed() < self.heartbeat * HEARTBEATS_TO_BE_SURE {
-            return;
-        }
-        *since = None;
-        tracing::warn!(?fenced, "partitions whose transaction timed out are taken again");
-        context.lost(&fenced);
-        context.assigned(&self.consumer, &fenced);
-    }
-}
-
 /// What is done when partitions come and go; called by the poll thread alone.
-struct Context {
-    inner: Arc<Inner>,
+pub(super) struct Context {
+    pub(super) inner: Arc<Inner>,
     owner: Arc<dyn Owner>,
-    trouble: Arc<Mutex<Option<String>>>,
+    pub(super) trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Context {
     /// Answers whether it puts this process out of its group.
-    fn failed(&self, error: &KafkaError) -> bool {
+    pub(super) fn failed(&self, error: &KafkaError) -> bool {
         use RDKafkaErrorCode as Code;
         let why = describe(error);
         // A broker that is away comes back by itself; the log's health tells.
@@ -285,7 +189,7 @@ impl Context {
         fatal
     }
 
-    fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
+    pub(super) fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
         self.refresh(consumer);
         *lock(&self.trouble) = None;
         if partitions.is_empty() {
@@ -304,7 +208,7 @@ impl Context {
         self.let_go(partitions);
     }
 
-    fn lost(&self, partitions: &[Partition]) {
+    pub(super) fn lost(&self, partitions: &[Partition]) {
         if partitions.is_empty() {
             return;
         }

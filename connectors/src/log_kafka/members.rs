@@ -10,6 +10,7 @@ use super::assignment::ROLE;
 use super::config::KafkaConfig;
 use super::error::describe;
 use super::link::Link;
+use super::orphans::VISITOR;
 
 /// The instances that have partitions of a layout, or may get some. One that was killed is a member
 /// until its session ends, and so is one that has stopped: its name is kept for the next process of that name.
@@ -24,7 +25,8 @@ pub fn members(config: &KafkaConfig) -> Result<Vec<String>, KafkaLogError> {
         }
     })?;
     let all = groups.groups().iter().flat_map(|group| group.members());
-    let mut names: Vec<String> = all.map(|member| instance_of(member.client_id()).to_owned()).collect();
+    let lasting = all.filter(|member| !member.client_id().ends_with(VISITOR));
+    let mut names: Vec<String> = lasting.map(|member| instance_of(member.client_id()).to_owned()).collect();
     names.sort();
     Ok(names)
 }

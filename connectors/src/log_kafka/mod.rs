@@ -25,7 +25,7 @@
 //! | `kafka-scout` | asks brokers for readers who do not wait ([`scout`]) |
 //! | `kafka-commit-n` | runs the transactions of partitions p % workers = n ([`committer`], [`transaction`]) |
 //! | `kafka-upkeep` | looks whether a broker answers and partitions move ([`standstill`]); deletes frames below the floors ([`upkeep`]) |
-//! | `kafka-group` | deals partitions out ([`assignment`]); the group only says who owns what, it fetches nothing |
+//! | `kafka-group` | deals partitions out ([`assignment`], [`group`]), and out anew if one has no owner ([`orphans`]); the group only says who owns what, it fetches nothing |
 //!
 //! # Who may commit
 //!
@@ -49,12 +49,14 @@ mod error;
 mod failure;
 mod fetcher;
 mod frames;
+mod group;
 mod hanging;
 mod health;
 mod history;
 mod link;
 mod members;
 mod membership;
+mod orphans;
 mod parts;
 mod queue;
 mod reader;

@@ -1,7 +1,7 @@
 //! Processes share the partitions, and hand them over in peace.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use leadline_connectors::contract::assignment::{Assignment as _, Owner};
@@ -30,6 +30,8 @@ struct Engine {
     log: Arc<KafkaLog>,
     owned: Mutex<BTreeSet<Partition>>,
     story: Story,
+    /// Where it stands still for good when it is to give partitions away, as one does that was killed.
+    grave: Mutex<Option<mpsc::Receiver<()>>>,
 }
 
 impl Engine {
@@ -54,6 +56,11 @@ impl Owner for Engine {
     }
 
     fn revoked(&self, partitions: &[Partition], _: Duration) {
+        if let Some(grave) = self.grave.lock().unwrap().take() {
+            self.note("dies with", partitions);
+            let _ = grave.recv();
+            return;
+        }
         for partition in partitions {
             assert!(self.owned.lock().unwrap().contains(partition), "only what it has");
             let last = self.commit_next(*partition);
@@ -75,9 +82,13 @@ impl Process {
         name.clone_into(&mut config.instance_id);
         let log = Arc::new(open(&config));
         let assignment = KafkaAssignment::new(&log);
-        let engine =
-            Engine { name, log: Arc::clone(&log), owned: Mutex::default(), story: Arc::clone(story) };
-        let engine = Arc::new(engine);
+        let engine = Arc::new(Engine {
+            name,
+            log: Arc::clone(&log),
+            owned: Mutex::default(),
+            story: Arc::clone(story),
+            grave: Mutex::default(),
+        });
         assert!(assignment.trouble().is_some());
         assignment.join(Arc::clone(&engine) as Arc<dyn Owner>).unwrap();
         Self { log, assignment, engine }
@@ -193,6 +204,35 @@ fn a_process_that_was_put_out_of_its_group_comes_back_when_its_name_is_free() {
         assert_eq!(one.engine.commit_next(partition), CommitAnswer::Committed);
     }
     assert_eq!(one.assignment.trouble(), None);
+}
+
+#[test]
+fn partitions_that_a_killed_process_had_just_let_go_get_an_owner_though_it_is_back_at_once() {
+    let Some(config) = config(4) else { return };
+    let story = Story::default();
+    let told = |what: &str| story.lock().unwrap().iter().filter(|line| line.starts_with(what)).count();
+    let old = Process::start(&config, "one", &story);
+    until("one has all", PATIENCE, || old.owned().len() == 4);
+    let (gone, grave) = mpsc::channel();
+    *old.engine.grave.lock().unwrap() = Some(grave);
+    let two = Process::start(&config, "two", &story);
+    until("one is killed while it gives two of them away", PATIENCE, || told("one dies with") == 2);
+    // Before its session ends; the group gives it what it has given it before.
+    let new = Process::start(&config, "one", &story);
+    until("each has two", PATIENCE, || new.owned().len() == 2 && two.owned().len() == 2);
+    let all: BTreeSet<Partition> = new.owned().into_iter().chain(two.owned()).collect();
+    assert_eq!(all.len(), 4);
+    for process in [&new, &two] {
+        assert_eq!(process.assignment.trouble(), None);
+        for partition in process.owned() {
+            until("an owner commits", PATIENCE, || match process.engine.commit_next(partition) {
+                CommitAnswer::Committed => true,
+                CommitAnswer::Aborted(_) => false,
+                other => panic!("{other:?}"),
+            });
+        }
+    }
+    drop(gone);
 }
 
 #[test]
