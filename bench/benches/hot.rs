@@ -96,7 +96,7 @@ fn inbound() -> Inbound {
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: Bytes::from(body()),
         body_ref: None,
     }

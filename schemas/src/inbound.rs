@@ -1,5 +1,7 @@
 //! The envelope of an accepted event: topic `inbound`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -135,7 +137,7 @@ pub struct Inbound {
     /// W3C traceparent of the request, where it carried one.
     pub trace: Option<String>,
     /// Media type of the body.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// The raw body.
     pub body: Bytes,
     /// Where a body of over 4 MiB lies in the blob store.
@@ -143,6 +145,14 @@ pub struct Inbound {
 }
 
 avro_record!(Inbound, "inbound", ["v1", "v2"]);
+
+/// The media type of nearly all bodies.
+const JSON: &str = "application/json";
+
+/// A media type; the usual one takes no memory of its own.
+fn media_type(text: &str) -> Cow<'static, str> {
+    if text == JSON { Cow::Borrowed(JSON) } else { Cow::Owned(text.to_owned()) }
+}
 
 /// What the envelope of most bodies fits in, beside the body.
 const ENVELOPE_BYTES_USUAL: usize = 256;
@@ -175,7 +185,7 @@ impl Inbound {
             attempt: datum.number()?,
             key_id: datum.optional_text()?.map(str::to_owned),
             trace: datum.optional_text()?.map(str::to_owned),
-            content_type: datum.text()?.to_owned(),
+            content_type: media_type(datum.text()?),
             body: bytes.slice_ref(datum.bytes()?),
             body_ref: datum.optional_text()?.map(str::to_owned),
         };
@@ -186,11 +196,19 @@ impl Inbound {
     pub fn encode(&self) -> Result<Vec<u8>, AvroError> {
         // Room for all but the longest callers and media types.
         let mut bytes = Vec::with_capacity(self.body.len() + ENVELOPE_BYTES_USUAL);
+        self.encode_to(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Appends the record to `bytes`; they are of no use after an error.
+    pub fn encode_to(&self, bytes: &mut Vec<u8>) -> Result<(), AvroError> {
+        let begin = bytes.len();
         bytes.extend_from_slice(&avro::header::<Self>()?);
-        match self.write(&mut DatumWriter(&mut bytes)) {
-            Some(()) => Ok(bytes),
-            None => avro::encode(self),
+        if self.write(&mut DatumWriter(bytes)).is_none() {
+            bytes.truncate(begin);
+            bytes.extend_from_slice(&avro::encode(self)?);
         }
+        Ok(())
     }
 
     /// Appends a datum of the newest version; none if it holds a number that the schema has no room for.
@@ -237,7 +255,7 @@ impl Inbound {
             attempt: 0,
             key_id: None,
             trace: None,
-            content_type: "application/json".to_owned(),
+            content_type: Cow::Borrowed(JSON),
             body,
             body_ref: None,
         }

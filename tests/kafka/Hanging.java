@@ -20,7 +20,7 @@ import org.apache.kafka.common.requests.*;
 
 /**
  * Leaves a transaction behind that its coordinator does not know: a frame, an output and the group's offset, or the offset
- * alone, under the transactional id of somebody who is there. Brokers leave such ones behind when they forget markers.
+ * or the output alone, under the transactional id of somebody who is there. Brokers leave such ones behind when they forget markers.
  */
 public class Hanging {
     public static void main(String[] args) throws Exception {
@@ -30,9 +30,13 @@ public class Hanging {
             verify(admin, "false");
             TransactionDescription known = admin.describeTransactions(List.of(id)).all().get().get(id);
             Header[] part = {new RecordHeader("commit", commit.getBytes()), new RecordHeader("part", "1/1".getBytes())};
-            Map<String, SimpleRecord> records = what.equals("offsets") ? Map.of() : Map.of(
-                "state", new SimpleRecord(System.currentTimeMillis(), "0".getBytes(), "hanging".getBytes(), part),
-                "calls", new SimpleRecord(System.currentTimeMillis(), "call".getBytes(), "hanging".getBytes()));
+            Map<String, SimpleRecord> records = new HashMap<>();
+            if (what.equals("all")) {
+                records.put("state", new SimpleRecord(System.currentTimeMillis(), "0".getBytes(), "hanging".getBytes(), part));
+            }
+            if (!what.equals("offsets")) {
+                records.put("calls", new SimpleRecord(System.currentTimeMillis(), "call".getBytes(), "hanging".getBytes()));
+            }
             for (var record : records.entrySet()) {
                 TopicPartition place = new TopicPartition(prefix + record.getKey(), 0);
                 int sequence = 0;
@@ -45,7 +49,9 @@ public class Hanging {
                     (short) known.producerEpoch(), sequence, record.getValue());
                 produce(brokers, id, place, batch);
             }
-            offsets(brokers, id, group, prefix, known, commit);
+            if (!what.equals("outputs")) {
+                offsets(brokers, id, group, prefix, known, commit);
+            }
             verify(admin, "true");
         }
     }

@@ -38,8 +38,8 @@ impl World {
             key_id: None,
             trace: None,
             content_type: match planned.origin {
-                Origin::Form => format!("{}; form={}-form", planned.content_type, planned.tenant),
-                _ => planned.content_type.to_owned(),
+                Origin::Form => format!("{}; form={}-form", planned.content_type, planned.tenant).into(),
+                _ => planned.content_type.into(),
             },
             body: planned.body.clone(),
             body_ref: None,

@@ -50,26 +50,29 @@ impl Appends {
         Self { log, shared: Arc::default() }
     }
 
-    /// Makes a record durable. Dropping the future does not take it back.
-    pub(crate) async fn append(
+    /// Makes a record durable. It has its place in the order when this returns; dropping the future does not take it back.
+    pub(crate) fn append(
         &self,
         partition: Partition,
         key: Bytes,
         value: Bytes,
-    ) -> Result<Offset, AppendError> {
+    ) -> impl Future<Output = Result<Offset, AppendError>> + Send + use<> {
         // It is refused here, or the log would refuse the others with it.
         let bytes = value.len();
-        if bytes > RECORD_BYTES_MAX {
-            return Err(AppendError::TooLarge { bytes });
+        let answered = (bytes <= RECORD_BYTES_MAX).then(|| {
+            let (answer, answered) = oneshot::channel();
+            let must_start =
+                self.shared.join(Append { topic: Topic::Inbound, partition, key, value }, answer);
+            if must_start {
+                tokio::spawn(run(Running(Arc::clone(&self.shared)), Arc::clone(&self.log)));
+            }
+            answered
+        });
+        async move {
+            let answered = answered.ok_or(AppendError::TooLarge { bytes })?;
+            let stopped = || AppendError::Failed("the log was stopped before it answered".to_owned());
+            answered.await.unwrap_or_else(|_| Err(stopped()))
         }
-        let (answer, answered) = oneshot::channel();
-        let must_start = self.shared.join(Append { topic: Topic::Inbound, partition, key, value }, answer);
-        if must_start {
-            tokio::spawn(run(Running(Arc::clone(&self.shared)), Arc::clone(&self.log)));
-        }
-        answered
-            .await
-            .unwrap_or_else(|_| Err(AppendError::Failed("the log was stopped before it answered".to_owned())))
     }
 }
 
@@ -269,8 +272,9 @@ mod tests {
         let appends = Appends::new(log.clone());
         for expected in 0..2 {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let answer =
-                runtime.block_on(appends.append(Partition(0), Bytes::new(), Bytes::from_static(b"event")));
+            let append =
+                async || appends.append(Partition(0), Bytes::new(), Bytes::from_static(b"event")).await;
+            let answer = runtime.block_on(append());
             assert_eq!(answer, Ok(Offset(expected)));
         }
         drop(appends);

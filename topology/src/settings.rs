@@ -226,22 +226,56 @@ impl SettingsService {
         self: Arc<Self>,
         events: Vec<Append>,
     ) -> BoxFuture<'static, Result<Vec<Offset>, AppendError>> {
-        let mut route = Arc::clone(&self.route.borrow());
-        let mut appending = self.append_to(&route, &events);
+        let route = Arc::clone(&self.route.borrow());
+        let appending = self.append_to(&route, &events);
         Box::pin(async move {
-            loop {
-                let refused = match appending.await {
-                    Err(AppendError::Refused(why)) => why,
-                    answer => return answer,
-                };
-                route = match self.newer_route(route.shape.generation).await {
-                    Some(newer) => newer,
-                    None => return Err(AppendError::Refused(refused)),
-                };
-                // Some may have been taken by the layout before: an event id takes effect once.
-                appending = self.append_to(&route, &events);
+            match appending.await {
+                Err(AppendError::Refused(why)) => self.append_in_newer(route, &events, why).await,
+                answer => answer,
             }
         })
+    }
+
+    /// Appends events that the layout of `route` has refused.
+    async fn append_in_newer(
+        &self,
+        mut route: Arc<Route>,
+        events: &[Append],
+        mut refused: String,
+    ) -> Result<Vec<Offset>, AppendError> {
+        loop {
+            route = match self.newer_route(route.shape.generation).await {
+                Some(newer) => newer,
+                None => return Err(AppendError::Refused(refused)),
+            };
+            // Some may have been taken by the layout before: an event id takes effect once.
+            match self.append_to(&route, events).await {
+                Err(AppendError::Refused(why)) => refused = why,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Hands an event on; what is returned waits until it is durable.
+    fn begin(&self, event: &Inbound) -> Result<BoxFuture<'_, Result<Offset, AppendError>>, AvroError> {
+        let (key, value) = (event.tenant.to_bytes(), written(event)?);
+        // A person waits for what comes of these, and does not want it done at some later time.
+        let is_direct = matches!(event.origin, Origin::Command | Origin::Process);
+        if let Some(spooled) = self.spooled.get().filter(|_| !is_direct) {
+            return Ok(Box::pin(spooled.append(self.layout().partition(event.key_group), key, value)));
+        }
+        let route = Arc::clone(&self.route.borrow());
+        let (partition, changed) = route.address(event, self.spread(&route, event))?;
+        let appending = route.append(partition, key.clone(), changed.unwrap_or_else(|| value.clone()));
+        Ok(Box::pin(async move {
+            let why = match appending.await {
+                Err(AppendError::Refused(why)) => why,
+                answer => return answer,
+            };
+            let event = [Append { topic: Topic::Inbound, partition, key, value }];
+            let offsets = Box::pin(self.append_in_newer(route, &event, why)).await?;
+            offsets.first().copied().ok_or_else(|| AppendError::Failed("an append had no answer".to_owned()))
+        }))
     }
 
     fn append_to(
@@ -372,25 +406,10 @@ impl Intake for SettingsService {
     }
 
     fn accept(&self, event: Inbound) -> BoxFuture<'_, Result<Offset, AppendError>> {
-        Box::pin(async move {
-            // A person waits for what comes of these, and does not want it done at some later time.
-            let is_direct = matches!(event.origin, Origin::Command | Origin::Process);
-            if let Some(spooled) = self.spooled.get().filter(|_| !is_direct) {
-                let value = written(&event).map_err(|error| AppendError::Failed(error.to_string()))?;
-                let partition = self.layout().partition(event.key_group);
-                return spooled.append(partition, event.tenant.to_bytes(), value).await;
-            }
-            let mut route = Arc::clone(&self.route.borrow());
-            loop {
-                let refused = match route.append(&event, self.spread(&route, &event)).await {
-                    Err(AppendError::Refused(why)) => why,
-                    answer => return answer,
-                };
-                route = match self.newer_route(route.shape.generation).await {
-                    Some(newer) => newer,
-                    None => return Err(AppendError::Refused(refused)),
-                };
-            }
-        })
+        // Written at once: what waits for the log is small.
+        match self.begin(&event) {
+            Ok(appending) => appending,
+            Err(error) => Box::pin(std::future::ready(Err(AppendError::Failed(error.to_string())))),
+        }
     }
 }

@@ -132,7 +132,7 @@ fn record(events: &Events, number: u64, tenants: &[TenantId]) -> Result<Append> 
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: body.clone(),
         body_ref: None,
     };

@@ -169,7 +169,7 @@ impl PullPages {
         let event_id = EventId::of(&id);
         let (what, at) = ((Origin::CallrailPull, row.kind), (self.clock.wall(), settings.version));
         let event = Inbound::new(event_id, key, peeked.caller_or_subject(), what, at, row.body.clone());
-        Some(Inbound { content_type: row_of.content_type().to_owned(), ..event })
+        Some(Inbound { content_type: row_of.content_type().into(), ..event })
     }
 }
 

@@ -14,6 +14,10 @@
 //! A transaction may also hang in the group's offsets alone: then nothing is open in topic `state`, and the group tells no offset.
 //! It ends in the same way. It is always aborted, for nobody who is killed before he has committed could take that back; a frame that
 //! is seen counts as committed without its offset ([`Frames::end`]), and the next commit brings the offset along.
+//!
+//! And outputs may hang while topic `state` goes on, until the partition writes to their topic again: a lead of the evening would be
+//! seen by its readers in the morning. An epoch that is aborted runs again at once and writes there, so what still hangs is of one
+//! that was committed: a record without a value, under a key of its own, is committed behind it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -44,13 +48,20 @@ const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long after an attempt that freed nothing another is made.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// The key of records that only end a transaction.
+const HANGING_KEY: &[u8] = b"hanging";
+
 /// What a committer has seen of its partitions when it last looked.
 #[derive(Default)]
 pub(super) struct Held {
     looked: Option<Instant>,
-    open: Looks,
-    untold: Looks,
+    open: Looks<Partition>,
+    untold: Looks<Partition>,
+    outputs: Looks<Place>,
 }
+
+/// A partition of a topic.
+type Place = (Topic, Partition);
 
 impl Held {
     /// Whether it is time for another look: others' transactions have ended by then.
@@ -64,22 +75,27 @@ impl Held {
     }
 }
 
-/// Partitions that were held back when it was last looked, and where.
-#[derive(Default)]
-struct Looks {
-    seen: BTreeMap<Partition, u64>,
-    tried: BTreeMap<Partition, Instant>,
+/// What was held back when it was last looked, and from which offset on.
+struct Looks<K> {
+    seen: BTreeMap<K, u64>,
+    tried: BTreeMap<K, Instant>,
 }
 
-impl Looks {
-    /// Those that are held back at the same place as at the last look, and which were not tried lately.
-    fn note(&mut self, held: BTreeMap<Partition, u64>, now: Instant) -> BTreeMap<Partition, u64> {
+impl<K> Default for Looks<K> {
+    fn default() -> Self {
+        Self { seen: BTreeMap::new(), tried: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Looks<K> {
+    /// Those that are held back at the same offset as at the last look, and which were not tried lately.
+    fn note(&mut self, held: BTreeMap<K, u64>, now: Instant) -> BTreeMap<K, u64> {
         self.tried.retain(|_, at| now.saturating_duration_since(*at) < AGAIN);
         let before = std::mem::replace(&mut self.seen, held);
-        let same = self.seen.iter().filter(|(partition, place)| before.get(partition) == Some(place));
-        let fresh = same.filter(|(partition, _)| !self.tried.contains_key(partition));
-        let due: BTreeMap<Partition, u64> = fresh.map(|(partition, place)| (*partition, *place)).collect();
-        self.tried.extend(due.keys().map(|partition| (*partition, now)));
+        let same = self.seen.iter().filter(|(place, offset)| before.get(place) == Some(offset));
+        let fresh = same.filter(|(place, _)| !self.tried.contains_key(place));
+        let due: BTreeMap<K, u64> = fresh.map(|(place, offset)| (*place, *offset)).collect();
+        self.tried.extend(due.keys().map(|place| (*place, now)));
         due
     }
 }
@@ -129,6 +145,15 @@ impl Committer {
         let closed: Vec<Partition> =
             own.into_iter().filter(|partition| !open.contains_key(partition)).collect();
         self.end_hanging(producer, &held.open.note(open, now))?;
+        let outputs = self.frames.open_outputs_in(&closed).map_err(failed)?;
+        let outputs: Vec<Place> = held.outputs.note(outputs, now).into_keys().collect();
+        if !outputs.is_empty() {
+            producer.end_behind(&self.config, &outputs)?;
+            tracing::warn!(
+                ?outputs,
+                "a transaction held outputs back; if its coordinator forgot it and it was this process's, they are seen now"
+            );
+        }
         let untold = self.frames.untold_in(&closed).map_err(failed)?;
         // First: an attempt that cannot be made is not noted as one.
         let ticket = self.ticket()?;
@@ -166,8 +191,7 @@ impl Committer {
         if hidden.is_empty() {
             return Ok(());
         }
-        let written: Vec<Topic> =
-            Topic::ALL.into_iter().filter(|topic| topic.is_output() || *topic == Topic::State).collect();
+        let written: Vec<Topic> = outputs().chain([Topic::State]).collect();
         producer.end_hanging(&self.config, &self.ticket()?, &hidden, &written)?;
         tracing::warn!(
             partitions = ?hidden,
@@ -177,20 +201,38 @@ impl Committer {
     }
 }
 
+/// The topics that epochs write to beside their frames.
+fn outputs() -> impl Iterator<Item = Topic> {
+    Topic::ALL.into_iter().filter(|topic| topic.is_output())
+}
+
 impl Frames {
-    /// Partitions in which a transaction is open, and where it begins.
+    /// Partitions in whose `state` a transaction is open, and where it begins.
     fn open_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
-        let stable = self.ends(&self.history.asked, partitions)?;
-        let all = self.ends(&self.impatient()?, partitions)?;
-        let is_open = |(partition, end): &(Partition, u64)| all.get(partition).is_some_and(|all| end < all);
+        let places = partitions.iter().map(|partition| (Topic::State, *partition)).collect();
+        let open = self.open_at(places)?;
+        Ok(open.into_iter().map(|((_, partition), begin)| (partition, begin)).collect())
+    }
+
+    /// Where a transaction is open in outputs of partitions, and where it begins.
+    fn open_outputs_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Place, u64>, ReadError> {
+        let of = |partition: &Partition| outputs().map(|topic| (topic, *partition)).collect::<Vec<_>>();
+        self.open_at(partitions.iter().flat_map(of).collect())
+    }
+
+    fn open_at(&self, places: Vec<Place>) -> Result<BTreeMap<Place, u64>, ReadError> {
+        let stable = self.ends(&self.history.asked, &places)?;
+        let all = self.ends(&self.impatient()?, &places)?;
+        let is_open = |(place, end): &(Place, u64)| all.get(place).is_some_and(|all| end < all);
         Ok(stable.into_iter().filter(is_open).collect())
     }
 
     /// Partitions whose offset the group does not tell, for a transaction is open in the offsets; and where their frames end.
     fn untold_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
-        let (ends, all) = (self.ends(&self.history.asked, partitions)?, self.impatient()?);
+        let places: Vec<Place> = partitions.iter().map(|partition| (Topic::State, *partition)).collect();
+        let (ends, all) = (self.ends(&self.history.asked, &places)?, self.impatient()?);
         let mut untold = BTreeMap::new();
-        for (partition, end) in ends {
+        for ((_, partition), end) in ends {
             if self.group_number(&self.history.asked, partition, TOLD_WITHIN).is_err() {
                 // Whoever waits for nothing is answered, or the group is away.
                 self.group_number(&all, partition, TOLD_WITHIN)?;
@@ -200,26 +242,23 @@ impl Frames {
         Ok(untold)
     }
 
-    /// The ends of topic `state`, as that consumer sees them.
-    fn ends(
-        &self,
-        asked: &BaseConsumer<Link>,
-        partitions: &[Partition],
-    ) -> Result<BTreeMap<Partition, u64>, ReadError> {
-        let topic = self.history.config.topic(Topic::State);
+    /// Where topics end, as that consumer sees them.
+    fn ends(&self, asked: &BaseConsumer<Link>, places: &[Place]) -> Result<BTreeMap<Place, u64>, ReadError> {
+        let config = &self.history.config;
         let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition_offset(&topic, i32::from(partition.0), Offset::End)
+        for (topic, partition) in places {
+            list.add_partition_offset(&config.topic(*topic), i32::from(partition.0), Offset::End)
                 .map_err(|error| unavailable(&error))?;
         }
         let ends =
             asked.offsets_for_times(list, self.history.patience()).map_err(|error| unavailable(&error))?;
         let mut found = BTreeMap::new();
-        for element in ends.elements() {
+        for place in places {
+            let (topic, partition) = (config.topic(place.0), i32::from(place.1.0));
+            let Some(element) = ends.find_partition(&topic, partition) else { continue };
             element.error().map_err(|error| unavailable(&error))?;
-            let partition = Partition(u16::try_from(element.partition()).unwrap_or(u16::MAX));
             let end = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok()).unwrap_or(0);
-            found.insert(partition, end);
+            found.insert(*place, end);
         }
         Ok(found)
     }
@@ -262,6 +301,21 @@ impl Transactions {
         if self.is_given_up() { Err(failure) } else { Ok(()) }
     }
 
+    /// A transaction of records without a value, committed: with it ends what hangs in these places under the same
+    /// transactional id, and is seen.
+    fn end_behind(&self, config: &KafkaConfig, places: &[Place]) -> Result<(), Failure> {
+        let deadline = self.begin()?;
+        for (topic, partition) in places {
+            let sent =
+                self.send(&config.topic(*topic), i32::from(partition.0), HANGING_KEY, None, None, deadline);
+            if let Err(error) = sent {
+                return Err(self.abort(error));
+            }
+        }
+        self.drain(deadline);
+        self.finish(deadline)
+    }
+
     fn touch(
         &self,
         config: &KafkaConfig,
@@ -273,7 +327,7 @@ impl Transactions {
         for topic in topics {
             for partition in partitions {
                 let number = i32::from(partition.0);
-                self.send(&config.topic(*topic), number, b"hanging", None, None, deadline)?;
+                self.send(&config.topic(*topic), number, HANGING_KEY, None, None, deadline)?;
             }
         }
         self.drain(deadline);

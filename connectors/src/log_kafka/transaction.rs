@@ -218,7 +218,7 @@ impl Transactions {
         }
     }
 
-    fn finish(&self, deadline: Instant) -> Result<(), Failure> {
+    pub(super) fn finish(&self, deadline: Instant) -> Result<(), Failure> {
         let committed = self.retry(deadline, || {
             let left = deadline.saturating_duration_since(Instant::now());
             self.producer.commit_transaction(left.max(TICK))

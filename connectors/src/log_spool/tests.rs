@@ -93,7 +93,7 @@ fn event(number: u64) -> Append {
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: String::new(),
+        content_type: "".into(),
         body: Bytes::from(number.to_string()),
         body_ref: None,
     };

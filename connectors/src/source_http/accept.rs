@@ -46,7 +46,10 @@ impl HttpSource {
         let _slot = self.slot().await?;
         let event_id = judged.event_id;
         let key = Key::new(judged.tenant.tenant.clone(), judged.caller, judged.tenant.policy.spread);
-        let (body, body_ref) = self.place_body(&judged).await?;
+        let (body, body_ref) = match judged.body.len() <= INLINE_BODY_BYTES_MAX {
+            true => (judged.body.clone(), None),
+            false => (Bytes::new(), Some(Box::pin(self.place_body(&judged)).await?)),
+        };
         let trace =
             headers.get(&TRACEPARENT).and_then(|value| value.to_str().ok()).filter(|text| text.len() == 55);
         let received_at = self.parts.clock.wall();
@@ -63,11 +66,17 @@ impl HttpSource {
             attempt: 0,
             key_id: None,
             trace: trace.map(str::to_owned),
-            content_type: judged.content_type.to_string(),
+            content_type: judged.content_type.clone(),
             body: body.clone(),
             body_ref: body_ref.clone(),
         };
-        match self.append(inbound, deadline).await {
+        let appended = match self.parts.intake.accept(inbound()).await {
+            Err(busy @ AppendError::Busy { .. }) => {
+                Box::pin(self.append_again(inbound, busy, deadline)).await
+            }
+            answer => answer,
+        };
+        match appended {
             Ok(_) => {
                 self.accepted.increment(1);
                 Ok(Accepted { request_id: event_id })
@@ -77,28 +86,25 @@ impl HttpSource {
     }
 
     /// A busy log is asked again until the deadline: CallRail does not send a refused webhook again.
-    async fn append(
+    async fn append_again(
         &self,
         event: impl Fn() -> Inbound,
+        busy: AppendError,
         deadline: tokio::time::Instant,
     ) -> Result<Offset, AppendError> {
-        let mut pause = BUSY_PAUSE;
-        loop {
-            match self.parts.intake.accept(event()).await {
-                Err(AppendError::Busy { .. }) if tokio::time::Instant::now() + pause < deadline => {
-                    tokio::time::sleep(pause).await;
-                    pause *= 2;
-                }
-                answer => return answer,
-            }
+        let (mut answer, mut pause) = (Err(busy), BUSY_PAUSE);
+        while matches!(answer, Err(AppendError::Busy { .. }))
+            && tokio::time::Instant::now() + pause < deadline
+        {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            answer = self.parts.intake.accept(event()).await;
         }
+        answer
     }
 
-    /// A body that does not fit a record goes to the blob store first, under the hash of its content.
-    async fn place_body(&self, judged: &Judged<'_>) -> Result<(Bytes, Option<String>), Problem> {
-        if judged.body.len() <= INLINE_BODY_BYTES_MAX {
-            return Ok((judged.body.clone(), None));
-        }
+    /// A body that does not fit a record goes to the blob store first, under the hash of its content. Answers its name.
+    async fn place_body(&self, judged: &Judged<'_>) -> Result<String, Problem> {
         let digest = ring::digest::digest(&ring::digest::SHA256, &judged.body);
         let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         let name = format!("bodies/{}/{hex}", judged.tenant.tenant);
@@ -106,7 +112,7 @@ impl HttpSource {
             tracing::error!(%error, "a large body could not be stored");
             Problem::unavailable("the body could not be stored; send it again", RETRY_AFTER_S)
         })?;
-        Ok((Bytes::new(), Some(name)))
+        Ok(name)
     }
 
     fn not_written(&self, error: &AppendError) -> Problem {

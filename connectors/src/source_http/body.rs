@@ -72,13 +72,24 @@ impl BodyReader {
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity") && !coding.is_empty());
         let announced = announced(headers);
         if encoded || announced.is_some_and(|bytes| bytes > bytes_max as u64) {
-            self.discard(body, announced).await;
+            Box::pin(self.discard(body, announced)).await;
             return Err(if encoded { BodyError::Encoded } else { BodyError::TooLarge { bytes_max } });
         }
         let first = first_if_there(&mut body).await?;
         if let Some(bytes) = first.as_ref().filter(|first| is_all(first, &body, bytes_max)) {
             return Ok(ReadBody { bytes: bytes.clone(), _share: None });
         }
+        // In a box: what most requests never do would be moved about with each of them.
+        Box::pin(self.read_on(first, body, bytes_max)).await
+    }
+
+    /// Reads what has not come yet, within its time.
+    async fn read_on(
+        &self,
+        first: Option<Bytes>,
+        mut body: Body,
+        bytes_max: usize,
+    ) -> Result<ReadBody, BodyError> {
         let deadline = tokio::time::Instant::now() + self.timeout;
         let reading = self.read_frames(first, &mut body, bytes_max, deadline);
         match tokio::time::timeout_at(deadline, reading).await {

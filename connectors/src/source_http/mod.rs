@@ -113,9 +113,13 @@ pub fn routes_until(parts: HttpSourceParts, stopping: Stopping) -> Router {
 impl HttpSource {
     /// One of the slots; waits a bounded time for it.
     async fn slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        if let Ok(permit) = self.slots.try_acquire() {
-            return Ok(permit);
+        match self.slots.try_acquire() {
+            Ok(permit) => Ok(permit),
+            Err(_) => Box::pin(self.wait_for_slot()).await,
         }
+    }
+
+    async fn wait_for_slot(&self) -> Result<SemaphorePermit<'_>, Problem> {
         match tokio::time::timeout(limits::SLOT_WAIT_MAX, self.slots.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(Problem::unavailable(

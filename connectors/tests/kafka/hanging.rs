@@ -17,7 +17,7 @@ fn call(number: u64) -> Vec<Output> {
     vec![output(Topic::Calls, "call", number.to_string())]
 }
 
-/// Leaves commit 2 of the first partition behind, all of it or its offsets alone.
+/// Leaves commit 2 of the first partition behind: all of it, or its offsets or its outputs alone.
 fn forget(config: &KafkaConfig, what: &str) {
     // It takes a setting of the broker that all tests share.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -53,6 +53,27 @@ fn a_transaction_that_its_coordinator_has_forgotten_holds_back_nobody_for_long()
     for (topic, expected) in [(Topic::Calls, ["1", "2"]), (Topic::State, ["0:1", "0:2"])] {
         assert_eq!(values(&config, topic), expected, "nothing of it is seen in {topic}");
     }
+}
+
+#[test]
+fn outputs_that_hang_alone_are_seen_though_nothing_more_is_written_there() {
+    let Some(broker) = crate::broker() else { return };
+    let mut config = fresh(broker, 1);
+    (config.transaction_timeout_ms, config.fetch_timeout_ms) = (2_000, 2_000);
+    let log = open(&config);
+    assert_eq!(commit(&log, epoch(P0, 1, call(1))), CommitAnswer::Committed);
+    drop(log);
+    forget(&config, "outputs");
+
+    let log = open(&config);
+    assert_eq!(commit(&log, epoch(P0, 2, Vec::new())), CommitAnswer::Committed);
+    // The last of them has no value: it only ends the transaction.
+    let seen = || foreign(&config, Topic::Calls, P0).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
+    assert_eq!(seen().len(), 1, "nobody sees what hangs");
+    until("what hung is seen", PATIENCE, || seen().len() > 1);
+    assert_eq!(seen(), [Some("1".into()), Some("hanging".into()), None]);
+    assert_eq!(commit(&log, epoch(P0, 3, call(3))), CommitAnswer::Committed);
+    assert_eq!(log.range(Topic::State, P0).unwrap(), (Offset(0), Offset(3)));
 }
 
 /// Commit 2, without the group's offset.

@@ -32,7 +32,7 @@ fn inbound(origin: Origin, kind: EventKind, content_type: &str, body: Vec<u8>) -
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: content_type.to_owned(),
+        content_type: content_type.to_owned().into(),
         body: body.into(),
         body_ref: None,
     }

@@ -30,7 +30,7 @@ fn an_inbound_record_of_version_1_is_read_with_the_fields_of_today() {
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: Bytes::from_static(br#"{"resource_id":"CAL019fb93fce197a38a2788269bcf71b70","note":"\u00e9"}"#),
         body_ref: None,
     };

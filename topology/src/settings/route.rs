@@ -10,6 +10,7 @@ use leadline_schemas::layout::Shape;
 use leadline_schemas::{Offset, Partition, partitioning};
 
 use crate::appends::Appends;
+use crate::slab;
 
 /// Where events go: a layout and its log.
 pub(super) struct Route {
@@ -41,16 +42,18 @@ impl Route {
         Ok((self.shape.layout().partition(key_group), changed))
     }
 
-    /// Makes an event durable.
-    pub(super) async fn append(&self, event: &Inbound, spread: Option<u16>) -> Result<Offset, AppendError> {
-        let failed = |error: AvroError| AppendError::Failed(error.to_string());
-        let (partition, changed) = self.address(event, spread).map_err(failed)?;
-        let value = changed.map_or_else(|| written(event), Ok).map_err(failed)?;
-        self.appends.append(partition, event.tenant.to_bytes(), value).await
+    /// Makes an event durable where [`Self::address`] has it.
+    pub(super) fn append(
+        &self,
+        partition: Partition,
+        key: Bytes,
+        value: Bytes,
+    ) -> impl Future<Output = Result<Offset, AppendError>> + Send + use<> {
+        self.appends.append(partition, key, value)
     }
 }
 
 /// An event as it lies on the log.
 pub(super) fn written(event: &Inbound) -> Result<Bytes, AvroError> {
-    event.encode().map(Bytes::from)
+    slab::written(|bytes| event.encode_to(bytes))
 }

@@ -136,7 +136,7 @@ fn event(service: &SettingsService, n: u8) -> Inbound {
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: Bytes::new(),
         body_ref: None,
     }

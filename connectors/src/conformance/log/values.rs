@@ -77,7 +77,7 @@ fn event(partition: Partition, body: Bytes) -> Inbound {
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body,
         body_ref: None,
     }

@@ -273,7 +273,7 @@ fn inbound(n: usize, caller: &str, body: &str, origin: Origin, kind: EventKind) 
         attempt: 0,
         key_id: None,
         trace: None,
-        content_type: "application/json".to_owned(),
+        content_type: "application/json".into(),
         body: Bytes::from(body.to_owned()),
         body_ref: None,
     }
