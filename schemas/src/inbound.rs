@@ -196,19 +196,11 @@ impl Inbound {
     pub fn encode(&self) -> Result<Vec<u8>, AvroError> {
         // Room for all but the longest callers and media types.
         let mut bytes = Vec::with_capacity(self.body.len() + ENVELOPE_BYTES_USUAL);
-        self.encode_to(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Appends the record to `bytes`; they are of no use after an error.
-    pub fn encode_to(&self, bytes: &mut Vec<u8>) -> Result<(), AvroError> {
-        let begin = bytes.len();
         bytes.extend_from_slice(&avro::header::<Self>()?);
-        if self.write(&mut DatumWriter(bytes)).is_none() {
-            bytes.truncate(begin);
-            bytes.extend_from_slice(&avro::encode(self)?);
+        match self.write(&mut DatumWriter(&mut bytes)) {
+            Some(()) => Ok(bytes),
+            None => avro::encode(self),
         }
-        Ok(())
     }
 
     /// Appends a datum of the newest version; none if it holds a number that the schema has no room for.

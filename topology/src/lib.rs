@@ -30,7 +30,6 @@ pub mod run;
 pub mod scorers;
 mod serving;
 pub mod settings;
-mod slab;
 mod speech;
 pub mod spool;
 mod stop;

@@ -10,7 +10,6 @@ use leadline_schemas::layout::Shape;
 use leadline_schemas::{Offset, Partition, partitioning};
 
 use crate::appends::Appends;
-use crate::slab;
 
 /// Where events go: a layout and its log.
 pub(super) struct Route {
@@ -55,5 +54,5 @@ impl Route {
 
 /// An event as it lies on the log.
 pub(super) fn written(event: &Inbound) -> Result<Bytes, AvroError> {
-    slab::written(|bytes| event.encode_to(bytes))
+    event.encode().map(Bytes::from)
 }
