@@ -63,15 +63,11 @@ pub(super) type Make = Box<dyn Fn() -> Result<BaseConsumer<Context>, KafkaError>
 impl KafkaAssignment {
     fn make(&self, owner: Arc<dyn Owner>, heartbeat_ms: u64) -> Make {
         let config = &self.inner.config;
-        let mut client = config.consumer(ROLE);
+        let mut client = config.member(ROLE);
         client
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", config.session_timeout_ms.to_string())
             .set("heartbeat.interval.ms", heartbeat_ms.to_string())
             // The poll thread waits for the owner, at most its patience and that of a transaction.
-            .set("max.poll.interval.ms", poll_interval_ms(&self.inner).to_string())
-            .set("auto.offset.reset", "latest")
-            .set("queued.max.messages.kbytes", "64");
+            .set("max.poll.interval.ms", poll_interval_ms(&self.inner).to_string());
         if config.static_membership {
             client.set("group.instance.id", &config.instance_id);
         }

@@ -196,6 +196,17 @@ impl KafkaConfig {
         config
     }
 
+    /// A member of the group, which is dealt partitions and fetches nothing to speak of.
+    pub(super) fn member(&self, role: &str) -> ClientConfig {
+        let mut config = self.consumer(role);
+        config
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", self.session_timeout_ms.to_string())
+            .set("auto.offset.reset", "latest")
+            .set("queued.max.messages.kbytes", "64");
+        config
+    }
+
     /// A producer: no record is written twice or out of order by its retries.
     pub(super) fn producer(&self, role: &str) -> ClientConfig {
         let mut config = self.client(role);

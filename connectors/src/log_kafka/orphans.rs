@@ -33,7 +33,7 @@ const STABLE: &str = "Stable";
 /// Looks for them.
 pub(super) struct Orphans {
     next_look: Instant,
-    /// Who had no owner at the last look.
+    /// Those without an owner at the last look.
     seen: BTreeSet<Partition>,
     visitor: Option<(BaseConsumer<Link>, Instant)>,
 }
@@ -104,13 +104,7 @@ fn look(config: &KafkaConfig, partitions: u16, consumer: &BaseConsumer<Context>)
 
 /// A member that the group has to be dealt out for.
 fn visit(config: &KafkaConfig, link: Link) -> Result<BaseConsumer<Link>, KafkaError> {
-    let mut client = config.consumer(VISITOR);
-    client
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("session.timeout.ms", config.session_timeout_ms.to_string())
-        .set("auto.offset.reset", "latest")
-        .set("queued.max.messages.kbytes", "64");
-    let visitor = link.asks(&client)?;
+    let visitor = link.asks(&config.member(VISITOR))?;
     visitor.subscribe(&[&config.topic(Topic::Settings)])?;
     Ok(visitor)
 }

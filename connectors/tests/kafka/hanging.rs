@@ -13,6 +13,13 @@ use leadline_tests::{kafka, until};
 
 use crate::{P0, P1, PATIENCE, commit, epoch, foreign, fresh, open, output};
 
+/// A log that soon takes a transaction for one that hangs.
+fn impatient(partitions: u16) -> Option<KafkaConfig> {
+    let mut config = fresh(crate::broker()?, partitions);
+    (config.transaction_timeout_ms, config.fetch_timeout_ms) = (2_000, 2_000);
+    Some(config)
+}
+
 fn call(number: u64) -> Vec<Output> {
     vec![output(Topic::Calls, "call", number.to_string())]
 }
@@ -33,9 +40,7 @@ fn values(config: &KafkaConfig, topic: Topic) -> Vec<bytes::Bytes> {
 
 #[test]
 fn a_transaction_that_its_coordinator_has_forgotten_holds_back_nobody_for_long() {
-    let Some(broker) = crate::broker() else { return };
-    let mut config = fresh(broker, 2);
-    (config.transaction_timeout_ms, config.fetch_timeout_ms) = (2_000, 2_000);
+    let Some(config) = impatient(2) else { return };
     let log = open(&config);
     for partition in [P0, P1] {
         assert_eq!(commit(&log, epoch(partition, 1, call(1))), CommitAnswer::Committed);
@@ -57,9 +62,7 @@ fn a_transaction_that_its_coordinator_has_forgotten_holds_back_nobody_for_long()
 
 #[test]
 fn outputs_that_hang_alone_are_seen_though_nothing_more_is_written_there() {
-    let Some(broker) = crate::broker() else { return };
-    let mut config = fresh(broker, 1);
-    (config.transaction_timeout_ms, config.fetch_timeout_ms) = (2_000, 2_000);
+    let Some(config) = impatient(1) else { return };
     let log = open(&config);
     assert_eq!(commit(&log, epoch(P0, 1, call(1))), CommitAnswer::Committed);
     drop(log);
@@ -98,10 +101,8 @@ fn without_its_offset(config: &KafkaConfig) {
 
 #[test]
 fn offsets_that_hang_alone_are_given_up_and_frames_tell_whether_their_epoch_is_there() {
-    let Some(broker) = crate::broker() else { return };
     for was_committed in [false, true] {
-        let mut config = fresh(broker, 1);
-        (config.transaction_timeout_ms, config.fetch_timeout_ms) = (2_000, 2_000);
+        let Some(config) = impatient(1) else { return };
         let log = open(&config);
         assert_eq!(commit(&log, epoch(P0, 1, call(1))), CommitAnswer::Committed);
         drop(log);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leadline_connectors::contract::log::{AppendError, Log};
+use leadline_connectors::contract::log::Log;
 use leadline_schemas::avro::AvroError;
 use leadline_schemas::inbound::Inbound;
 use leadline_schemas::layout::Shape;
-use leadline_schemas::{Offset, Partition, partitioning};
+use leadline_schemas::{Partition, partitioning};
 
 use crate::appends::Appends;
 
@@ -15,7 +15,7 @@ use crate::appends::Appends;
 pub(super) struct Route {
     pub(super) shape: Shape,
     pub(super) log: Arc<dyn Log>,
-    appends: Appends,
+    pub(super) appends: Appends,
 }
 
 impl Route {
@@ -39,16 +39,6 @@ impl Route {
             false => Some(written(&Inbound { key_group, ..event.clone() })?),
         };
         Ok((self.shape.layout().partition(key_group), changed))
-    }
-
-    /// Makes an event durable where [`Self::address`] has it.
-    pub(super) fn append(
-        &self,
-        partition: Partition,
-        key: Bytes,
-        value: Bytes,
-    ) -> impl Future<Output = Result<Offset, AppendError>> + Send + use<> {
-        self.appends.append(partition, key, value)
     }
 }
 

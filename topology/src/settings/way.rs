@@ -91,7 +91,7 @@ impl SettingsService {
         let route = Arc::clone(&self.route.borrow());
         let (partition, changed) = route.address(&event, self.spread(&route, &event))?;
         let value = changed.map_or_else(|| written(&event), Ok)?;
-        let appending = route.append(partition, event.tenant.to_bytes(), value);
+        let appending = route.appends.append(partition, event.tenant.to_bytes(), value);
         Ok(Box::pin(async move {
             match appending.await {
                 Err(AppendError::Refused(why)) => {
