@@ -7,7 +7,7 @@ LISTEN ?= 127.0.0.1:8080
 SEEDS ?= 1000
 SECONDS_OF_SOAK ?= 3600
 
-.PHONY: help setup setup-tests run run-webhook run-api dev-db test test-kafka test-integration sim soak lint fmt bench bench-kafka load-test fuzz fuzz-ci coverage
+.PHONY: help setup setup-tests run run-webhook run-api dev-db release test test-kafka test-integration sim soak lint fmt bench bench-kafka load-test fuzz fuzz-ci coverage
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -67,13 +67,15 @@ coverage: setup ## Lines of schemas, operators and engine that tests run; fails 
 fmt: setup ## Format the code
 	@$(CARGO) fmt --all
 
-bench: setup ## Print the figures of bench/README.md
-	@$(CARGO) build --release --locked --bin leadline
-	@$(CARGO) run --release --locked -p leadline-bench --
+release: setup ## Build target/pgo/leadline as it is deployed: by profile-guided optimisation
+	@CARGO=$(CARGO) deploy/pgo.sh
+
+bench: release ## Print the figures of bench/README.md
+	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/pgo/leadline-bench"
 
 bench-kafka: setup-tests ## Print the figures on Kafka of bench/README.md, on a real broker
-	@$(CARGO) build --release --locked -p leadline -p leadline-bench --features leadline/kafka,leadline-bench/kafka
-	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/release/leadline-bench" kafka
+	@CARGO=$(CARGO) deploy/pgo.sh --features leadline/kafka,leadline-bench/kafka
+	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/pgo/leadline-bench" kafka
 
 load-test: setup ## Webhooks at full speed against the release binary, beside a bare handler
 	@$(CARGO) build --release --locked --bin leadline

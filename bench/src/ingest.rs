@@ -122,7 +122,9 @@ impl Load {
                 instance.add_tenants(TENANTS, |_| {})?;
                 instance.settle(START_MAX)?;
                 let sync_ms = sync_ms(data.path())?;
-                Ok(Sample { sync_ms, ..self.sample(instance.address, instance.pid())? })
+                let sample = self.sample(instance.address, instance.pid())?;
+                instance.terminate()?;
+                Ok(Sample { sync_ms, ..sample })
             }
         }
     }

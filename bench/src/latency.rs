@@ -95,7 +95,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             cores * 100.0
         );
     }
-    Ok(())
+    scene.instance.terminate()
 }
 
 impl Scene {

@@ -109,7 +109,15 @@ fn on_kafka(_: &[String]) -> Result<()> {
     bail!("this was built without Kafka: use `make bench-kafka`, or --features kafka")
 }
 
+/// How `deploy/pgo.sh` has built this, if it has.
+const PGO: Option<&str> = option_env!("LEADLINE_PGO");
+
 fn run(bench: &Bench, args: &[String]) -> Result<()> {
-    println!("# {}: {}", bench.name, bench.about);
+    let built = match PGO {
+        Some("guided") => "by profile-guided optimisation",
+        Some(other) => other,
+        None => "without the profile that `make bench` builds with",
+    };
+    println!("# {}: {} (built {built})", bench.name, bench.about);
     (bench.run)(args)
 }

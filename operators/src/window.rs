@@ -1,8 +1,9 @@
 //! window: counts per tenant and slot, by minute, hour and day, and in panes of ten minutes for sliding windows.
 //!
-//! A record changes one row of each kind in place. Rows are published at most once a second while they change; a
-//! late record publishes its window again with a higher revision. A two-hour window that slides by ten minutes is
-//! twelve panes, which the API adds up: so a record touches one row and not twelve.
+//! A record changes one row: what its minute has gathered. A second after the first of them that goes into the windows,
+//! all of which a minute lies in as a whole, and the minute is published. Longer windows are published a second after
+//! their first change, so that each is told of at most once a second; a late record publishes its window again with a
+//! higher revision. A two-hour window that slides by ten minutes is twelve panes, which the API adds up.
 
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::AvroError;
@@ -34,7 +35,9 @@ pub const HOURS: Table<WindowState> = Table::new(2, "hours", Some(35 * Millis::D
 pub const DAYS: Table<WindowState> = Table::new(3, "days", Some(25 * 31 * Millis::DAY));
 /// As `MINUTES`.
 pub const PANES: Table<WindowState> = Table::new(4, "panes", Some(2 * Millis::DAY));
-const TABLES: &[TableSpec] = &[MINUTES.spec, HOURS.spec, DAYS.spec, PANES.spec];
+/// What a minute has gathered and its windows do not have yet. Kept until they have it, however long leadline is stopped.
+pub const GATHERED: Table<WindowState> = Table::new(5, "gathered", None);
+const TABLES: &[TableSpec] = &[MINUTES.spec, HOURS.spec, DAYS.spec, PANES.spec, GATHERED.spec];
 
 const KINDS: [WindowKind; 4] = [WindowKind::Minute, WindowKind::Hour, WindowKind::Day, WindowKind::Sliding2h];
 
@@ -87,27 +90,18 @@ impl Operator for Window {
     }
 
     fn on_record(&mut self, cx: &mut Context<'_, WindowOut>, facts: ContactFacts) -> OperatorResult {
-        for kind in KINDS {
-            let start = Millis(facts.at.0.div_euclid(step_ms(kind)) * step_ms(kind));
-            let retention_ms = table(kind).spec.ttl_ms.unwrap_or(i64::MAX) - CLOSED_BEFORE_MS;
-            if cx.now.since(start) > retention_ms {
-                late(cx, kind, start);
-                continue;
-            }
-            let fresh = fresh(cx, kind, start);
-            let was_pending = cx.update(table(kind), &start.0.to_be_bytes(), fresh, |state| {
-                add(&mut state.metrics, &facts);
-                std::mem::replace(&mut state.pending, true)
-            })?;
-            if !was_pending {
-                let mut name = [0; 9];
-                let (first, rest) = name.split_at_mut(1);
-                first.fill(table(kind).spec.number);
-                rest.copy_from_slice(&start.0.to_be_bytes());
-                cx.timer(TimerKind::Now, &name, cx.now.plus(PUBLISH_AFTER_MS))?;
-            }
+        let minute = start_of(WindowKind::Minute, facts.at);
+        let fresh = fresh(cx, WindowKind::Minute, minute);
+        if KINDS.into_iter().any(|kind| is_closed(kind, start_of(kind, minute), cx.now)) {
+            let mut alone = fresh().metrics;
+            add(&mut alone, &facts);
+            return share_out(cx, &alone);
         }
-        Ok(())
+        let was_pending = cx.update(&GATHERED, &minute.0.to_be_bytes(), fresh, |state| {
+            add(&mut state.metrics, &facts);
+            std::mem::replace(&mut state.pending, true)
+        })?;
+        if was_pending { Ok(()) } else { call_later(cx, &GATHERED, minute) }
     }
 
     fn on_timer(
@@ -120,23 +114,79 @@ impl Operator for Window {
         let Some((number, start)) = name.split_first() else {
             return Err(Fault::poison("a window's timer has no name"));
         };
+        if *number == GATHERED.spec.number {
+            let Some(gathered) = cx.get(&GATHERED, start)?.map(|state| state.metrics.clone()) else {
+                return Ok(()); // A dead letter's timer, replayed: its windows have it by now.
+            };
+            cx.delete(&GATHERED, start);
+            return share_out(cx, &gathered);
+        }
         let Some(kind) = KINDS.into_iter().find(|kind| table(*kind).spec.number == *number) else {
             return Err(Fault::poison(format!("no window has number {number}")));
         };
         if cx.get(table(kind), start)?.is_none() {
             return Ok(()); // Its time to live has passed.
         }
-        let fresh = fresh(cx, kind, Millis(0));
-        let metrics = cx.update(table(kind), start, fresh, |state| {
-            state.pending = false;
-            if state.metrics.revision == 0 || !sabotage::on(Bug::WindowRevisionLost) {
-                state.metrics.revision += 1;
-            }
-            state.metrics.clone()
-        })?;
-        cx.emit(WindowOut::Metrics(metrics));
-        Ok(())
+        publish(cx, kind, start)
     }
+}
+
+/// The start of the window of a kind that a time lies in.
+fn start_of(kind: WindowKind, at: Millis) -> Millis {
+    Millis(at.0.div_euclid(step_ms(kind)) * step_ms(kind))
+}
+
+/// Whether a window takes nothing any more.
+fn is_closed(kind: WindowKind, start: Millis, now: Millis) -> bool {
+    now.since(start) > table(kind).spec.ttl_ms.unwrap_or(i64::MAX) - CLOSED_BEFORE_MS
+}
+
+/// Adds what a minute has gathered to all its windows.
+fn share_out(cx: &mut Context<'_, WindowOut>, gathered: &WindowMetrics) -> OperatorResult {
+    for kind in KINDS {
+        let start = start_of(kind, gathered.start);
+        if is_closed(kind, start, cx.now) {
+            late(cx, kind, start);
+            continue;
+        }
+        // A minute is shared out at most once a second; several of a longer window may be within one.
+        let is_minute = kind == WindowKind::Minute;
+        let key = start.0.to_be_bytes();
+        let fresh = fresh(cx, kind, start);
+        let was_pending = cx.update(table(kind), &key, fresh, |state| {
+            state.metrics.add(gathered);
+            std::mem::replace(&mut state.pending, !is_minute)
+        })?;
+        if is_minute {
+            publish(cx, kind, &key)?;
+        } else if !was_pending {
+            call_later(cx, table(kind), start)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the timer of a row that has begun to gather changes.
+fn call_later(cx: &mut Context<'_, WindowOut>, table: &Table<WindowState>, start: Millis) -> OperatorResult {
+    let mut name = [0; 9];
+    let (first, rest) = name.split_at_mut(1);
+    first.fill(table.spec.number);
+    rest.copy_from_slice(&start.0.to_be_bytes());
+    cx.timer(TimerKind::Now, &name, cx.now.plus(PUBLISH_AFTER_MS))
+}
+
+/// Emits a window as it stands, as its next revision.
+fn publish(cx: &mut Context<'_, WindowOut>, kind: WindowKind, key: &[u8]) -> OperatorResult {
+    let fresh = fresh(cx, kind, Millis(0));
+    let metrics = cx.update(table(kind), key, fresh, |state| {
+        state.pending = false;
+        if state.metrics.revision == 0 || !sabotage::on(Bug::WindowRevisionLost) {
+            state.metrics.revision += 1;
+        }
+        state.metrics.clone()
+    })?;
+    cx.emit(WindowOut::Metrics(metrics));
+    Ok(())
 }
 
 /// A window without counts; most records find theirs there, so what it takes is only looked up when it is made.

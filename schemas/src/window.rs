@@ -81,6 +81,24 @@ pub struct WindowMetrics {
     pub revision: i64,
 }
 
+impl WindowMetrics {
+    /// Adds the counts of another window.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.answered += other.answered;
+        self.missed += other.missed;
+        self.texts += other.texts;
+        self.forms += other.forms;
+        self.leads += other.leads;
+        self.hot_or_warm += other.hot_or_warm;
+        self.scored += other.scored;
+        self.score_sum += other.score_sum;
+        self.cost_micros += other.cost_micros;
+        self.first_contact_ms.merge(&other.first_contact_ms);
+        self.score_latency_ms.merge(&other.score_latency_ms);
+    }
+}
+
 avro_record!(WindowMetrics, "window_metrics", ["v1"]);
 
 /// A DDSketch in mergeable form: counts of logarithmic bins (1% relative error).

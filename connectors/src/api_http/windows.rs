@@ -99,19 +99,9 @@ fn sliding(panes: &BTreeMap<Millis, WindowMetrics>, from: Millis, to: Millis) ->
     windows
 }
 
+/// A sum is as new as the newest of its rows.
 fn add(sum: &mut WindowMetrics, row: &WindowMetrics) {
-    sum.calls += row.calls;
-    sum.answered += row.answered;
-    sum.missed += row.missed;
-    sum.texts += row.texts;
-    sum.forms += row.forms;
-    sum.leads += row.leads;
-    sum.hot_or_warm += row.hot_or_warm;
-    sum.scored += row.scored;
-    sum.score_sum += row.score_sum;
-    sum.cost_micros += row.cost_micros;
-    sum.first_contact_ms.merge(&row.first_contact_ms);
-    sum.score_latency_ms.merge(&row.score_latency_ms);
+    sum.add(row);
     sum.revision = sum.revision.max(row.revision);
 }
 

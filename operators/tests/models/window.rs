@@ -13,6 +13,8 @@ use crate::inputs::{NOON, event_id, tenant};
 
 /// Windows are closed a little before their rows may expire.
 const MARGIN_MS: i64 = 2 * Millis::MINUTE;
+/// A second for the minute, a second for the windows that it lies in.
+const SETTLED_MS: i64 = 2 * Millis::SECOND;
 const KINDS: [(WindowKind, i64, i64); 4] = [
     // Kind, step, how long after its start a window takes late records.
     (WindowKind::Minute, Millis::MINUTE, 2 * Millis::DAY - MARGIN_MS),
@@ -140,7 +142,7 @@ proptest! {
                 }
             }
         }
-        model.wait(&mut driver, 2 * Millis::SECOND);
+        model.wait(&mut driver, SETTLED_MS);
         prop_assert_eq!(model.told_late, model.late, "nothing is dropped in silence");
         prop_assert_eq!(model.published.len(), model.sums.len());
         for (key, (calls, score, contacts, contact_ms)) in &model.sums {
@@ -174,7 +176,7 @@ fn every_count_of_a_record_reaches_its_window() {
         ContactFacts { at: NOON, counts, first_contact_ms: Some(2_000), score_latency_ms: Some(3_000) };
     driver.record(event_id(1), facts).unwrap();
     driver.record(event_id(2), facts).unwrap();
-    let rows: Vec<WindowOut> = driver.advance(Millis::SECOND).into_iter().flat_map(|done| done.out).collect();
+    let rows: Vec<WindowOut> = driver.advance(SETTLED_MS).into_iter().flat_map(|done| done.out).collect();
     assert_eq!(rows.len(), 4, "{rows:?}");
     for row in rows {
         let WindowOut::Metrics(row) = row else { panic!("{row:?}") };

@@ -183,7 +183,7 @@ impl Executor {
     /// Its waiting jobs are its next owner's; what runs ends, and its replies are as good as any.
     fn forget(&mut self, partition: Partition) {
         self.guests.remove(&partition);
-        self.parts.responders.share.set(self.share());
+        self.set_share();
         self.handover.forget(partition);
         self.lanes.retain(|key, _| key.partition != partition);
         self.rota.retain(|key| key.partition != partition);
@@ -197,7 +197,7 @@ impl Executor {
                 let (is_leaving, draining_boot_ms) = (false, None);
                 let guest = Guest { stay, is_behind, is_leaving, draining_boot_ms, deliveries_from_boot_ms };
                 self.guests.insert(partition, guest);
-                self.parts.responders.share.set(self.share());
+                self.set_share();
                 self.find_lanes(partition);
             }
             Notice::CaughtUp(partition) => {
@@ -293,9 +293,10 @@ impl Executor {
         }
     }
 
-    /// This process's part of all partitions: its part of what processes share.
-    fn share(&self) -> f64 {
-        self.guests.len() as f64 / f64::from(self.parts.log.partitions().max(1))
+    /// Partitions have come or gone. This process's part of all of them is its part of what processes share.
+    fn set_share(&self) {
+        let all = f64::from(self.parts.log.partitions().max(1));
+        self.parts.responders.share.set(self.guests.len() as f64 / all);
     }
 
     /// Until the next retry or delayed job is due.

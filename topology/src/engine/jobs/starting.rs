@@ -29,7 +29,7 @@ impl Executor {
             let lets_start =
                 self.guests.get(&key.partition).is_some_and(|guest| guest.lets_start(&key, now.1));
             let store = if lets_start { self.rows_of(key.partition) } else { None };
-            let share = self.share();
+            let share = self.parts.responders.share.get();
             let Some(lane) = self.lanes.get_mut(&key) else { continue };
             let next = store.and_then(|store| {
                 let targets = &mut self.targets;
@@ -96,7 +96,7 @@ impl Executor {
             && self.retries.peek().is_some_and(|retry| retry.at_boot_ms <= boot_ms)
         {
             let Some(retry) = self.retries.pop() else { return };
-            let (lane, share) = (&retry.lane, self.share());
+            let (lane, share) = (&retry.lane, self.parts.responders.share.get());
             // A lane that failed holds its slot; a target for all may have been closed meanwhile, or be full.
             let is_shared = self.targets.of(lane, &self.parts.responders, boot_ms).is_shared();
             if is_shared && !self.targets.let_start(lane, &self.parts.responders, share, boot_ms) {
