@@ -95,7 +95,7 @@ impl Operator for Window {
         if KINDS.into_iter().any(|kind| is_closed(kind, start_of(kind, minute), cx.now)) {
             let mut alone = fresh().metrics;
             add(&mut alone, &facts);
-            return share_out(cx, &alone);
+            return share_out(cx, &alone, false);
         }
         let was_pending = cx.update(&GATHERED, &minute.0.to_be_bytes(), fresh, |state| {
             add(&mut state.metrics, &facts);
@@ -119,7 +119,7 @@ impl Operator for Window {
                 return Ok(()); // A dead letter's timer, replayed: its windows have it by now.
             };
             cx.delete(&GATHERED, start);
-            return share_out(cx, &gathered);
+            return share_out(cx, &gathered, true);
         }
         let Some(kind) = KINDS.into_iter().find(|kind| table(*kind).spec.number == *number) else {
             return Err(Fault::poison(format!("no window has number {number}")));
@@ -141,26 +141,29 @@ fn is_closed(kind: WindowKind, start: Millis, now: Millis) -> bool {
     now.since(start) > table(kind).spec.ttl_ms.unwrap_or(i64::MAX) - CLOSED_BEFORE_MS
 }
 
-/// Adds what a minute has gathered to all its windows.
-fn share_out(cx: &mut Context<'_, WindowOut>, gathered: &WindowMetrics) -> OperatorResult {
+/// Adds what a minute has gathered to all its windows. Each is published in a second, with what comes until then; the
+/// minute at once if it `has_waited` for that.
+fn share_out(
+    cx: &mut Context<'_, WindowOut>,
+    gathered: &WindowMetrics,
+    has_waited: bool,
+) -> OperatorResult {
     for kind in KINDS {
         let start = start_of(kind, gathered.start);
         if is_closed(kind, start, cx.now) {
             late(cx, kind, start);
             continue;
         }
-        // A minute is shared out at most once a second; several of a longer window may be within one.
-        let is_minute = kind == WindowKind::Minute;
         let key = start.0.to_be_bytes();
         let fresh = fresh(cx, kind, start);
         let was_pending = cx.update(table(kind), &key, fresh, |state| {
             state.metrics.add(gathered);
-            std::mem::replace(&mut state.pending, !is_minute)
+            std::mem::replace(&mut state.pending, true)
         })?;
-        if is_minute {
-            publish(cx, kind, &key)?;
-        } else if !was_pending {
-            call_later(cx, table(kind), start)?;
+        match was_pending {
+            true => {}
+            false if has_waited && kind == WindowKind::Minute => publish(cx, kind, &key)?,
+            false => call_later(cx, table(kind), start)?,
         }
     }
     Ok(())

@@ -227,3 +227,20 @@ fn a_window_that_was_opened_ahead_of_its_time_keeps_its_counts_to_the_end() {
     assert_eq!(model.published[&key].calls, model.sums[&key].0);
     assert_eq!(model.told_late, model.late);
 }
+
+/// A pane is closed up to nine minutes before the last of its minutes is. What comes then is not gathered, and yet the
+/// minute is published once a second and not for each record.
+#[test]
+fn a_minute_whose_pane_is_closed_is_published_once_a_second() {
+    let (mut model, mut driver) = (Model::default(), Driver::<Window>::new(tenant(), NOON));
+    let counts = Counts { calls: 1, ..Counts::default() };
+    let at = NOON.plus(5 * Millis::MINUTE - 2 * Millis::DAY);
+    for _ in 0..30 {
+        model.record(&mut driver, ContactFacts { at, counts, ..ContactFacts::default() });
+        model.wait(&mut driver, 100);
+    }
+    model.wait(&mut driver, SETTLED_MS);
+    let minute = &model.published[&(WindowKind::Minute, at)];
+    assert_eq!((minute.calls, minute.revision), (30, 3));
+    assert_eq!((model.told_late, model.published.len()), (30, 3), "of the pane each, and of no other");
+}
