@@ -143,11 +143,7 @@ fn is_closed(kind: WindowKind, start: Millis, now: Millis) -> bool {
 
 /// Adds what a minute has gathered to all its windows. Each is published in a second, with what comes until then; the
 /// minute at once if it `has_waited` for that.
-fn share_out(
-    cx: &mut Context<'_, WindowOut>,
-    gathered: &WindowMetrics,
-    has_waited: bool,
-) -> OperatorResult {
+fn share_out(cx: &mut Context<'_, WindowOut>, gathered: &WindowMetrics, has_waited: bool) -> OperatorResult {
     for kind in KINDS {
         let start = start_of(kind, gathered.start);
         if is_closed(kind, start, cx.now) {
