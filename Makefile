@@ -74,8 +74,8 @@ bench: release ## Print the figures of bench/README.md
 	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/pgo/leadline-bench"
 
 bench-kafka: setup-tests ## Print the figures on Kafka of bench/README.md, on a real broker
-	@CARGO=$(CARGO) deploy/pgo.sh --features leadline/kafka,leadline-bench/kafka
-	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/pgo/leadline-bench" kafka
+	@$(CARGO) build --release --locked -p leadline -p leadline-bench --features leadline/kafka,leadline-bench/kafka
+	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/release/leadline-bench" kafka
 
 load-test: setup ## Webhooks at full speed against the release binary, beside a bare handler
 	@$(CARGO) build --release --locked --bin leadline

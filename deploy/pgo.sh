@@ -2,10 +2,8 @@
 # Builds leadline as it is deployed, by profile-guided optimisation: once with counters, which then count what runs under
 # some of bench/'s loads, and once more for what was counted. What that is worth is in bench/README.md.
 #
-#   deploy/pgo.sh [OPTIONS OF THE LAST cargo build, such as --features leadline/kafka]
-#
-# leadline and leadline-bench are then in target/pgo/. The profile is of the default features: what it has not seen at all
-# (Kafka, the stores on servers) is compiled as always.
+# leadline and leadline-bench are then in target/pgo/, with the default features: what no load has run is compiled small, so
+# a build with Kafka or a store on a server would want loads of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,16 +18,14 @@ if [ ! -x "$profdata" ]; then
     rustup component add llvm-tools
 fi
 
-# By --target, so that build scripts and macros are built as always.
+# By --target, so that build scripts and macros are built as always. A profile knows functions by names that all options but
+# these flags are a part of: both builds have the same.
 build() {
-    local name=$1 flags=$2
-    shift 2
-    RUSTFLAGS="${RUSTFLAGS:-} $flags" CARGO_TARGET_DIR="$out/$name" LEADLINE_PGO=$name \
-        "$cargo" build --release --locked -p leadline -p leadline-bench --target "$host" "$@"
+    RUSTFLAGS="${RUSTFLAGS:-} $2" CARGO_TARGET_DIR="$out/$1" LEADLINE_PGO=$1 \
+        "$cargo" build --release --locked -p leadline -p leadline-bench --target "$host"
 }
 
-# A profile is that of functions as they are before they are linked, so nothing is optimised over crates here.
-CARGO_PROFILE_RELEASE_LTO=off build counting "-Cprofile-generate=$out/counts"
+build counting "-Cprofile-generate=$out/counts"
 counting=$out/counting/$host/release
 profile=$out/$(cat "$counting/leadline" "$counting/leadline-bench" | sha256sum | cut -c1-16).profdata
 if [ ! -e "$profile" ]; then
@@ -42,6 +38,13 @@ if [ ! -e "$profile" ]; then
     mv "$profile.new" "$profile"
 fi
 
-build guided "-Cprofile-use=$profile" "$@"
+build guided "-Cprofile-use=$profile"
+
+# Nothing says so when a profile is of other names than the build that should use it.
+decode() { nm "$out/$1/$host/release/leadline-bench" | grep -o '_ZN16leadline_schemas8callrail6decode.*'; }
+if [ "$(decode counting)" != "$(decode guided)" ]; then
+    echo "the profile was not used: it knows $(decode counting), the last build has $(decode guided)" >&2
+    exit 1
+fi
 install "$out/guided/$host/release/leadline" "$out/guided/$host/release/leadline-bench" "$out/"
 echo "built $out/leadline and $out/leadline-bench"
