@@ -67,11 +67,12 @@ coverage: setup ## Lines of schemas, operators and engine that tests run; fails 
 fmt: setup ## Format the code
 	@$(CARGO) fmt --all
 
-release: setup ## Build target/pgo/leadline as it is deployed: by profile-guided optimisation
+release: setup ## Build target/pgo/leadline, and its benchmarks, by profile-guided optimisation
 	@CARGO=$(CARGO) deploy/pgo.sh
 
-bench: release ## Print the figures of bench/README.md
-	@target=$${CARGO_TARGET_DIR:-target}; exec "$$target/pgo/leadline-bench"
+bench: setup ## Print the figures of bench/README.md
+	@$(CARGO) build --release --locked --bin leadline
+	@$(CARGO) run --release --locked -p leadline-bench --
 
 bench-kafka: setup-tests ## Print the figures on Kafka of bench/README.md, on a real broker
 	@$(CARGO) build --release --locked -p leadline -p leadline-bench --features leadline/kafka,leadline-bench/kafka

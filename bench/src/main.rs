@@ -116,7 +116,7 @@ fn run(bench: &Bench, args: &[String]) -> Result<()> {
     let built = match PGO {
         Some("guided") => "by profile-guided optimisation",
         Some(other) => other,
-        None => "without the profile that `make bench` builds with",
+        None => "without a profile: `make release` builds with one",
     };
     println!("# {}: {} (built {built})", bench.name, bench.about);
     (bench.run)(args)
