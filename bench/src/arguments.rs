@@ -2,6 +2,9 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+/// Of these there may be none.
+const MAY_BE_NONE: [&str; 2] = ["--peers", "--warm-up"];
+
 /// Reads the whole numbers in `args`, with the defaults of `known`; refuses what is not known.
 pub(crate) fn numbers<const N: usize>(args: &[String], known: [(&str, u64); N]) -> Result<[u64; N]> {
     let mut values = known.map(|(_, default)| default);
@@ -13,7 +16,7 @@ pub(crate) fn numbers<const N: usize>(args: &[String], known: [(&str, u64); N]) 
         let names = known.map(|(known, default)| format!("--{known} {default}")).join(", ");
         let at = at.with_context(|| format!("{name} is not an argument here; known are {names}"))?;
         let number: u64 = value.parse().with_context(|| format!("{name} {value}: use a whole number"))?;
-        ensure!(number > 0, "{name} must be at least 1");
+        ensure!(number > 0 || MAY_BE_NONE.contains(&name.as_str()), "{name} must be at least 1");
         if let Some(place) = values.get_mut(at) {
             *place = number;
         }
@@ -31,6 +34,7 @@ mod tests {
         let given = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(numbers(&given("--seconds 9"), known).unwrap(), [5, 9]);
         assert_eq!(numbers(&[], known).unwrap(), [5, 4]);
+        assert_eq!(numbers(&given("--peers 0"), [("peers", 2)]).unwrap(), [0]);
         for wrong in ["--second 9", "--rounds", "--rounds x", "--rounds 0"] {
             assert!(numbers(&given(wrong), known).is_err(), "{wrong}");
         }

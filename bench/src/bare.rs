@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -13,19 +14,29 @@ use axum::routing::post;
 /// The hidden command that this binary runs itself with.
 pub(crate) const COMMAND: &str = "bare-handler";
 
-/// Serves until it is killed; prints its address first.
+/// Serves until its input ends; prints its address first.
+///
+/// It is not killed, so that a build with counters counts what runs here as it does in leadline (`deploy/pgo.sh`).
 pub(crate) fn serve() -> Result<()> {
+    let (ended, input_ended) = tokio::sync::oneshot::channel();
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = ended.send(());
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);
         let router =
             Router::new().route("/v1/callrail/webhook", post(|_body: Bytes| async { StatusCode::OK }));
-        Ok(axum::serve(listener, router).await?)
+        tokio::select! {
+            served = axum::serve(listener, router).into_future() => Ok(served?),
+            _ = input_ended => Ok(()),
+        }
     })
 }
 
-/// A running bare handler; killed when dropped.
+/// A running bare handler; ended when dropped.
 pub(crate) struct BareHandler {
     process: Child,
     /// Where it listens.
@@ -36,7 +47,7 @@ impl BareHandler {
     /// Starts it.
     pub(crate) fn start() -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut process = command.arg(COMMAND).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut process = command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take().context("its output is a pipe")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
@@ -52,7 +63,6 @@ impl BareHandler {
 
 impl Drop for BareHandler {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.process.wait(); // It closes the input first.
     }
 }

@@ -76,7 +76,7 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         all.push(Round { bare, leadline, broker_s_per_100k, alike, full_speed });
     }
     report(&all, connections);
-    Ok(())
+    instance.terminate()
 }
 
 /// A part of a round.

@@ -94,7 +94,8 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         }
     }
     println!("aim: p99 150 ms in `calls` at 1,000/s and 10,000/s");
-    Ok(())
+    company.worker.terminate()?;
+    company.webhook.terminate()
 }
 
 impl Running {

@@ -1,6 +1,6 @@
 //! redeploy: how long each partition pauses when one of three workers is stopped, killed, or gone for good.
 //!
-//! The ids come in as webhooks and are worked off; then webhooks of new calls come at a constant rate while workers come
+//! Calls come in as webhooks and are worked off; then webhooks of new calls come at a constant rate while workers come
 //! and go. A partition's pause is the longest time in which a reader of committed records sees no commit of it, from
 //! the moment before a worker is stopped until all partitions get on again.
 
@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use leadline::engine::newest_size;
+use leadline_connectors::blob_folder::FolderBlob;
+use leadline_schemas::Partition;
+use leadline_schemas::layout::Shape;
 
 use super::members::owners;
 use super::open_loop::{self, Due};
@@ -26,7 +30,7 @@ const WORKERS: usize = 3;
 /// A tenant of spread 1 lies in one partition: enough of them that none is without load.
 const TENANTS: usize = 64;
 const CONNECTIONS: usize = 64;
-/// The smallest post-call: what is measured is ids, not words.
+/// The smallest post-call: what is measured is state, not words.
 const BODY_BYTES: usize = 640;
 /// Snapshots come often, so that each run begins with one of all ids and a tail of at most this.
 const COMPANY: Company = Company { processes: WORKERS, snapshot_interval_s: 60, ..Company::DEFAULT };
@@ -88,9 +92,9 @@ struct Pauses {
     others: Vec<f64>,
 }
 
-/// Runs it: `--keys 100000 --rounds 3 --rate 400`.
+/// Runs it: `--calls 100000 --rounds 3 --rate 400`.
 pub(super) fn run(args: &[String]) -> Result<()> {
-    let [keys, rounds, rate] = numbers(args, [("keys", 100_000), ("rounds", 3), ("rate", 400)])?;
+    let [calls, rounds, rate] = numbers(args, [("calls", 100_000), ("rounds", 3), ("rate", 400)])?;
     let scene = Scene::start(PARTITIONS)?;
     let webhook = scene.instance("webhook", "webhook", COMPANY)?;
     webhook.add_tenants(TENANTS, |_| {})?;
@@ -101,12 +105,12 @@ pub(super) fn run(args: &[String]) -> Result<()> {
         crew.workers.push(Some(started));
     }
     let request = Request::post_call(BODY_BYTES, TENANTS, &now()?)?;
-    crew.fill(&webhook, &request, keys)?;
-    let events = Events::sign(&request, keys, rate * LOAD_S)?;
+    crew.fill(&webhook, &request, calls)?;
+    let events = Events::sign(&request, calls, rate * LOAD_S)?;
     let stop = AtomicBool::new(false);
     let results = std::thread::scope(|scope| {
         let begin = Instant::now();
-        let at = |number: u64| begin + Duration::from_secs_f64((number - keys) as f64 / rate as f64);
+        let at = |number: u64| begin + Duration::from_secs_f64((number - calls) as f64 / rate as f64);
         let due: Vec<Due> = events.numbers().map(|number| (number, at(number))).collect();
         let (address, request, events, told) = (webhook.address, &request, &events, &stop);
         let load = scope.spawn(move || open_loop::run(address, CONNECTIONS, request, events, &due, told));
@@ -169,9 +173,9 @@ impl Crew<'_> {
         old.wait_end()
     }
 
-    /// Takes in so many distinct calls, works them off and waits for a snapshot of all.
-    fn fill(&self, webhook: &Instance, request: &Request, keys: u64) -> Result<()> {
-        let events = Events::sign(request, 0, keys)?;
+    /// Takes in so many calls, works them off and waits for a snapshot of all.
+    fn fill(&self, webhook: &Instance, request: &Request, calls: u64) -> Result<()> {
+        let events = Events::sign(request, 0, calls)?;
         let started = Instant::now();
         let plan = Plan { warm_up: Duration::ZERO, measure: None, begins: &mut || Ok(()) };
         let answers = load::run(webhook.address, CONNECTIONS, request, &events, plan)?;
@@ -184,12 +188,26 @@ impl Crew<'_> {
         let mb = |name: &str| size_mb(&self.scene.folder().join(name));
         let state: f64 = (0..WORKERS).map(|index| mb(&format!("{}/state", name(index)))).sum();
         println!(
-            "{keys} distinct ids taken in {:.0} s, worked off by {WORKERS} workers in {:.0} s; {PARTITIONS} partitions, state {state:.0} MB, snapshots {:.0} MB",
+            "{calls} calls taken in {:.0} s, worked off by {WORKERS} workers in {:.0} s; {PARTITIONS} partitions, {} keys of state, {state:.0} MB, snapshots {:.0} MB",
             taken.as_secs_f64(),
             worked.as_secs_f64(),
+            self.keys()?,
             mb("blobs")
         );
         Ok(())
+    }
+
+    /// Keys of state in the newest snapshots.
+    fn keys(&self) -> Result<u64> {
+        let blob = FolderBlob::open(self.scene.folder().join("blobs"))?;
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let generation = Shape::first(PARTITIONS).generation;
+        (0..PARTITIONS)
+            .map(|partition| {
+                let size = runtime.block_on(newest_size(&blob, generation, Partition(partition)))?;
+                Ok(size.with_context(|| format!("partition {partition} has no snapshot"))?.0)
+            })
+            .sum()
     }
 
     /// Every change to one worker after the other.
