@@ -10,7 +10,9 @@ use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::{LogUnderTest, Values};
 use crate::contract::BoxFuture;
-use crate::contract::log::{Append, AppendError, Commit, CommitAnswer, Log, RECORD_BYTES_MAX, Record};
+use crate::contract::log::{
+    Append, AppendError, Commit, CommitAnswer, Log, RECORD_BYTES_MAX, ReadError, Record,
+};
 
 /// How long a log may take to answer on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -156,10 +158,15 @@ impl<'t> Bench<'t> {
 
     /// What all records carry that are kept, read in small chunks; checks that they have no gaps.
     pub(super) fn all(&self, topic: Topic, partition: Partition) -> Vec<Bytes> {
-        let (mut from, end) = self.log().range(topic, partition).unwrap();
+        self.try_all(topic, partition).unwrap()
+    }
+
+    /// The same of a log that may drop what is asked for meanwhile.
+    pub(super) fn try_all(&self, topic: Topic, partition: Partition) -> Result<Vec<Bytes>, ReadError> {
+        let (mut from, end) = self.log().range(topic, partition)?;
         let mut found = Vec::new();
         while from < end {
-            let chunk = self.log().fetch(topic, partition, from, 3_000).unwrap();
+            let chunk = self.log().fetch(topic, partition, from, 3_000)?;
             assert!(!chunk.records.is_empty(), "a reader before the end gets at least one record");
             for record in chunk.records {
                 assert_eq!(record.offset, from, "records have no gaps");
@@ -168,7 +175,7 @@ impl<'t> Bench<'t> {
             }
             assert_eq!(chunk.next, from, "a chunk says where to read on");
         }
-        found
+        Ok(found)
     }
 
     /// The same log, ended and started again.
