@@ -220,6 +220,21 @@ impl Company {
         records
     }
 
+    /// Where the partitions of a topic end for readers of what is committed, and for those of all; none where nobody says.
+    /// The first lies before the second where a transaction is open.
+    fn ends(&self, topic: Topic) -> Vec<[Option<i64>; 2]> {
+        let name = format!("{}{topic}", self.prefix);
+        let asked = ["read_committed", "read_uncommitted"].map(|isolation| -> BaseConsumer {
+            let mut client = ClientConfig::new();
+            client.set("bootstrap.servers", &self.brokers).set("isolation.level", isolation).create().unwrap()
+        });
+        let end = |consumer: &BaseConsumer, partition| {
+            let asked = consumer.fetch_watermarks(&name, partition, Duration::from_secs(10));
+            asked.ok().map(|(_, end)| end)
+        };
+        (0..i32::from(self.partitions)).map(|at| asked.each_ref().map(|consumer| end(consumer, at))).collect()
+    }
+
     /// Each accepted call is there once, however often its event is in the log; says how often that was.
     pub fn counts_each_once(&self, accepted: &BTreeSet<String>) -> String {
         let events: Vec<Inbound> = self.records(Topic::Inbound);
@@ -234,7 +249,12 @@ impl Company {
         let known = scored();
         let missing: Vec<&String> = accepted.iter().filter(|id| !known.contains(*id)).take(5).collect();
         let (found, count) = (known.len(), events.len());
-        assert!(all_there && missing.is_empty(), "{found} of {count}, without {missing:?}\n{}", self.said());
+        assert!(
+            all_there && missing.is_empty(),
+            "{found} of {count}, without {missing:?}; topic state ends for readers of what is committed, and of all, at {:?}\n{}",
+            self.ends(Topic::State),
+            self.said()
+        );
 
         let statuses = || {
             let requests: Vec<Request> = self.records(Topic::Requests);
@@ -294,6 +314,10 @@ fn instance(
          instance = {name:?}\ngroup = {GROUP:?}\nprocesses = {processes}\n{more}"
     ));
     instance.args = vec!["--admin-listen".to_owned(), free_port().to_string()];
+    // A transaction that hangs is rare: what was done about it should be known the first time.
+    const SAID: &str =
+        "info,leadline_connectors::log_kafka::committer=debug,leadline_connectors::log_kafka::hanging=debug";
+    instance.env = vec![("LOG_LEVEL", SAID.to_owned())];
     instance
 }
 

@@ -126,7 +126,7 @@ impl Committer {
             queue.busy = batch.iter().map(|waiting| waiting.commit.partition).collect();
             drop(queue);
             if batch.is_empty() && producer.is_none() {
-                producer = self.open().ok();
+                producer = self.prepared();
                 had_one = true;
             }
             let frame_bytes = batch.iter().map(|waiting| waiting.commit.frame.len()).sum();
@@ -145,12 +145,18 @@ impl Committer {
     fn tend(&self, producer: &mut Option<Transactions>, held: &mut Held, had_one: bool) {
         match producer {
             Some(ready) => self.look_for_hanging(held, ready),
-            None if had_one && self.is_at_home() => *producer = self.open().ok(),
+            None if had_one && self.is_at_home() => *producer = self.prepared(),
             None => {}
         }
         if producer.as_ref().is_some_and(Transactions::is_given_up) {
             *producer = None;
         }
+    }
+
+    /// A producer before anybody commits; none where that cannot be yet: it is tried again.
+    fn prepared(&self) -> Option<Transactions> {
+        let opened = self.open();
+        opened.inspect_err(|failure| tracing::debug!(?failure, "a producer cannot be opened yet")).ok()
     }
 
     /// Whether the transactional id is this process's: who is in the group has its name, and nobody has fenced it.
