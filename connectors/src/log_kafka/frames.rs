@@ -153,8 +153,13 @@ impl Frames {
 
     /// A consumer that sees what is not committed, too.
     pub(super) fn impatient(&self) -> Result<BaseConsumer<Link>, ReadError> {
+        self.asked_anew("read_uncommitted")
+    }
+
+    /// A new consumer, which knows what the brokers say now.
+    pub(super) fn asked_anew(&self, isolation: &str) -> Result<BaseConsumer<Link>, ReadError> {
         let mut client = self.history.config.consumer("watermark");
-        client.set("isolation.level", "read_uncommitted");
+        client.set("isolation.level", isolation);
         let consumer: BaseConsumer<Link> =
             client.create_with_context(self.link.clone()).map_err(|error| unavailable(&error))?;
         consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.

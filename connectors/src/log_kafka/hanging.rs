@@ -221,7 +221,7 @@ impl Frames {
     }
 
     fn open_at(&self, places: Vec<Place>) -> Result<BTreeMap<Place, u64>, ReadError> {
-        let stable = self.ends(&self.history.asked, &places)?;
+        let stable = self.ends(&self.asked_anew("read_committed")?, &places)?;
         let all = self.ends(&self.impatient()?, &places)?;
         let is_open = |(place, end): &(Place, u64)| all.get(place).is_some_and(|all| end < all);
         Ok(stable.into_iter().filter(is_open).collect())
@@ -230,7 +230,7 @@ impl Frames {
     /// Partitions whose offset the group does not tell, for a transaction is open in the offsets; and where their frames end.
     fn untold_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
         let places: Vec<Place> = partitions.iter().map(|partition| (Topic::State, *partition)).collect();
-        let (ends, all) = (self.ends(&self.history.asked, &places)?, self.impatient()?);
+        let (ends, all) = (self.ends(&self.asked_anew("read_committed")?, &places)?, self.impatient()?);
         let mut untold = BTreeMap::new();
         for ((_, partition), end) in ends {
             if self.group_number(&self.history.asked, partition, TOLD_WITHIN).is_err() {
@@ -242,7 +242,8 @@ impl Frames {
         Ok(untold)
     }
 
-    /// Where topics end, as that consumer sees them.
+    /// Where topics end, as that consumer sees them. It is a new one each time: after a broker's restart one of before asks
+    /// under an epoch of the leader that is over, and is refused (`FENCED_LEADER_EPOCH`) until its metadata is of age.
     fn ends(&self, asked: &BaseConsumer<Link>, places: &[Place]) -> Result<BTreeMap<Place, u64>, ReadError> {
         let config = &self.history.config;
         let mut list = TopicPartitionList::new();
