@@ -23,17 +23,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use leadline_schemas::{Partition, Topic};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::committer::Committer;
 use super::config::KafkaConfig;
 use super::failure::Failure;
-use super::frames::Frames;
-use super::link::Link;
 use super::membership::Ticket;
-use super::reader::{Next, Reader, unavailable};
+use super::sight::{Place, Sight, outputs};
 use super::transaction::Transactions;
 use crate::contract::log::ReadError;
 
@@ -43,8 +40,6 @@ const STILL_AT_FIRST: Duration = Duration::from_millis(200);
 /// How often is looked later, in time-outs of a transaction: for partitions that went to others before this process
 /// committed again.
 const LOOK_EVERY: u32 = 2;
-/// How long a group may take to tell an offset: longer than a transaction that goes on lasts.
-const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// How long after an attempt that freed nothing another is made.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -59,9 +54,6 @@ pub(super) struct Held {
     untold: Looks<Partition>,
     outputs: Looks<Place>,
 }
-
-/// A partition of a topic.
-type Place = (Topic, Partition);
 
 impl Held {
     /// Whether it is time for another look: others' transactions have ended by then.
@@ -100,11 +92,15 @@ impl<K: Ord + Copy> Looks<K> {
     }
 }
 
+fn failed(error: ReadError) -> Failure {
+    Failure::Aborted(error.to_string())
+}
+
 impl Committer {
     /// A producer with this committer's id, under which nothing is open any more.
     pub(super) fn open(&self) -> Result<Transactions, Failure> {
         let own: Vec<Partition> = self.partitions().collect();
-        let look = || self.frames.open_in(&own);
+        let look = || Sight::new(&self.frames)?.open(&own);
         // Meanwhile: what is open under the id by then is open at that look too.
         let (producer, seen) = std::thread::scope(|threads| {
             let looking = std::thread::Builder::new().spawn_scoped(threads, look);
@@ -121,8 +117,9 @@ impl Committer {
         }
         std::thread::sleep(STILL_AT_FIRST); // Those of others go on.
         let mut held = Looks { seen, ..Looks::default() };
-        let open = look().map_err(|error| Failure::Aborted(error.to_string()))?;
-        self.end_hanging(&producer, &held.note(open, Instant::now()))?;
+        let sight = Sight::new(&self.frames).map_err(failed)?;
+        let open = sight.open(&own).map_err(failed)?;
+        self.end_hanging(&producer, &sight, &held.note(open, Instant::now()))?;
         Ok(producer)
     }
 
@@ -140,12 +137,12 @@ impl Committer {
 
     fn look(&self, held: &mut Held, producer: &Transactions, now: Instant) -> Result<(), Failure> {
         let own: Vec<Partition> = self.partitions().collect();
-        let failed = |error: ReadError| Failure::Aborted(error.to_string());
-        let open = self.frames.open_in(&own).map_err(failed)?;
+        let sight = Sight::new(&self.frames).map_err(failed)?;
+        let open = sight.open(&own).map_err(failed)?;
         let closed: Vec<Partition> =
             own.into_iter().filter(|partition| !open.contains_key(partition)).collect();
-        self.end_hanging(producer, &held.open.note(open, now))?;
-        let outputs = self.frames.open_outputs_in(&closed).map_err(failed)?;
+        self.end_hanging(producer, &sight, &held.open.note(open, now))?;
+        let outputs = sight.open_outputs(&closed).map_err(failed)?;
         let outputs: Vec<Place> = held.outputs.note(outputs, now).into_keys().collect();
         if !outputs.is_empty() {
             producer.end_behind(&self.config, &outputs)?;
@@ -154,7 +151,7 @@ impl Committer {
                 "a transaction held outputs back; if its coordinator forgot it and it was this process's, they are seen now"
             );
         }
-        let untold = self.frames.untold_in(&closed).map_err(failed)?;
+        let untold = sight.untold(&closed).map_err(failed)?;
         // First: an attempt that cannot be made is not noted as one.
         let ticket = self.ticket()?;
         let due: Vec<Partition> = held.untold.note(untold, now).into_keys().collect();
@@ -175,11 +172,15 @@ impl Committer {
     }
 
     /// Ends what hangs in partitions under this committer's id; fails if that has to be done once more.
-    fn end_hanging(&self, producer: &Transactions, held: &BTreeMap<Partition, u64>) -> Result<(), Failure> {
+    fn end_hanging(
+        &self,
+        producer: &Transactions,
+        sight: &Sight,
+        held: &BTreeMap<Partition, u64>,
+    ) -> Result<(), Failure> {
         let mut hidden = Vec::new();
         for (partition, begin) in held {
-            let is_hidden = self.frames.is_hidden(*partition, *begin);
-            if is_hidden.map_err(|error| Failure::Aborted(error.to_string()))? {
+            if sight.is_hidden(*partition, *begin).map_err(failed)? {
                 hidden.push(*partition);
             } else {
                 tracing::warn!(
@@ -198,91 +199,6 @@ impl Committer {
             "a transaction held partitions back; if its coordinator forgot it and it was this process's, it is aborted now"
         );
         Ok(())
-    }
-}
-
-/// The topics that epochs write to beside their frames.
-fn outputs() -> impl Iterator<Item = Topic> {
-    Topic::ALL.into_iter().filter(|topic| topic.is_output())
-}
-
-impl Frames {
-    /// Partitions in whose `state` a transaction is open, and where it begins.
-    fn open_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
-        let places = partitions.iter().map(|partition| (Topic::State, *partition)).collect();
-        let open = self.open_at(places)?;
-        Ok(open.into_iter().map(|((_, partition), begin)| (partition, begin)).collect())
-    }
-
-    /// Where a transaction is open in outputs of partitions, and where it begins.
-    fn open_outputs_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Place, u64>, ReadError> {
-        let of = |partition: &Partition| outputs().map(|topic| (topic, *partition)).collect::<Vec<_>>();
-        self.open_at(partitions.iter().flat_map(of).collect())
-    }
-
-    fn open_at(&self, places: Vec<Place>) -> Result<BTreeMap<Place, u64>, ReadError> {
-        let stable = self.ends(&self.asked_anew("read_committed")?, &places)?;
-        let all = self.ends(&self.impatient()?, &places)?;
-        let is_open = |(place, end): &(Place, u64)| all.get(place).is_some_and(|all| end < all);
-        Ok(stable.into_iter().filter(is_open).collect())
-    }
-
-    /// Partitions whose offset the group does not tell, for a transaction is open in the offsets; and where their frames end.
-    fn untold_in(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
-        let places: Vec<Place> = partitions.iter().map(|partition| (Topic::State, *partition)).collect();
-        let (ends, all) = (self.ends(&self.asked_anew("read_committed")?, &places)?, self.impatient()?);
-        let mut untold = BTreeMap::new();
-        for ((_, partition), end) in ends {
-            if self.group_number(&self.history.asked, partition, TOLD_WITHIN).is_err() {
-                // Whoever waits for nothing is answered, or the group is away.
-                self.group_number(&all, partition, TOLD_WITHIN)?;
-                untold.insert(partition, end);
-            }
-        }
-        Ok(untold)
-    }
-
-    /// Where topics end, as that consumer sees them. It is a new one each time: after a broker's restart one of before asks
-    /// under an epoch of the leader that is over, and is refused (`FENCED_LEADER_EPOCH`) until its metadata is of age.
-    fn ends(&self, asked: &BaseConsumer<Link>, places: &[Place]) -> Result<BTreeMap<Place, u64>, ReadError> {
-        let config = &self.history.config;
-        let mut list = TopicPartitionList::new();
-        for (topic, partition) in places {
-            list.add_partition_offset(&config.topic(*topic), i32::from(partition.0), Offset::End)
-                .map_err(|error| unavailable(&error))?;
-        }
-        let ends =
-            asked.offsets_for_times(list, self.history.patience()).map_err(|error| unavailable(&error))?;
-        let mut found = BTreeMap::new();
-        for place in places {
-            let (topic, partition) = (config.topic(place.0), i32::from(place.1.0));
-            let Some(element) = ends.find_partition(&topic, partition) else { continue };
-            element.error().map_err(|error| unavailable(&error))?;
-            let end = element.offset().to_raw().and_then(|raw| u64::try_from(raw).ok()).unwrap_or(0);
-            found.insert(*place, end);
-        }
-        Ok(found)
-    }
-
-    /// Whether the group's offset shows nothing of the epoch whose frame begins there and is open: it is behind the
-    /// group's, or somebody has committed another of its number since.
-    fn is_hidden(&self, partition: Partition, begin: u64) -> Result<bool, ReadError> {
-        let group = self.group_number(&self.impatient()?, partition, self.history.patience())?.unwrap_or(0);
-        let (topic, number) = self.place(partition);
-        let mut reader = Reader::of_all(&self.history.config, self.link.clone())?;
-        reader.seek(&topic, number, begin)?;
-        let deadline = Instant::now() + self.history.patience();
-        let mut open = None;
-        while let Next::Record(fetched) = reader.next(deadline)? {
-            match (open, fetched.part) {
-                (None, Some(part)) if part.number.0 <= group => open = Some(part.number),
-                // It comes behind, or is an attempt to end another.
-                (None, _) => return Ok(true),
-                (Some(open), Some(part)) if part.number == open && part.is_first() => return Ok(true),
-                _ => {}
-            }
-        }
-        Ok(false)
     }
 }
 

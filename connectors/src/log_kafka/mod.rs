@@ -61,6 +61,7 @@ mod parts;
 mod queue;
 mod reader;
 mod scout;
+mod sight;
 mod standstill;
 pub mod topics;
 mod transaction;
