@@ -15,7 +15,7 @@ use crate::contract::disk::DiskFile;
 const MAGIC: [u8; 8] = *b"LEADSEG1";
 
 /// Frames begin on a block of their own, so that no later write ever touches the header's block.
-const BLOCK_BYTES: u64 = 4_096;
+pub(crate) const BLOCK_BYTES: u64 = 4_096;
 
 /// Magic, CRC32C and length.
 const PREFIX_BYTES: usize = 16;

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod footer;
 mod frame;
+mod group;
 mod header;
 mod index;
 mod index_cache;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::config::EmbeddedLogConfig;
 use super::error::{OpenError, is_full};
+use super::group::Group;
 use super::header::{Predecessor, SegmentHeader, frames_at};
 use super::index::Index;
 use super::recovery::Recovered;
@@ -64,13 +65,12 @@ pub(crate) fn start(
         config: config.clone(),
         random,
         file,
-        position: header.frames_at(),
+        group: Group::new(header.frames_at()),
         header,
         sequence: recovered.next_sequence,
         known_synced: recovered.next_sequence - 1,
         next: recovered.next,
         unwitnessed: false,
-        buffer: Vec::new(),
         written: Vec::new(),
         answers: VecDeque::new(),
     };

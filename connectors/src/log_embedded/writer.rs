@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::config::EmbeddedLogConfig;
 use super::footer;
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, Kind};
+use super::group::Group;
 use super::header::{Predecessor, SegmentHeader, frames_at};
 use super::index::{Entry, Index};
 use super::queue::Work;
@@ -34,15 +35,13 @@ pub(crate) struct Writer {
     pub(crate) random: Random,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) header: SegmentHeader,
-    /// Where the next frame goes.
-    pub(crate) position: u64,
+    pub(crate) group: Group,
     pub(crate) sequence: u64,
     pub(crate) known_synced: u64,
     /// The next offset of each slot, ahead of what readers see.
     pub(crate) next: Vec<u64>,
     /// Whether the last group has no later frame that proves it was synced.
     pub(crate) unwitnessed: bool,
-    pub(crate) buffer: Vec<u8>,
     pub(crate) written: Written,
     pub(crate) answers: VecDeque<Answer>,
 }
@@ -196,10 +195,10 @@ impl Writer {
         }
     }
 
-    /// The index entry of what was just put: `frames` frames with `bytes` of values, at the buffer's end.
+    /// The index entry of what was just put: `frames` frames with `bytes` of values, at the group's end.
     fn entry(&self, frames: usize, bytes: usize) -> Entry {
         let bytes = bytes + frames * FRAME_HEADER_BYTES;
-        let position = self.position + (self.buffer.len() - bytes) as u64;
+        let position = self.group.end() - bytes as u64;
         Entry {
             position: u32::try_from(position).unwrap_or(u32::MAX),
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
@@ -220,30 +219,28 @@ impl Writer {
             part,
             parts,
         };
-        header.encode(value, &mut self.buffer);
+        header.encode(value, self.group.frames());
         self.sequence += 1;
     }
 
     /// Whether frames of so many bytes fit, and behind them the witness of the last group.
     fn has_room(&self, bytes: u64) -> bool {
-        let end = self.position + self.buffer.len() as u64 + bytes;
+        let end = self.group.end() + bytes;
         end + FRAME_HEADER_BYTES as u64 <= self.header.file_bytes
     }
 
-    /// Writes and syncs what is in the buffer, then lets readers and waiters know.
+    /// Writes and syncs the group, then lets readers and waiters know.
     fn flush(&mut self) -> Result<(), Broken> {
         let acknowledged_early = sabotage::on(Bug::AckBeforeSync);
-        let writes = !self.buffer.is_empty();
+        let writes = !self.group.is_empty();
         if writes {
-            let written = self.file.write_at(&self.buffer, self.position);
+            let written = self.group.write(&*self.file, self.header.file_bytes);
             written.map_err(|error| Broken(format!("the log could not be written: {error}")))?;
             if !acknowledged_early {
                 self.sync()?;
             }
-            self.position += self.buffer.len() as u64;
             self.known_synced = self.sequence - 1;
-            self.buffer.clear();
-            self.buffer.shrink_to(2 * self.config.group_bytes_max); // One huge commit must not keep its memory.
+            self.group.advance(2 * self.config.group_bytes_max); // One huge commit must not keep its memory.
             self.unwitnessed = true;
         }
         if !self.written.is_empty() {
@@ -294,11 +291,11 @@ impl Writer {
             self.shared.full.store(true, Relaxed);
             return Ok(false);
         };
-        let before = Predecessor { incarnation: self.header.incarnation, end: self.position };
+        let before = Predecessor { incarnation: self.header.incarnation, end: self.group.end() };
         let header = self.segment_header(number, Some(before));
         let (file, header) =
             begin_segment(&*self.disk, &name, header).map_err(|error| broken("begun", error))?;
-        self.position = header.frames_at();
+        self.group = Group::new(header.frames_at());
         self.shared.segments_bytes.fetch_add(header.file_bytes, Relaxed);
         let old_file = std::mem::replace(&mut self.file, Arc::clone(&file));
         let old_header = std::mem::replace(&mut self.header, header.clone());
