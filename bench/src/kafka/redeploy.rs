@@ -92,9 +92,9 @@ struct Pauses {
     others: Vec<f64>,
 }
 
-/// Runs it: `--calls 100000 --rounds 3 --rate 400`.
+/// Runs it: `--calls 125000 --rounds 3 --rate 400`.
 pub(super) fn run(args: &[String]) -> Result<()> {
-    let [calls, rounds, rate] = numbers(args, [("calls", 100_000), ("rounds", 3), ("rate", 400)])?;
+    let [calls, rounds, rate] = numbers(args, [("calls", 125_000), ("rounds", 3), ("rate", 400)])?;
     let scene = Scene::start(PARTITIONS)?;
     let webhook = scene.instance("webhook", "webhook", COMPANY)?;
     webhook.add_tenants(TENANTS, |_| {})?;
