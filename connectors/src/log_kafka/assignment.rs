@@ -57,6 +57,10 @@ impl KafkaAssignment {
     }
 }
 
+/// How seldom the group is told that a member lives. With the answer it hears that partitions move, twice until they have:
+/// those that do stand still meanwhile.
+const HEARTBEAT_MS_MAX: u64 = 1_000;
+
 /// Makes a consumer of the group.
 pub(super) type Make = Box<dyn Fn() -> Result<BaseConsumer<Context>, KafkaError> + Send>;
 
@@ -83,7 +87,7 @@ impl KafkaAssignment {
         if member.thread.is_some() || self.leaving.is_closed() {
             return Err(AssignmentError("a process joins once".to_owned()));
         }
-        let heartbeat_ms = (self.inner.config.session_timeout_ms / 3).clamp(100, 3_000);
+        let heartbeat_ms = (self.inner.config.session_timeout_ms / 3).clamp(100, HEARTBEAT_MS_MAX);
         self.inner.membership.join();
         let make = self.make(owner, heartbeat_ms);
         let consumer = Arc::new(make().map_err(|error| refused(&error))?);
