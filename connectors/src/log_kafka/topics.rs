@@ -228,11 +228,12 @@ impl<'c> Desk<'c> {
         self.admin.create(topic, count, replication, settings).map_err(|why| self.refused(topic, &why))
     }
 
-    /// Waits until brokers tell everybody of what was created, and somebody leads it.
+    /// Waits until brokers tell everybody of what was created, and somebody leads it: for each topic anew, for they are
+    /// made one after the other.
     fn wait_for(&self, lines: &[Line]) -> Result<(), KafkaLogError> {
-        let deadline = Instant::now() + self.patience;
         for line in lines {
             let Line::Create { topic, partitions, .. } = line else { continue };
+            let deadline = Instant::now() + self.patience;
             loop {
                 let asked = self.metadata(Some(topic))?;
                 let led = |found: &MetadataTopic| {
