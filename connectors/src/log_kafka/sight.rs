@@ -19,7 +19,7 @@ const TOLD_WITHIN: Duration = Duration::from_millis(500);
 pub(super) type Place = (Topic, Partition);
 
 /// One look. Its consumers are new: after a broker's restart one of before asks under an epoch of the leader that is over,
-/// and is refused (`FENCED_LEADER_EPOCH`) until its metadata is of age.
+/// and is refused (`FENCED_LEADER_EPOCH`).
 pub(super) struct Sight<'a> {
     frames: &'a Frames,
     /// Sees what is committed.
