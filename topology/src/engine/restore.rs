@@ -122,7 +122,14 @@ pub(super) fn catch_up(
     let start = if known.is_some() { applied.0 } else { applied.0.saturating_sub(1) };
     let mut from = Offset(start.max(first.0));
     while from < end {
-        let chunk = log.fetch(Topic::State, partition, from, RESTORE_READ_BYTES)?;
+        let chunk = match log.fetch(Topic::State, partition, from, RESTORE_READ_BYTES) {
+            // By an owner that still works, since the log was asked what it has.
+            Err(ReadError::Dropped { first, .. }) => {
+                let log_from = CommitNumber(first.0);
+                return Err(RestoreError::Gap { partition, store: store.applied()?, log_from });
+            }
+            chunk => chunk?,
+        };
         for record in &chunk.records {
             let frame = decode_frame(partition, record.offset, &record.value)?;
             if frame.number > applied {
@@ -144,32 +151,37 @@ pub(super) fn catch_up(
 pub(super) type Parts<'a> = (&'a dyn Log, &'a dyn State, &'a dyn Blob, &'a tokio::runtime::Handle);
 
 /// Brings a partition's rows up to its newest commit: the store's, else a snapshot's, and the frames behind them.
+///
+/// Beside an owner that still works the log may lose frames before they are read. It loses them on the strength of newer
+/// snapshots, so it goes on from one of these for as long as there are any.
 pub(super) fn bring_up(
     (log, state, blob, runtime): Parts<'_>,
     generation: u32,
     partition: Partition,
     mut store: Arc<dyn PartitionState>,
-    known: Option<Position>,
+    mut known: Option<Position>,
 ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
-    let position = match catch_up(log, partition, &store, known) {
-        Err(RestoreError::Gap { store: at, log_from, .. }) => {
-            tracing::warn!(
-                partition = partition.0,
-                store = at.0,
-                log_from = log_from.0,
-                "rebuilding from a snapshot"
-            );
-            drop(store);
-            state.clear(partition)?;
-            store = state.open(partition)?;
-            match runtime.block_on(snapshot::restore(blob, generation, partition, &store))? {
-                Some(_) => catch_up(log, partition, &store, None)?,
-                None => return Err(RestoreError::Gap { store: at, log_from, partition }),
-            }
+    let mut restored = None;
+    loop {
+        let (at, log_from) = match catch_up(log, partition, &store, known.take()) {
+            Err(RestoreError::Gap { store: at, log_from, .. }) => (at, log_from),
+            position => return Ok((position?, store)),
+        };
+        tracing::warn!(
+            partition = partition.0,
+            store = at.0,
+            log_from = log_from.0,
+            "rebuilding from a snapshot"
+        );
+        drop(store);
+        state.clear(partition)?;
+        store = state.open(partition)?;
+        let newest = runtime.block_on(snapshot::restore(blob, generation, partition, &store))?;
+        if newest <= restored {
+            return Err(RestoreError::Gap { store: at, log_from, partition });
         }
-        other => other?,
-    };
-    Ok((position, store))
+        restored = newest;
+    }
 }
 
 /// Reads a frame.

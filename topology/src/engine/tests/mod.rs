@@ -9,6 +9,7 @@ mod overlay;
 mod ownership;
 mod placing;
 mod replay;
+mod restore;
 mod snapshots;
 mod tenants;
 

@@ -16,7 +16,7 @@ use crate::engine::snapshot::{self, Shelf};
 const P: Partition = Partition(3);
 
 /// A store at a commit, whose one row says so.
-fn view(number: u64) -> Box<dyn StateView> {
+pub(super) fn view(number: u64) -> Box<dyn StateView> {
     let rows = TestRows::default();
     let row =
         Change { key: Bytes::from_static(&[keys::OUTPUTS, 6, 1]), value: Some(number.to_string().into()) };
