@@ -1,5 +1,6 @@
 //! Pauses: when commits of each partition become visible, seen from outside, and how long there were none.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -20,6 +21,15 @@ const POLL: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A partition that has committed within so long gets on.
 const LIVE: Duration = Duration::from_secs(1);
+
+/// A time without a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Pause {
+    /// How long it was, in seconds.
+    pub(super) s: f64,
+    /// How long after the beginning of its window it began; 0 where that was before.
+    pub(super) began_s: f64,
+}
 
 type Commits = Arc<Mutex<Vec<Vec<Instant>>>>;
 
@@ -65,15 +75,19 @@ impl Watch {
         }
     }
 
-    /// The longest time without a commit of each partition since `since`, in seconds; the one that it began in counts
-    /// from the commit before.
-    pub(super) fn longest_s(&self, since: Instant) -> Vec<f64> {
-        let now = Instant::now();
+    /// The longest time without a commit of each partition in a window; the one that it begins in counts from the commit
+    /// before, and the one that it ends in to its end.
+    pub(super) fn longest(&self, window: &Range<Instant>) -> Vec<Pause> {
         let of = |commits: &Vec<Instant>| {
-            let first = commits.partition_point(|at| *at < since).saturating_sub(1);
-            let seen = commits.get(first..).unwrap_or_default();
-            let ends = seen.iter().skip(1).chain(std::iter::once(&now));
-            seen.iter().zip(ends).map(|(from, to)| (*to - *from).as_secs_f64()).fold(0.0, f64::max)
+            let first = commits.partition_point(|at| *at < window.start).saturating_sub(1);
+            let last = commits.partition_point(|at| *at < window.end);
+            let seen = commits.get(first..last).unwrap_or_default();
+            let ends = seen.iter().skip(1).chain(std::iter::once(&window.end));
+            let pauses = seen.iter().zip(ends).map(|(from, to)| Pause {
+                s: (*to - *from).as_secs_f64(),
+                began_s: from.saturating_duration_since(window.start).as_secs_f64(),
+            });
+            pauses.max_by(|a, b| a.s.total_cmp(&b.s)).unwrap_or_default()
         };
         lock(&self.commits).iter().map(of).collect()
     }
@@ -116,8 +130,13 @@ mod tests {
         let at = |second: u64| begin + Duration::from_secs(second);
         let commits = vec![vec![at(0), at(20), at(21), at(25), at(26), at(59)], vec![at(58), at(59)]];
         let watch = Watch { commits: Arc::new(Mutex::new(commits)), stop: Arc::default(), thread: None };
-        assert_eq!(watch.longest_s(at(22))[0], 33.0);
-        assert!((1.0..2.0).contains(&watch.longest_s(at(59))[1]), "{:?}", watch.longest_s(at(59)));
+        let longest = |from: u64, to: u64, partition: usize| {
+            let Pause { s, began_s } = watch.longest(&(at(from)..at(to)))[partition];
+            (s, began_s)
+        };
+        assert_eq!(longest(22, 60, 0), (33.0, 4.0));
+        assert_eq!(longest(5, 24, 0), (20.0, 0.0), "it began before");
+        assert_eq!(longest(59, 70, 1), (11.0, 0.0), "it has not ended");
         assert!(watch.wait_live(begin, Duration::ZERO, Duration::ZERO).is_err());
     }
 }

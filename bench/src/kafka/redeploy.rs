@@ -17,7 +17,7 @@ use leadline_schemas::layout::Shape;
 
 use super::members::owners;
 use super::open_loop::{self, Due};
-use super::pauses::Watch;
+use super::pauses::{Pause, Watch};
 use super::scene::{Company, Scene};
 use crate::arguments::numbers;
 use crate::instance::Instance;
@@ -40,6 +40,8 @@ const TRANSACTION_TIMEOUT_S: u64 = 10;
 const WORK_MAX: Duration = Duration::from_secs(3_600);
 /// A pause that is longer is no pause.
 const PAUSE_MAX: Duration = Duration::from_secs(90);
+/// A standby that is ready has asked for its partitions no longer ago than this.
+const TAKE_OVER_MAX: Duration = Duration::from_secs(1);
 /// Watched behind each event at the least: what comes late belongs to it.
 const WATCHED: Duration = Duration::from_secs(10);
 /// Events that are signed ahead, in seconds of load.
@@ -84,13 +86,19 @@ impl Change {
     }
 }
 
-/// The pauses of one change over all rounds, in seconds.
+/// What a standby does to the others before it takes over.
+const STANDBY_RESTORES: &str = "a standby restores beside it";
+
+/// The pauses of one change over all rounds.
 #[derive(Default)]
 struct Pauses {
     /// Of the worker's own partitions.
-    its: Vec<f64>,
-    others: Vec<f64>,
+    its: Vec<Pause>,
+    others: Vec<Pause>,
 }
+
+/// The pauses of all changes, in the order in which they were first made.
+type Results = Vec<(&'static str, Pauses)>;
 
 /// Runs it: `--calls 125000 --rounds 3 --rate 400`.
 pub(super) fn run(args: &[String]) -> Result<()> {
@@ -211,33 +219,32 @@ impl Crew<'_> {
     }
 
     /// Every change to one worker after the other.
-    fn rounds(&mut self, rounds: u64) -> Result<Vec<(Change, Pauses)>> {
+    fn rounds(&mut self, rounds: u64) -> Result<Results> {
         let watch = Watch::start(self.scene)?;
-        let mut results: Vec<_> = Change::ALL.into_iter().map(|change| (change, Pauses::default())).collect();
+        let mut results = Results::new();
         for round in 0..rounds {
             let index = usize::try_from(round)? % WORKERS;
-            for (change, pauses) in &mut results {
+            for change in Change::ALL {
                 watch.wait_live(Instant::now(), Duration::from_secs(2), PAUSE_MAX)?;
                 let before = self.partitions_of(index)?;
                 let at = Instant::now();
-                self.change(*change, index)?;
+                self.change(change, index)?;
+                let changed = Instant::now();
                 watch.wait_live(at, change.watched(), PAUSE_MAX)?;
-                let owned = if *change == Change::Back { self.partitions_of(index)? } else { before };
-                let longest_s = watch.longest_s(at);
-                let (mut its, mut others) = (Vec::new(), Vec::new());
-                for (partition, pause_s) in longest_s.into_iter().enumerate() {
-                    let list = if owned.contains(&partition) { &mut its } else { &mut others };
-                    list.push(pause_s);
+                let end = Instant::now();
+                let owned = if change == Change::Back { self.partitions_of(index)? } else { before };
+                let windows = match (change, changed.checked_sub(TAKE_OVER_MAX)) {
+                    (Change::StandBy, Some(asked)) => {
+                        vec![(STANDBY_RESTORES, at..asked.max(at)), (change.about(), asked.max(at)..end)]
+                    }
+                    _ => vec![(change.about(), at..end)],
+                };
+                for (about, window) in windows {
+                    let pauses = pauses_of(&owned, watch.longest(&window));
+                    let (its, others) = (listed(&pauses.its), listed(&pauses.others));
+                    println!("round {}: {about:<38} its {its}   others {others}", round + 1);
+                    add(&mut results, about, pauses);
                 }
-                println!(
-                    "round {}: {:<38} its {}   others {}",
-                    round + 1,
-                    change.about(),
-                    listed(&its),
-                    listed(&others)
-                );
-                pauses.its.extend(its);
-                pauses.others.extend(others);
             }
         }
         Ok(results)
@@ -289,23 +296,45 @@ fn size_mb(folder: &Path) -> f64 {
     entries.flatten().map(of).sum()
 }
 
-fn listed(pauses_s: &[f64]) -> String {
-    pauses_s.iter().map(|pause_s| format!("{pause_s:.2}")).collect::<Vec<_>>().join(" ")
+/// The longest pauses of the partitions of one worker, and of the others.
+fn pauses_of(owned: &[usize], longest: Vec<Pause>) -> Pauses {
+    let mut pauses = Pauses::default();
+    for (partition, pause) in longest.into_iter().enumerate() {
+        let list = if owned.contains(&partition) { &mut pauses.its } else { &mut pauses.others };
+        list.push(pause);
+    }
+    pauses
 }
 
-fn report(results: &[(Change, Pauses)], rate: u64) {
+fn add(results: &mut Results, about: &'static str, pauses: Pauses) {
+    match results.iter_mut().find(|(known, _)| *known == about) {
+        Some((_, known)) => {
+            known.its.extend(pauses.its);
+            known.others.extend(pauses.others);
+        }
+        None => results.push((about, pauses)),
+    }
+}
+
+/// Each pause, and behind `@` when it began.
+fn listed(pauses: &[Pause]) -> String {
+    let text = |pause: &Pause| format!("{:.2}@{:.1}", pause.s, pause.began_s);
+    pauses.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+fn report(results: &Results, rate: u64) {
     println!(
         "\npause per partition in s, at {rate} webhooks/s; session time-out {} s, transaction time-out {TRANSACTION_TIMEOUT_S} s, snapshots every {} s",
         COMPANY.session_timeout_ms / 1_000,
         COMPANY.snapshot_interval_s
     );
     println!("{:<40}{:>11}{:>8}{:>8}{:>8}{:>14}", "", "partitions", "p50", "p99", "max", "others' max");
-    for (change, pauses) in results {
-        let its = sorted(pauses.its.iter().copied());
-        let others = pauses.others.iter().copied().fold(0.0, f64::max);
+    for (about, pauses) in results {
+        let its = sorted(pauses.its.iter().map(|pause| pause.s));
+        let others = pauses.others.iter().map(|pause| pause.s).fold(0.0, f64::max);
         println!(
             "{:<40}{:>11}{:>8.2}{:>8.2}{:>8.2}{others:>14.2}",
-            change.about(),
+            about,
             its.len(),
             percentile(&its, 0.5),
             percentile(&its, 0.99),

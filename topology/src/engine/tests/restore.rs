@@ -8,7 +8,7 @@ use leadline_connectors::contract::BoxFuture;
 use leadline_connectors::contract::log::{
     Append, AppendError, Chunk, Commit, CommitAnswer, Log, LogHealth, ReadError,
 };
-use leadline_connectors::contract::state::{Change, PartitionState, State as _};
+use leadline_connectors::contract::state::{Change, State};
 use leadline_connectors::log_memory::MemoryLog;
 use leadline_schemas::frame::CommitFrame;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic, avro};
@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use super::doubles::TestState;
 use super::snapshots::view;
 use crate::engine::keys;
-use crate::engine::restore::{RestoreError, bring_up};
+use crate::engine::restore::{Parts, RestoreError, bring_up};
 use crate::engine::snapshot::{self, Shelf};
 
 const P: Partition = Partition(3);
@@ -67,8 +67,7 @@ impl Owned {
                 let mut shelf = Shelf::find(&self.blob, 1, P).await.unwrap();
                 snapshot::take(&self.blob, 1, P, &*view(*number), &mut shelf).await.unwrap();
             };
-            // The one who restores has a runtime of his own and may be within it.
-            std::thread::scope(|scope| scope.spawn(|| self.runtime.block_on(take)).join().unwrap());
+            self.runtime.block_on(take);
         }
         self.log.set_floor(Topic::State, P, Offset(dropped));
     }
@@ -77,7 +76,7 @@ impl Owned {
     fn bring_up(&self) -> Result<(u64, Bytes), RestoreError> {
         let state = TestState::default();
         let store = state.open(P)?;
-        let parts = (self as &dyn Log, &state as _, &self.blob as _, self.runtime.handle());
+        let parts: Parts<'_> = (self, &state, &self.blob, self.runtime.handle());
         let (position, store) = bring_up(parts, 1, P, store, None)?;
         assert_eq!(store.applied()?, position.number);
         Ok((position.number.0, store.get(&key())?.unwrap()))
@@ -129,7 +128,8 @@ fn frames_that_are_dropped_while_they_are_read_are_in_a_newer_snapshot() {
 
 #[test]
 fn frames_that_are_in_no_newer_snapshot_are_a_gap() {
-    for steps in [&[(&[] as &[u64], 3)] as &[Step], &[(&[3], 5)], &[(&[3, 6], 3), (&[], 8)]] {
+    let cases: [&[Step]; 3] = [&[(&[], 3)], &[(&[3], 5)], &[(&[3, 6], 3), (&[], 8)]];
+    for steps in cases {
         let gap = Owned::new(steps).bring_up();
         assert!(matches!(gap, Err(RestoreError::Gap { .. })), "{steps:?}: {gap:?}");
     }
