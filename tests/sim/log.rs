@@ -204,6 +204,9 @@ impl Log for WatchedLog {
         }
         self.inner.range(topic, partition)
     }
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.inner.range(Topic::State, partition)
+    }
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
         let all = &mut *self.group.listeners.lock().unwrap();
         all.entry((topic, partition)).or_default().insert(self.member, listener);

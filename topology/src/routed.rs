@@ -67,6 +67,10 @@ impl Log for RoutedLog {
         self.first.range(topic, partition)
     }
 
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.first.range_so_far(partition)
+    }
+
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
         self.first.listen(topic, partition, listener);
     }

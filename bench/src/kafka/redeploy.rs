@@ -230,7 +230,9 @@ impl Crew<'_> {
                 let at = Instant::now();
                 self.change(change, index)?;
                 let changed = Instant::now();
-                watch.wait_live(at, change.watched(), PAUSE_MAX)?;
+                // A standby takes its time, in which nothing happens to the partitions.
+                let happened = if change == Change::StandBy { changed } else { at };
+                watch.wait_live(happened, change.watched(), PAUSE_MAX)?;
                 let end = Instant::now();
                 let owned = if change == Change::Back { self.partitions_of(index)? } else { before };
                 let windows = match (change, changed.checked_sub(TAKE_OVER_MAX)) {

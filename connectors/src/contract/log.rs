@@ -60,6 +60,12 @@ pub trait Log: Send + Sync + 'static {
     /// other machines asks them and waits for the answer, a bounded time.
     fn range(&self, topic: Topic, partition: Partition) -> Result<(Offset, Offset), ReadError>;
 
+    /// As [`Log::range`] of topic `state`, for whoever follows another owner of the partition: what that has committed so
+    /// far. It waits for nothing that is under way, and more may come.
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.range(Topic::State, partition)
+    }
+
     /// Registers who is called, from a thread of the log and without blocking, whenever the end of this topic and
     /// partition has moved; `read` and `range` then show it. One listener per topic and partition; a new one replaces
     /// the old.

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -15,14 +14,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use super::history::History;
 use super::link::Link;
 use super::lock;
-use super::parts::{self, Assembly};
-use super::reader::{Fetched, Next, Reader, unavailable};
+use super::reader::{Next, Reader, unavailable};
+use super::search::{LAST_OFFSETS, bisect, last_from, next_frame, part_of};
 use crate::contract::log::{Chunk, ReadError, Record};
 
-/// Below how many offsets a search reads on instead of halving.
-const LINEAR_OFFSETS: u64 = 128;
-/// How far before the end the last frame is looked for first: its last part, and the end of its transaction.
-const LAST_OFFSETS: u64 = 2;
 /// How many places are remembered for each partition.
 const HINTS_MAX: usize = 256;
 
@@ -175,6 +170,22 @@ impl Frames {
     /// The range of the contract: frame n lies at offset n - 1.
     pub(super) fn range(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
         let end = self.end(partition)?;
+        self.range_to(partition, end)
+    }
+
+    /// The range of the contract up to the newest frame that readers see. The group is not asked: with an owner at work its
+    /// offset is hardly ever stable, and whoever asks for it may do so for seconds.
+    pub(super) fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        let known = self.with_known(partition, |known| known.end);
+        let end = self.seen_behind(partition, known)?;
+        let end = self.with_known(partition, |known| {
+            known.end = known.end.max(end);
+            known.end
+        });
+        self.range_to(partition, end)
+    }
+
+    fn range_to(&self, partition: Partition, end: u64) -> Result<(Offset, Offset), ReadError> {
         let first = self.first(partition)?.map_or(end, |first| first.saturating_sub(1)).min(end);
         Ok((Offset(first), Offset(end)))
     }
@@ -321,76 +332,4 @@ impl Frames {
         }
         Ok(records)
     }
-}
-
-/// The parts of the next frame, and the frame.
-fn next_frame(
-    reader: &mut Reader,
-    frame: u64,
-    deadline: Instant,
-) -> Result<(Vec<Fetched>, Bytes), ReadError> {
-    let (mut assembly, mut parts) = (Assembly::default(), Vec::new());
-    loop {
-        let fetched = reader.next_record(deadline)?;
-        let place = part_of(&fetched)?;
-        if place.number.0 != frame {
-            let found = place.number;
-            return Err(ReadError::Damaged(format!(
-                "topic state has commit {found} where {frame} should be"
-            )));
-        }
-        let whole = assembly.push(place, fetched.value.clone()).map_err(ReadError::Damaged)?;
-        parts.push(fetched);
-        if let Some(whole) = whole {
-            return Ok((parts, whole));
-        }
-    }
-}
-
-/// The number of the last frame between two offsets.
-fn last_from(
-    reader: &mut Reader,
-    topic: &str,
-    partition: i32,
-    from: u64,
-    end: u64,
-    deadline: Instant,
-) -> Result<Option<CommitNumber>, ReadError> {
-    reader.seek(topic, partition, from)?;
-    let mut last = None;
-    loop {
-        match reader.next(deadline)? {
-            Next::Record(fetched) if fetched.offset < end => last = Some(part_of(&fetched)?.number),
-            _ => return Ok(last),
-        }
-    }
-}
-
-/// An offset at most [`LINEAR_OFFSETS`] before the first part of a frame.
-fn bisect(
-    reader: &mut Reader,
-    (topic, partition): (&str, i32),
-    frame: u64,
-    (mut low, mut high): (u64, u64),
-    deadline: Instant,
-) -> Result<u64, ReadError> {
-    while high.saturating_sub(low) > LINEAR_OFFSETS {
-        let middle = low + (high - low) / 2;
-        reader.seek(topic, partition, middle)?;
-        match reader.next(deadline)? {
-            Next::Record(fetched) if part_of(&fetched)?.number.0 < frame => {
-                low = fetched.offset.saturating_add(1);
-            }
-            Next::Record(_) | Next::End => high = middle,
-            Next::OutOfRange => low = middle.saturating_add(1),
-        }
-    }
-    Ok(low)
-}
-
-fn part_of(fetched: &Fetched) -> Result<parts::Place, ReadError> {
-    let offset = fetched.offset;
-    fetched.part.ok_or_else(|| {
-        ReadError::Damaged(format!("the record at offset {offset} of topic state is no part of a frame"))
-    })
 }

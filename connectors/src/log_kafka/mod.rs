@@ -61,6 +61,7 @@ mod parts;
 mod queue;
 mod reader;
 mod scout;
+mod search;
 mod sight;
 mod standstill;
 pub mod topics;
@@ -319,6 +320,13 @@ impl Log for KafkaLog {
             Topic::State => self.inner.frames.range(partition),
             _ => self.inner.frames.history.range(topic, partition),
         }
+    }
+
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        if !self.inner.buffers.has((Topic::State, partition)) {
+            return Err(no_such((Topic::State, partition)));
+        }
+        self.inner.frames.range_so_far(partition)
     }
 
     fn listen(&self, topic: Topic, partition: Partition, listener: Listener) {

@@ -59,7 +59,11 @@ impl Reader {
 
     fn isolated(config: &KafkaConfig, link: Link, isolation: &str) -> Result<Self, ReadError> {
         let mut client = config.consumer("history");
-        client.set("enable.partition.eof", "true").set("isolation.level", isolation);
+        client
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", isolation)
+            // It moves from place to place, each time behind a request that waits so long at the end of the one before.
+            .set("fetch.wait.max.ms", "10");
         let consumer = client.create_with_context(link).map_err(|error| unavailable(&error))?;
         Ok(Self {
             consumer,

@@ -247,6 +247,10 @@ impl Log for RegistryLog {
         self.log.range(topic, partition)
     }
 
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.log.range_so_far(partition)
+    }
+
     fn listen(&self, topic: Topic, partition: Partition, listener: Listener) {
         lock(&self.listeners).insert((topic, partition), Arc::clone(&listener));
         self.log.listen(topic, partition, listener);

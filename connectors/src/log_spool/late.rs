@@ -165,6 +165,10 @@ impl Log for LateLog {
         self.readable()?.range(topic, partition)
     }
 
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.readable()?.range_so_far(partition)
+    }
+
     fn listen(&self, topic: Topic, partition: Partition, listener: Listener) {
         let mut waiting = lock(&self.waiting);
         if let Some(log) = self.opened.get() {

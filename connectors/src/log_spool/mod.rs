@@ -318,6 +318,10 @@ impl Log for SpooledLog {
         self.shared.behind.range(topic, partition)
     }
 
+    fn range_so_far(&self, partition: Partition) -> Result<(Offset, Offset), ReadError> {
+        self.shared.behind.range_so_far(partition)
+    }
+
     fn listen(&self, topic: Topic, partition: Partition, listener: Arc<dyn Fn() + Send + Sync>) {
         self.shared.behind.listen(topic, partition, listener);
     }

@@ -45,6 +45,7 @@ fn frames_are_found_by_their_number_and_dropped_below_the_floor() {
 
     // A process that knows nothing searches.
     let log = open(&config);
+    assert_eq!(log.range_so_far(P0).unwrap(), (Offset(0), Offset(MANY)));
     assert_eq!(log.range(Topic::State, P0).unwrap(), (Offset(0), Offset(MANY)));
     for offset in [250, 0, MANY - 1, 19, 20, 50, 51, 333] {
         let chunk = log.fetch(Topic::State, P0, Offset(offset), 3_000).unwrap();

@@ -197,3 +197,33 @@ fn without_an_offset_an_open_transaction_is_waited_for() {
     until("the end of the transaction", PATIENCE, || log.range(Topic::State, P0).is_ok());
     assert_eq!(log.range(Topic::State, P0).unwrap(), (Offset(0), Offset(0)));
 }
+
+#[test]
+fn whoever_follows_an_owner_does_not_wait_for_what_it_has_under_way() {
+    let Some(broker) = crate::broker() else { return };
+    let mut config = fresh(broker, 2);
+    config.fetch_timeout_ms = 2_000;
+    let log = open(&config);
+    assert_eq!(commit(&log, epoch(P0, 1, Vec::new())), CommitAnswer::Committed);
+    drop(log);
+    let follower = open(&KafkaConfig { instance_id: "follower".to_owned(), ..config.clone() });
+    let owner = half_an_epoch(&config);
+    let group: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &config.brokers)
+        .set("group.id", &config.group_id)
+        .create()
+        .unwrap();
+    let mut offsets = TopicPartitionList::new();
+    let next = leadline_connectors::log_kafka::rdkafka::Offset::Offset(20);
+    offsets.add_partition_offset(&config.topic(Topic::Inbound), 0, next).unwrap();
+    owner.send_offsets_to_transaction(&offsets, &group.group_metadata().unwrap(), PATIENCE).unwrap();
+
+    let started = Instant::now();
+    assert_eq!(follower.range_so_far(P0).unwrap(), (Offset(0), Offset(1)));
+    let took = started.elapsed();
+    assert!(took < Duration::from_millis(config.fetch_timeout_ms / 2), "it took {took:?}");
+    assert!(follower.range(Topic::State, P0).is_err(), "who takes over does wait");
+    owner.abort_transaction(PATIENCE).unwrap();
+    until("the end of the transaction", PATIENCE, || follower.range(Topic::State, P0).is_ok());
+    assert_eq!(follower.range(Topic::State, P0).unwrap(), (Offset(0), Offset(1)));
+}

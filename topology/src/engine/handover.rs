@@ -18,7 +18,7 @@ use super::limits::EXECUTOR_ANSWER_MAX;
 use super::moving::{Origin, brought_up};
 use super::ownership::Ownership;
 use super::partition::{Position, lock};
-use super::restore::RestoreError;
+use super::restore::{Owner, RestoreError};
 use super::worker::Order;
 
 /// A job whose call runs.
@@ -154,7 +154,7 @@ impl Ownership {
         if lock(&self.progress.stages).of.contains_key(&partition) {
             return Ok(CommitNumber(0));
         }
-        let (position, _) = self.rows_of_newest(partition)?;
+        let (position, _) = self.rows_of_newest(partition, Owner::Another)?;
         lock(&self.progress.warm).insert(partition, position);
         // A log on other machines has its inputs sent for, so that they are here when the partition comes.
         self.log.read(Topic::Inbound, partition, position.inbound_next, 0)?;
@@ -166,8 +166,9 @@ impl Ownership {
     pub(super) fn rows_of_newest(
         &self,
         partition: Partition,
+        owner: Owner,
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
-        match self.rows_behind_store(partition) {
+        match self.rows_behind_store(partition, owner) {
             // A broker may forget a transaction that it had confirmed: what the log has counts, and is read anew. Where
             // that is ahead as well, a snapshot is, and nothing is left to begin from.
             Err(RestoreError::Ahead { store: at, log_end, .. }) if self.shared => {
@@ -179,7 +180,7 @@ impl Ownership {
                     "commits are not in the log any more"
                 );
                 self.state.clear(partition)?;
-                self.rows_behind_store(partition)
+                self.rows_behind_store(partition, owner)
             }
             found => found,
         }
@@ -188,10 +189,11 @@ impl Ownership {
     fn rows_behind_store(
         &self,
         partition: Partition,
+        owner: Owner,
     ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
         let known = lock(&self.progress.warm).remove(&partition);
         let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
         let (generation, origin, settings) = (self.generation, self.origin.as_ref(), (self.settings)());
-        brought_up(parts, &Origin { generation, origin, settings: &settings }, partition, known)
+        brought_up(parts, &Origin { generation, origin, settings: &settings }, partition, known, owner)
     }
 }

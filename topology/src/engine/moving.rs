@@ -19,7 +19,7 @@ use super::effects::{decode_job, engine_value, job_value};
 use super::keys;
 use super::partition::Position;
 use super::placing::{Named, Places, tenant_of};
-use super::restore::{NOTHING, Parts, RestoreError, bring_up, index_entry};
+use super::restore::{NOTHING, Owner, Parts, RestoreError, bring_up, index_entry};
 use super::snapshot::{self, Shelf};
 
 /// Rows that are brought in at a time.
@@ -139,13 +139,14 @@ pub(super) fn brought_up(
     layout: &Origin<'_>,
     partition: Partition,
     mut known: Option<Position>,
+    owner: Owner,
 ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
     let (_, state, _, _) = parts;
     let mut store = state.open(partition)?;
     if layout.generation > 1 && store.applied()?.0 == 0 {
         (store, known) = first_rows(parts, layout, partition, store)?;
     }
-    bring_up(parts, layout.generation, partition, store, known)
+    bring_up(parts, layout.generation, partition, store, known, owner)
 }
 
 /// The rows that a partition of a later layout starts with, while the log still has all of its frames: those of a

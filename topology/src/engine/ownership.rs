@@ -25,7 +25,7 @@ use super::jobs::Notice;
 use super::lease::Leases;
 use super::limits::{LEASE_MS, OWNERSHIP_LOOK, RESTORE_RETRY_MS, RESTORES_MAX};
 use super::partition::{Position, lock};
-use super::restore::RestoreError;
+use super::restore::{Owner, RestoreError};
 use super::rows::{Rows, Stay};
 use super::store_writer::StoreQueue;
 use super::worker::{Mailbox, Order, Restored};
@@ -247,7 +247,7 @@ impl Ownership {
     }
 
     fn restore(&self, partition: Partition) -> Result<Restored, RestoreError> {
-        let (position, store) = self.rows_of_newest(partition)?;
+        let (position, store) = self.rows_of_newest(partition, Owner::This)?;
         Ok(Restored { id: partition, position, store })
     }
 

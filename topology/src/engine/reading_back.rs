@@ -13,7 +13,7 @@ use leadline_schemas::{CommitNumber, Offset, Partition, Topic};
 
 use super::keys;
 use super::moving::{Origin, brought_up};
-use super::restore::{RestoreError, decode_frame};
+use super::restore::{Owner, RestoreError, decode_frame};
 
 /// Frames read back at a time.
 const READ_BACK_BYTES: usize = 4 << 20;
@@ -115,7 +115,7 @@ impl CommittedRecords {
         let parts = (&*self.log, &*self.state, &*self.blob, &self.runtime);
         let (generation, origin) = (self.generation, self.origin.as_ref());
         let layout = Origin { generation, origin, settings: &self.settings };
-        let (position, state) = brought_up(parts, &layout, partition, None)?;
+        let (position, state) = brought_up(parts, &layout, partition, None, Owner::This)?;
         Ok(PartitionRecords { of: self, state, partition, end: position.number })
     }
 }

@@ -97,6 +97,15 @@ pub(super) const NOTHING: Position = Position {
     drained: false,
 };
 
+/// Who works on a partition that is brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// This process: its rows are to be those of the newest commit there will ever be of an owner before.
+    This,
+    /// Another, which commits on: its rows are followed.
+    Another,
+}
+
 /// Applies the frames that the store lacks and answers where the partition stands. `known` is where it stood when this
 /// was last asked: if the store has just that, no frame is read for its position alone.
 pub(super) fn catch_up(
@@ -104,8 +113,12 @@ pub(super) fn catch_up(
     partition: Partition,
     store: &Arc<dyn PartitionState>,
     known: Option<Position>,
+    owner: Owner,
 ) -> Result<Position, RestoreError> {
-    let (first, end) = log.range(Topic::State, partition)?;
+    let (first, end) = match owner {
+        Owner::This => log.range(Topic::State, partition)?,
+        Owner::Another => log.range_so_far(partition)?,
+    };
     let applied = store.applied()?;
     if applied.0 > end.0 {
         return Err(RestoreError::Ahead { partition, store: applied, log_end: CommitNumber(end.0) });
@@ -160,10 +173,11 @@ pub(super) fn bring_up(
     partition: Partition,
     mut store: Arc<dyn PartitionState>,
     mut known: Option<Position>,
+    owner: Owner,
 ) -> Result<(Position, Arc<dyn PartitionState>), RestoreError> {
     let mut restored = None;
     loop {
-        let (at, log_from) = match catch_up(log, partition, &store, known.take()) {
+        let (at, log_from) = match catch_up(log, partition, &store, known.take(), owner) {
             Err(RestoreError::Gap { store: at, log_from, .. }) => (at, log_from),
             position => return Ok((position?, store)),
         };

@@ -9,8 +9,7 @@ use leadline_schemas::{CommitNumber, Partition};
 /// A look at a partition that took no longer leaves no more than that to catch up with.
 const LAG_MAX: Duration = Duration::from_millis(500);
 /// A look that brought no more leaves about as many to the next, each of which takes a few milliseconds to read and apply.
-/// On a busy machine a look takes longer than [`LAG_MAX`] for other reasons: the group's offset is told only between two
-/// transactions of the owner.
+/// On a busy machine a look takes longer than [`LAG_MAX`] for other reasons.
 const LAG_COMMITS_MAX: u64 = 32;
 
 /// What one look at a partition brought.

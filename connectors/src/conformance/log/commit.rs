@@ -19,6 +19,7 @@ pub(super) fn frames_lie_at_their_number_minus_one(bench: &mut Bench<'_>) {
             let chunk = bench.log().fetch(Topic::State, partition, Offset(number - 1), 100).unwrap();
             assert_eq!(chunk.records[0].value, format!("{partition}:{number}"), "visible when answered");
             assert_eq!(bench.range(Topic::State, partition), (0, number));
+            assert_eq!(bench.log().range_so_far(partition).unwrap(), (Offset(0), Offset(number)));
         }
     }
     assert_eq!(bench.all(Topic::State, P1).len(), 20);

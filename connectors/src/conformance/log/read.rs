@@ -59,6 +59,7 @@ pub(super) fn what_is_not_there_is_unavailable(bench: &mut Bench<'_>) {
         bench.log().listen(topic, partition, Arc::new(|| {}));
         bench.log().set_floor(topic, partition, Offset(1));
     }
+    assert!(matches!(bench.log().range_so_far(beyond), Err(ReadError::Unavailable(_))));
 }
 
 /// Counts calls, and reads on in each; remembers the end that it saw in the newest one.

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use super::doubles::TestState;
 use super::snapshots::view;
 use crate::engine::keys;
-use crate::engine::restore::{Parts, RestoreError, bring_up};
+use crate::engine::restore::{Owner, Parts, RestoreError, bring_up};
 use crate::engine::snapshot::{self, Shelf};
 
 const P: Partition = Partition(3);
@@ -77,7 +77,7 @@ impl Owned {
         let state = TestState::default();
         let store = state.open(P)?;
         let parts: Parts<'_> = (self, &state, &self.blob, self.runtime.handle());
-        let (position, store) = bring_up(parts, 1, P, store, None)?;
+        let (position, store) = bring_up(parts, 1, P, store, None, Owner::Another)?;
         assert_eq!(store.applied()?, position.number);
         Ok((position.number.0, store.get(&key())?.unwrap()))
     }
