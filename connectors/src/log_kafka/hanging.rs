@@ -20,6 +20,8 @@
 //! that was committed: a record without a value, under a key of its own, is committed behind it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use leadline_schemas::{Partition, Topic};
@@ -30,13 +32,15 @@ use super::committer::Committer;
 use super::config::KafkaConfig;
 use super::failure::Failure;
 use super::membership::Ticket;
-use super::sight::{Place, Sight, outputs};
+use super::sight::{Place, Seen, Sight, outputs};
 use super::transaction::Transactions;
 use crate::contract::log::ReadError;
 
 /// How long nothing may move before a transaction is taken for one that hangs, when a producer is new: its first own one
 /// would end it, as it itself ends.
 const STILL_AT_FIRST: Duration = Duration::from_millis(200);
+/// Between two looks in that time.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often is looked later, in time-outs of a transaction: for partitions that went to others before this process
 /// committed again.
 const LOOK_EVERY: u32 = 2;
@@ -50,6 +54,8 @@ const HANGING_KEY: &[u8] = b"hanging";
 #[derive(Default)]
 pub(super) struct Held {
     looked: Option<Instant>,
+    /// The look that is under way.
+    looking: Option<JoinHandle<Result<Seen, ReadError>>>,
     open: Looks<Partition>,
     untold: Looks<Partition>,
     outputs: Looks<Place>,
@@ -100,50 +106,73 @@ impl Committer {
     /// A producer with this committer's id, under which nothing is open any more.
     pub(super) fn open(&self) -> Result<Transactions, Failure> {
         let own: Vec<Partition> = self.partitions().collect();
-        let look = || Sight::new(&self.frames)?.open(&own);
+        let look = || {
+            let sight = Sight::new(&self.frames)?;
+            let seen = sight.open(&own)?;
+            Ok((sight, seen, Instant::now()))
+        };
         // Meanwhile: what is open under the id by then is open at that look too.
         let (producer, seen) = std::thread::scope(|threads| {
             let looking = std::thread::Builder::new().spawn_scoped(threads, look);
             let producer = Transactions::open(&self.config, self.worker, self.link.clone());
             let seen = looking.map_err(|error| error.to_string()).and_then(|looking| {
                 let looked = looking.join().map_err(|_| "a look at what is open has panicked".to_owned())?;
-                looked.map_err(|error| error.to_string())
+                looked.map_err(|error: ReadError| error.to_string())
             });
             (producer, seen)
         });
-        let (producer, seen) = (producer?, seen.map_err(Failure::Aborted)?);
-        if seen.is_empty() {
-            return Ok(producer);
+        let producer = producer?;
+        let (sight, mut still, looked) = seen.map_err(Failure::Aborted)?;
+        // Those of others go on, most of them in a moment.
+        while !still.is_empty() {
+            let is_last = looked.elapsed() >= STILL_AT_FIRST;
+            let open = sight.open(&own).map_err(failed)?;
+            still.retain(|partition, begin| open.get(partition) == Some(begin));
+            if is_last {
+                self.end_hanging(&producer, &sight, &still)?;
+                break;
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
-        std::thread::sleep(STILL_AT_FIRST); // Those of others go on.
-        let mut held = Looks { seen, ..Looks::default() };
-        let sight = Sight::new(&self.frames).map_err(failed)?;
-        let open = sight.open(&own).map_err(failed)?;
-        self.end_hanging(&producer, &sight, &held.note(open, Instant::now()))?;
         Ok(producer)
     }
 
-    /// Looks, now and then, whether a transaction of this producer holds partitions back that are others' by now.
+    /// Looks, now and then, whether a transaction of this producer holds partitions back that are others' by now. The look is
+    /// a thread's of its own: commits do not wait for it.
     pub(super) fn look_for_hanging(&self, held: &mut Held, producer: &Transactions) {
         let now = Instant::now();
-        if !held.is_time(now, Duration::from_millis(self.config.transaction_timeout_ms) * LOOK_EVERY) {
-            return;
+        if let Some(looking) = held.looking.take_if(|looking| looking.is_finished()) {
+            let seen = looking.join().map_err(|_| Failure::Aborted("the look has panicked".to_owned()));
+            let ended = seen
+                .and_then(|seen| seen.map_err(failed))
+                .and_then(|seen| self.end_what_hangs(held, producer, seen, now));
+            // Brokers that are away are told of by the log's health.
+            if let Err(failure) = ended {
+                tracing::debug!(?failure, "what hangs could not be ended yet");
+            }
         }
-        // Brokers that are away are told of by the log's health.
-        if let Err(failure) = self.look(held, producer, now) {
-            tracing::debug!(?failure, "what hangs could not be ended yet");
+        let every = Duration::from_millis(self.config.transaction_timeout_ms) * LOOK_EVERY;
+        if held.looking.is_none() && held.is_time(now, every) {
+            let (frames, own) = (Arc::clone(&self.frames), self.partitions().collect::<Vec<_>>());
+            let look = move || Seen::now(&frames, &own);
+            let looking = std::thread::Builder::new().name("kafka-hanging".to_owned()).spawn(look);
+            held.looking = looking.ok(); // Without a thread it is tried at the next time.
         }
     }
 
-    fn look(&self, held: &mut Held, producer: &Transactions, now: Instant) -> Result<(), Failure> {
-        let own: Vec<Partition> = self.partitions().collect();
-        let sight = Sight::new(&self.frames).map_err(failed)?;
-        let open = sight.open(&own).map_err(failed)?;
-        let closed: Vec<Partition> =
-            own.into_iter().filter(|partition| !open.contains_key(partition)).collect();
-        self.end_hanging(producer, &sight, &held.open.note(open, now))?;
-        let outputs = sight.open_outputs(&closed).map_err(failed)?;
-        let outputs: Vec<Place> = held.outputs.note(outputs, now).into_keys().collect();
+    fn end_what_hangs(
+        &self,
+        held: &mut Held,
+        producer: &Transactions,
+        seen: Seen,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        let open = held.open.note(seen.open, now);
+        if !open.is_empty() {
+            let sight = Sight::new(&self.frames).map_err(failed)?;
+            self.end_hanging(producer, &sight, &open)?;
+        }
+        let outputs: Vec<Place> = held.outputs.note(seen.outputs, now).into_keys().collect();
         if !outputs.is_empty() {
             producer.end_behind(&self.config, &outputs)?;
             tracing::warn!(
@@ -151,10 +180,9 @@ impl Committer {
                 "a transaction held outputs back; if its coordinator forgot it and it was this process's, they are seen now"
             );
         }
-        let untold = sight.untold(&closed).map_err(failed)?;
         // First: an attempt that cannot be made is not noted as one.
         let ticket = self.ticket()?;
-        let due: Vec<Partition> = held.untold.note(untold, now).into_keys().collect();
+        let due: Vec<Partition> = held.untold.note(seen.untold, now).into_keys().collect();
         if due.is_empty() {
             return Ok(());
         }

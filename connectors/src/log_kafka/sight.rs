@@ -15,6 +15,28 @@ use crate::contract::log::ReadError;
 /// How long a group may take to tell an offset: longer than a transaction that goes on lasts.
 const TOLD_WITHIN: Duration = Duration::from_millis(500);
 
+/// What all looks of one time have seen held back, and where it begins.
+pub(super) struct Seen {
+    /// Of these topic `state` is.
+    pub(super) open: BTreeMap<Partition, u64>,
+    /// Outputs are, beside a `state` that goes on.
+    pub(super) outputs: BTreeMap<Place, u64>,
+    /// The group's offset is, and nothing else.
+    pub(super) untold: BTreeMap<Partition, u64>,
+}
+
+impl Seen {
+    /// Looks at everything. It takes its time: a group that does not tell an offset is waited for.
+    pub(super) fn now(frames: &Frames, partitions: &[Partition]) -> Result<Self, ReadError> {
+        let sight = Sight::new(frames)?;
+        let open = sight.open(partitions)?;
+        let is_closed = |partition: &&Partition| !open.contains_key(*partition);
+        let closed: Vec<Partition> = partitions.iter().filter(is_closed).copied().collect();
+        let (outputs, untold) = (sight.open_outputs(&closed)?, sight.untold(&closed)?);
+        Ok(Self { open, outputs, untold })
+    }
+}
+
 /// A partition of a topic.
 pub(super) type Place = (Topic, Partition);
 
@@ -40,7 +62,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Where a transaction is open in outputs of partitions, and where it begins.
-    pub(super) fn open_outputs(&self, partitions: &[Partition]) -> Result<BTreeMap<Place, u64>, ReadError> {
+    fn open_outputs(&self, partitions: &[Partition]) -> Result<BTreeMap<Place, u64>, ReadError> {
         let of = |partition: &Partition| outputs().map(|topic| (topic, *partition)).collect::<Vec<_>>();
         let places: Vec<Place> = partitions.iter().flat_map(of).collect();
         self.open_at(&places)
@@ -53,7 +75,7 @@ impl<'a> Sight<'a> {
     }
 
     /// Partitions whose offset the group does not tell, for a transaction is open in the offsets; and where their frames end.
-    pub(super) fn untold(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
+    fn untold(&self, partitions: &[Partition]) -> Result<BTreeMap<Partition, u64>, ReadError> {
         let mut untold = BTreeMap::new();
         for ((_, partition), end) in self.ends(&self.committed, &states(partitions))? {
             if self.frames.group_number(&self.frames.history.asked, partition, TOLD_WITHIN).is_err() {
