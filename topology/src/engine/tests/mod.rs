@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use leadline_connectors::blob_memory::MemoryBlob;
-use leadline_connectors::contract::log::Log;
 use leadline_connectors::contract::state::State;
 use leadline_connectors::contract::{provider::Provider, share::Share};
 use leadline_connectors::log_memory::{CommitFault, MemoryLog};
@@ -43,7 +42,6 @@ use super::assembly::EngineParts;
 use super::graph::Flow;
 use super::jobs::Responders;
 use super::keys;
-use super::snapshot::{self, Shelf};
 use super::start::Engine;
 
 /// Counts what it sees per caller; some words in a body make it do other things.
@@ -443,39 +441,4 @@ fn a_timer_fires_once_when_it_is_due_also_after_a_restart() {
     bench.until("b counted", |b| b.count("b") == 1);
     engine.stop();
     assert_eq!(bench.count("timer:a"), 1, "not again");
-}
-
-#[test]
-fn a_snapshot_restores_rows_timers_and_jobs() {
-    let bench = Bench::new();
-    let engine = bench.start();
-    for n in 0..300 {
-        bench.send(n, &format!("caller-{}", n % 7), if n == 5 { "timer" } else { "{}" });
-    }
-    bench.until("counted", |b| b.count("caller-0") == 43);
-    engine.stop();
-    let store = bench.state.open(Partition(0)).unwrap();
-    let view = store.view().unwrap();
-    let mut shelf = Shelf::default();
-    let take = snapshot::take(&*bench.blob, 1, Partition(0), &*view, &mut shelf);
-    bench.runtime.block_on(take).unwrap();
-    let mut before = Vec::new();
-    view.scan(&[], None, &mut |key, value| {
-        before.push((key.to_vec(), value.to_vec()));
-        std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
-    bench.state.clear(Partition(0)).unwrap();
-    let store = bench.state.open(Partition(0)).unwrap();
-    let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, 1, Partition(0), &store)).unwrap();
-    assert_eq!(restored, shelf.numbers().first().copied());
-    let mut after = Vec::new();
-    store
-        .scan(&[], None, &mut |key, value| {
-            after.push((key.to_vec(), value.to_vec()));
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert_eq!(before, after, "rows, outputs and derived indexes");
-    assert_eq!(bench.log.partitions(), 2);
 }

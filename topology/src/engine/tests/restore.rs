@@ -1,4 +1,4 @@
-//! Coming up beside an owner that still works, which drops frames from the log while they are read.
+//! Coming up from a snapshot; and beside an owner that still works, which drops frames from the log while they are read.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +14,7 @@ use leadline_schemas::frame::CommitFrame;
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic, avro};
 use tokio::runtime::Runtime;
 
+use super::Bench;
 use super::doubles::TestState;
 use super::snapshots::view;
 use crate::engine::keys;
@@ -133,4 +134,39 @@ fn frames_that_are_in_no_newer_snapshot_are_a_gap() {
         let gap = Owned::new(steps).bring_up();
         assert!(matches!(gap, Err(RestoreError::Gap { .. })), "{steps:?}: {gap:?}");
     }
+}
+
+#[test]
+fn a_snapshot_restores_rows_timers_and_jobs() {
+    let bench = Bench::new();
+    let engine = bench.start();
+    for n in 0..300 {
+        bench.send(n, &format!("caller-{}", n % 7), if n == 5 { "timer" } else { "{}" });
+    }
+    bench.until("counted", |b| b.count("caller-0") == 43);
+    engine.stop();
+    let store = bench.state.open(Partition(0)).unwrap();
+    let view = store.view().unwrap();
+    let mut shelf = Shelf::default();
+    let take = snapshot::take(&*bench.blob, 1, Partition(0), &*view, &mut shelf);
+    bench.runtime.block_on(take).unwrap();
+    let mut before = Vec::new();
+    view.scan(&[], None, &mut |key, value| {
+        before.push((key.to_vec(), value.to_vec()));
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    bench.state.clear(Partition(0)).unwrap();
+    let store = bench.state.open(Partition(0)).unwrap();
+    let restored = bench.runtime.block_on(snapshot::restore(&*bench.blob, 1, Partition(0), &store)).unwrap();
+    assert_eq!(restored, shelf.numbers().first().copied());
+    let mut after = Vec::new();
+    store
+        .scan(&[], None, &mut |key, value| {
+            after.push((key.to_vec(), value.to_vec()));
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    assert_eq!(before, after, "rows, outputs and derived indexes");
+    assert_eq!(bench.log.partitions(), 2);
 }
