@@ -86,7 +86,7 @@ impl Change {
     }
 }
 
-/// What a standby does to the others before it takes over.
+/// What a standby does to those who work before it takes over.
 const STANDBY_RESTORES: &str = "a standby restores beside it";
 
 /// The pauses of one change over all rounds.
@@ -235,10 +235,9 @@ impl Crew<'_> {
                 watch.wait_live(happened, change.watched(), PAUSE_MAX)?;
                 let end = Instant::now();
                 let owned = if change == Change::Back { self.partitions_of(index)? } else { before };
-                let windows = match (change, changed.checked_sub(TAKE_OVER_MAX)) {
-                    (Change::StandBy, Some(asked)) => {
-                        vec![(STANDBY_RESTORES, at..asked.max(at)), (change.about(), asked.max(at)..end)]
-                    }
+                let asked = changed.checked_sub(TAKE_OVER_MAX).map_or(at, |asked| asked.max(at));
+                let windows = match change {
+                    Change::StandBy => vec![(STANDBY_RESTORES, at..asked), (change.about(), asked..end)],
                     _ => vec![(change.about(), at..end)],
                 };
                 for (about, window) in windows {
