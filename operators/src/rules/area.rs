@@ -37,8 +37,7 @@ pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
     let limited = !service.cities.is_empty() || !service.postcodes.is_empty();
     let served_code = postcode.as_ref().map(|fact| serves_code(service, &fact.value));
     let near_code = postcode.as_ref().is_some_and(|fact| shares_prefix(service, &fact.value));
-    let served_city =
-        ranked.as_ref().map(|(_, fact)| service.cities.iter().any(|name| same_city(name, &fact.value)));
+    let served_city = ranked.as_ref().map(|(_, fact)| is_served(service, &fact.value));
     let firm = ranked.as_ref().is_some_and(|(rank, _)| *rank >= FIRM_RANK_MIN);
     let refused = talk.agent().any(|(_, line)| line.has(Cue::AreaRefusal));
     let fit = match (limited, served_city, served_code) {
@@ -53,12 +52,27 @@ pub(super) fn area(talk: &Conversation, service: &ServiceArea) -> Area {
     Area { city: ranked.map(|(_, fact)| fact), postcode, fit }
 }
 
-fn same_city(a: &str, b: &str) -> bool {
-    let plain =
-        |name: &str| normal(name).replace("saint ", "st ").replace("fort ", "ft ").replace("mount ", "mt ");
-    let bare = |name: &str| name.split(" of ").last().unwrap_or(name).to_owned();
-    let (a, b) = (plain(a), plain(b));
-    a == b || bare(&a) == bare(&b)
+/// A city's name as it is compared with others, and without the "of" that many leave out.
+struct Plain {
+    whole: String,
+    bare: String,
+}
+
+impl Plain {
+    fn of(name: &str) -> Self {
+        let whole = normal(name).replace("saint ", "st ").replace("fort ", "ft ").replace("mount ", "mt ");
+        let bare = whole.split(" of ").last().unwrap_or(&whole).to_owned();
+        Self { whole, bare }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.whole == other.whole || self.bare == other.bare
+    }
+}
+
+fn is_served(service: &ServiceArea, city: &str) -> bool {
+    let plain = Plain::of(city);
+    service.cities.iter().any(|name| name == city || Plain::of(name).is(&plain))
 }
 
 /// How sure it is that a place is the property's.
@@ -75,14 +89,32 @@ fn rank(line: &Line, at: usize, base: i32) -> i32 {
     base + if near(Cue::PropertyIn, 3) { 4 } else { 0 } - if near(Cue::Lives, 2) { 1 } else { 0 }
 }
 
-/// The served cities in the spellings that people use, with their names.
-fn spellings(service: &ServiceArea) -> Vec<(String, String)> {
-    let both = |name: &String| {
+/// A served city in one of the spellings that people use.
+struct Spelling<'a> {
+    words: Vec<String>,
+    name: &'a str,
+}
+
+impl Spelling<'_> {
+    /// Where it stands in a line.
+    fn places(&self, line: &Line) -> impl Iterator<Item = usize> {
+        let stands = |at: &usize| (*at..).zip(&self.words).all(|(at, word)| line.tokens.word(at) == word);
+        (0..line.word_count()).filter(stands)
+    }
+}
+
+/// The served cities in all spellings.
+fn spellings(service: &ServiceArea) -> Vec<Spelling<'_>> {
+    let mut all = Vec::with_capacity(service.cities.len());
+    for name in &service.cities {
         let plain = normal(name);
         let long = plain.replace("st ", "saint ").replace("ft ", "fort ").replace("mt ", "mount ");
-        [(plain, name.clone()), (long, name.clone())]
-    };
-    service.cities.iter().flat_map(both).filter(|(plain, _)| !plain.is_empty()).collect()
+        let other = (long != plain).then_some(long);
+        for spelled in [plain].into_iter().chain(other).filter(|spelled| !spelled.is_empty()) {
+            all.push(Spelling { words: spelled.split(' ').map(str::to_owned).collect(), name });
+        }
+    }
+    all
 }
 
 fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>)> {
@@ -102,17 +134,16 @@ fn city(talk: &Conversation, service: &ServiceArea) -> Option<(i32, Fact<String>
         if !line.is_free() && line.field != Some(Field::Address) {
             continue;
         }
-        for (plain, name) in &served {
-            for at in places_of(line, plain) {
-                let width = plain.split(' ').count();
-                if !is_street_or_name(line, at, width) {
-                    consider(rank(line, at, 4), Fact::at(name.clone(), index, at..at + width));
-                }
+        for spelling in &served {
+            let width = spelling.words.len();
+            for at in spelling.places(line).filter(|at| !is_street_or_name(line, *at, width)) {
+                consider(rank(line, at, 4), Fact::at(spelling.name.to_owned(), index, at..at + width));
             }
         }
         for (base, span) in named_places(talk, index, line) {
             let name = title(line.quote(span.clone()).unwrap_or(""));
-            let within = served.iter().any(|(plain, _)| normal(&name).contains(plain.as_str()));
+            let plain = normal(&name);
+            let within = served.iter().any(|spelling| plain.contains(&spelling.words.join(" ")));
             if !within && !is_street_or_name(line, span.start, span.len()) {
                 consider(rank(line, span.start, base), Fact::at(name, index, span));
             }
@@ -130,18 +161,17 @@ fn city_end(line: &Line) -> usize {
 }
 
 /// "Are you in Columbus?" "Yes."
-fn confirmed_city(talk: &Conversation, served: &[(String, String)]) -> Option<Fact<String>> {
+fn confirmed_city(talk: &Conversation, served: &[Spelling<'_>]) -> Option<Fact<String>> {
     talk.agent().find_map(|(index, line)| {
         let (_, answer) = talk.answer_after(index)?;
         let yes = answer.cues(Cue::Yes).any(|hit| hit.from == 0)
             || answer.words().starts_with("same")
             || answer.words().starts_with("still");
         let asks = line.asks() || line.asks_for(Cue::CityQuestion);
-        let (at, plain, name) = served
-            .iter()
-            .find_map(|(plain, name)| Some((places_of(line, plain).first().copied()?, plain, name)))?;
+        let (at, city) =
+            served.iter().find_map(|spelling| Some((spelling.places(line).next()?, spelling)))?;
         (yes && asks && !line.has(Cue::Greeting))
-            .then(|| Fact::at(name.clone(), index, at..at + plain.split(' ').count()))
+            .then(|| Fact::at(city.name.to_owned(), index, at..at + city.words.len()))
     })
 }
 
@@ -163,13 +193,6 @@ fn is_street_or_name(line: &Line, at: usize, width: usize) -> bool {
     street && (numbered || lists().sure_streets.has(after))
         || lists().firm_after_place.has(after) && joined
         || person()
-}
-
-fn places_of(line: &Line, plain: &str) -> Vec<usize> {
-    let words: Vec<&str> = plain.split(' ').collect();
-    (0..line.word_count())
-        .filter(|at| words.iter().enumerate().all(|(step, word)| line.tokens.word(at + step) == *word))
-        .collect()
 }
 
 /// "grove city" as people write it.

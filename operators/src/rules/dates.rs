@@ -4,6 +4,8 @@ use super::cue::Cue;
 use super::roles::{MONTHS, Role};
 use super::turns::{Conversation, Line};
 use super::words::lists;
+use hashbrown::HashMap;
+use std::sync::OnceLock;
 
 /// Days per unit of time.
 const UNITS: &[(&[&str], f64)] = &[
@@ -249,9 +251,16 @@ fn says_now(line: &Line, at: usize) -> bool {
 }
 
 fn month_of(word: &str) -> Option<f64> {
+    static MONTH_OF: OnceLock<HashMap<&str, f64>> = OnceLock::new();
     // "may" and "march" are also verbs; a lead word before them is asked for elsewhere.
-    let named = MONTHS.iter().position(|names| names.contains(&word)).map(|month| month as f64 + 1.0);
-    named.or_else(|| SEASONS.iter().find(|(name, _)| *name == word).map(|(_, month)| *month))
+    let months = MONTH_OF.get_or_init(|| {
+        let named = MONTHS
+            .iter()
+            .zip(1..)
+            .flat_map(|(names, month)| names.iter().map(move |name| (*name, f64::from(month))));
+        SEASONS.iter().copied().chain(named).collect()
+    });
+    months.get(word).copied()
 }
 
 /// "Not until 2027": a year that is waited for.

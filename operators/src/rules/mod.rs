@@ -23,6 +23,7 @@ mod names;
 mod notation;
 mod numbers;
 mod people;
+mod phrases;
 mod places;
 mod postcode;
 mod project;
@@ -35,6 +36,7 @@ mod timeline;
 mod tokens;
 mod turns;
 mod visit;
+mod vocabulary;
 mod words;
 
 use area::{Area, Fit};

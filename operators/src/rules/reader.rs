@@ -3,7 +3,7 @@
 use super::cue::Cue;
 use super::fields::{Field, flatten};
 use super::lexicon::{Tag, lexicon};
-use super::redact::Masker;
+use super::redact::{Masked, Masker};
 use super::sides;
 use super::tokens::Tokens;
 use super::turns::{Conversation, Line};
@@ -110,12 +110,11 @@ impl Reader {
         let (head, tail) = clip(text, self.bytes_left);
         for part in [head, tail] {
             self.bytes_left = self.bytes_left.saturating_sub(part.len());
-            let masked = self.masker.mask(part);
-            for piece in cut(&masked) {
+            for piece in cut(self.masker.read(part)) {
                 if self.lines.len() >= LINES_MAX {
                     return;
                 }
-                let line = Line::new(speaker, turn, field, piece.to_owned());
+                let line = Line::new(speaker, turn, field, piece);
                 if !line.is_empty() {
                     self.lines.push(line);
                 }
@@ -125,25 +124,24 @@ impl Reader {
 }
 
 /// Cuts a text into pieces of bounded length.
-fn cut(text: &str) -> Vec<&str> {
-    // A word has at least two bytes, its space counted.
-    if text.len() <= 2 * LINE_WORDS_MAX {
-        return vec![text];
-    }
-    let tokens = Tokens::of(text);
-    let mut pieces = Vec::new();
-    let (mut start, mut words) = (0, 0);
-    for pair in tokens.list.windows(2) {
+fn cut(masked: Masked) -> Vec<Masked> {
+    let mut cuts = Vec::new();
+    let mut words = 0;
+    for pair in masked.tokens.list.windows(2) {
         let [word, next] = pair else { continue };
         words += 1;
         let ends = words >= LINE_WORDS_MAX && word.sentence != next.sentence || words >= 2 * LINE_WORDS_MAX;
         if ends {
-            pieces.extend(text.get(start..next.raw.start));
-            (start, words) = (next.raw.start, 0);
+            cuts.push(next.raw.start);
+            words = 0;
         }
     }
-    pieces.extend(text.get(start..));
-    pieces
+    if cuts.is_empty() {
+        return vec![masked];
+    }
+    let ends = cuts.iter().copied().chain([masked.text.len()]);
+    let pieces = [0].into_iter().chain(cuts.iter().copied()).zip(ends);
+    pieces.filter_map(|(start, end)| Some(Masked::of(masked.text.get(start..end)?.to_owned()))).collect()
 }
 
 /// The turns in the middle that are left out when there is too much text.

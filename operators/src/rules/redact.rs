@@ -2,9 +2,11 @@
 //! neither a quote nor a field. Masking keeps the length in bytes, so places in the text stay valid.
 
 use super::digits::{CARD_DIGITS_MAX, CARD_DIGITS_MIN, Run, is_luhn, runs};
-use super::numbers::{digit, is_number_word, numbers};
+use super::numbers::{Number, digit, is_number_word, numbers};
 use super::tokens::Tokens;
 use super::words::lists;
+use regex::Regex;
+use std::sync::OnceLock;
 
 /// Digits of a US social-security number, and of a bank's routing number.
 const SSN_DIGITS: usize = 9;
@@ -21,29 +23,35 @@ const TOPIC_LINES_MAX: usize = 5;
 
 /// Words after which the digits may also come in a later line.
 const TOPICS: &[&str] = &[
-    " card ",
-    " visa ",
-    " mastercard ",
-    " amex ",
-    " american express ",
-    " routing ",
-    " ssn ",
-    " cvv ",
-    " iban ",
-    " account number ",
-    " bank account ",
-    " security code ",
-    " social security ",
-    " the social ",
-    " your social ",
-    " my social ",
-    " tarjeta ",
-    " seguro social ",
-    " numero de cuenta ",
-    " expiration ",
-    " the code ",
-    " three digits ",
+    "card",
+    "visa",
+    "mastercard",
+    "amex",
+    "american express",
+    "routing",
+    "ssn",
+    "cvv",
+    "iban",
+    "account number",
+    "bank account",
+    "security code",
+    "social security",
+    "the social",
+    "your social",
+    "my social",
+    "tarjeta",
+    "seguro social",
+    "numero de cuenta",
+    "expiration",
+    "the code",
+    "three digits",
 ];
+
+/// Finds any of them between spaces.
+fn topics() -> Option<&'static Regex> {
+    static FOUND: OnceLock<Option<Regex>> = OnceLock::new();
+    FOUND.get_or_init(|| Regex::new(&format!(" (?:{}) ", TOPICS.join("|"))).ok()).as_ref()
+}
 
 /// Masks the lines of a conversation one after the other; digits may follow in a later line than their announcement.
 #[derive(Debug, Default)]
@@ -55,26 +63,53 @@ pub(super) struct Masker {
 impl Masker {
     /// The text with sensitive digits replaced by `*`.
     pub(super) fn mask(&mut self, raw: &str) -> String {
-        let tokens = Tokens::of(raw);
+        self.read(raw).text
+    }
+
+    /// As [`Masker::mask`], with what the masked text says.
+    pub(super) fn read(&mut self, raw: &str) -> Masked {
+        let plain = Masked::of(raw.to_owned());
+        let Masked { tokens, numbers, .. } = &plain;
         let words = format!(" {} ", tokens.norm.replace('|', ""));
-        let cued = TOPICS.iter().any(|topic| words.contains(topic));
+        let cued = topics().is_some_and(|topics| topics.is_match(&words));
         let about = self.topic_lines > 0;
         self.topic_lines = if cued { TOPIC_LINES_MAX } else { self.topic_lines.saturating_sub(1) };
         let mut bytes = raw.as_bytes().to_vec();
-        for run in runs(&tokens, &numbers(&tokens)) {
-            if is_sensitive(&tokens, &run) || about && is_answer(&tokens, &run) {
-                mask_run(&tokens, &run, &mut bytes);
+        for run in runs(tokens, numbers) {
+            if is_sensitive(tokens, &run) || about && is_answer(tokens, &run) {
+                mask_run(tokens, &run, &mut bytes);
             }
         }
         mask_cards(&mut bytes);
+        if bytes == raw.as_bytes() {
+            return plain;
+        }
         // Only whole tokens and ASCII digits are overwritten, so this never replaces anything.
-        String::from_utf8_lossy(&bytes).into_owned()
+        Masked::of(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// A text without what must not be kept, its words and its numbers.
+pub(super) struct Masked {
+    pub text: String,
+    pub tokens: Tokens,
+    pub numbers: Vec<Number>,
+}
+
+impl Masked {
+    /// A text in which nothing is left to be masked.
+    pub(super) fn of(text: String) -> Self {
+        let tokens = Tokens::of(&text);
+        Self { numbers: numbers(&tokens), tokens, text }
     }
 }
 
 /// A second look that knows nothing of numbers and amounts: figures in groups of four, or of a card's length with its
 /// check sum, whatever stands around them ("$ 4111 1111 1111 1111 k").
 fn mask_cards(bytes: &mut [u8]) {
+    if bytes.iter().filter(|byte| byte.is_ascii_digit()).count() < CARD_DIGITS_MIN {
+        return;
+    }
     let mut at = 0;
     while at < bytes.len() {
         let mut groups: Vec<std::ops::Range<usize>> = Vec::new();

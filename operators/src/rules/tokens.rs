@@ -29,8 +29,10 @@ pub(super) struct Tokens {
 impl Tokens {
     /// Splits and normalises a text.
     pub(super) fn of(raw: &str) -> Self {
-        let mut scanner = Scanner { out: Self::default(), sentence_open: false };
-        let chars: Vec<(usize, char)> = raw.char_indices().collect();
+        let mut scanner = Scanner::for_bytes(raw.len());
+        // Most characters are one byte; growing would move them.
+        let mut chars: Vec<(usize, char)> = Vec::with_capacity(raw.len());
+        chars.extend(raw.char_indices());
         let at = |index: usize| chars.get(index).map(|(_, c)| *c);
         let mut index = 0;
         while let Some((start, c)) = chars.get(index).copied() {
@@ -118,11 +120,24 @@ fn continues_word(c: char, previous: Option<char>, chars: &[(usize, char)], inde
 struct Scanner {
     out: Tokens,
     sentence_open: bool,
+    /// Room for a word.
+    word: String,
 }
 
 impl Scanner {
+    /// With room for what so many bytes of text hold: a word has six of them, and few words are told as two.
+    fn for_bytes(bytes: usize) -> Self {
+        let out = Tokens {
+            norm: String::with_capacity(bytes + bytes / 8 + 2),
+            list: Vec::with_capacity(bytes / 5 + 1),
+            questions: Vec::new(),
+        };
+        Self { out, sentence_open: false, word: String::new() }
+    }
+
     fn word(&mut self, raw: Range<usize>, chars: &[(usize, char)]) {
-        let mut word = String::with_capacity(chars.len());
+        let mut word = std::mem::take(&mut self.word);
+        word.clear();
         for (_, c) in chars {
             fold(*c, &mut word);
         }
@@ -142,6 +157,7 @@ impl Scanner {
         } else if !lists().fillers.has(word.as_str()) {
             self.push(raw, &word);
         }
+        self.word = word;
     }
 
     fn push(&mut self, raw: Range<usize>, word: &str) {
@@ -214,6 +230,8 @@ impl Scanner {
 /// Appends a character in lower case, without accent; apostrophes vanish ("we're" is "were", as recognisers write).
 fn fold(c: char, out: &mut String) {
     let plain = match c {
+        '\'' | '’' | '`' | ',' => return,
+        ascii if ascii.is_ascii() => return out.push(ascii.to_ascii_lowercase()),
         'á' | 'à' | 'ä' | 'â' | 'ã' | 'Á' | 'À' | 'Ä' | 'Â' => 'a',
         'é' | 'è' | 'ë' | 'ê' | 'É' | 'È' => 'e',
         'í' | 'ì' | 'ï' | 'î' | 'Í' => 'i',
@@ -221,7 +239,6 @@ fn fold(c: char, out: &mut String) {
         'ú' | 'ù' | 'ü' | 'û' | 'Ú' | 'Ü' => 'u',
         'ñ' | 'Ñ' => 'n',
         'ç' | 'Ç' => 'c',
-        '\'' | '’' | '`' | ',' => return,
         other => other,
     };
     out.extend(plain.to_lowercase());

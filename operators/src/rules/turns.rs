@@ -5,8 +5,9 @@ use super::cue::Cue;
 use super::digits::Run;
 use super::fields::Field;
 use super::lexicon::{Hit, Tag, lexicon};
-use super::numbers::{Number, numbers};
+use super::numbers::Number;
 use super::reader::Reader;
+use super::redact::Masked;
 use super::roles;
 use super::tokens::Tokens;
 use super::words::lists;
@@ -59,11 +60,11 @@ pub(super) struct Conversation {
 
 impl Line {
     /// A line of masked words.
-    pub(super) fn new(speaker: Speaker, turn: u32, field: Option<Field>, raw: String) -> Self {
-        let mut tokens = Tokens::of(&raw);
+    pub(super) fn new(speaker: Speaker, turn: u32, field: Option<Field>, words: Masked) -> Self {
+        let Masked { text: raw, mut tokens, mut numbers } = words;
         let mut hits = lexicon().hits(&tokens);
         if hits.iter().any(|hit| hit.tag == Tag::Cue(Cue::Injection)) {
-            tokens = Tokens::of(&blank_instructions(&raw, &tokens, &hits));
+            Masked { tokens, numbers, .. } = Masked::of(blank_instructions(&raw, &tokens, &hits));
             hits = lexicon().hits(&tokens);
         }
         let mut cues: BTreeMap<Cue, Vec<Hit>> = BTreeMap::new();
@@ -73,7 +74,6 @@ impl Line {
             }
         }
         let negated = negated(&tokens, cues.get(&Cue::Negator).map(Vec::as_slice).unwrap_or_default());
-        let mut numbers = numbers(&tokens);
         let runs = roles::assign(&tokens, &mut numbers);
         Self { speaker, turn, field, raw, tokens, hits, cues, negated, numbers, runs }
     }
