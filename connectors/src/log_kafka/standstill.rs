@@ -14,9 +14,11 @@ use super::history::History;
 use super::lock;
 use super::membership::Membership;
 
-/// After how long a partition that commits nothing is looked at: a session, a transaction and a restore take their
-/// time-outs, 10 s each, without anything being wrong.
-const STILL_MAX: Duration = Duration::from_secs(30);
+/// A partition that commits nothing for so long is asked about.
+const QUIET: Duration = Duration::from_secs(10);
+/// How long events may be seen to wait there: a session, a transaction and a restore take their time-outs, 10 s each,
+/// without anything being wrong, and the first events after a quiet night wait for a moment too.
+const WAITING_MAX: Duration = Duration::from_secs(20);
 /// How often it is told again.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
@@ -46,24 +48,35 @@ pub(super) struct Positions(BTreeMap<Partition, Seen>);
 struct Seen {
     /// Below this offset of `inbound` everything is committed; none while the partition is not up.
     committed: Option<u64>,
+    /// When that was new, or nothing waited.
     since: Instant,
+    /// When something was first seen to wait behind it.
+    waiting: Option<Instant>,
     told: Option<Instant>,
 }
 
 impl Positions {
-    /// Notes where a partition stands; answers for how long it has, if that is long.
-    fn note(&mut self, partition: Partition, committed: Option<u64>, now: Instant) -> Option<Duration> {
-        let fresh = || Seen { committed, since: now, told: None };
+    /// Notes where a partition stands. Answers whether it is so quiet there that the brokers are asked.
+    fn note(&mut self, partition: Partition, committed: Option<u64>, now: Instant) -> bool {
+        let fresh = || Seen { committed, since: now, waiting: None, told: None };
         let seen = self.0.entry(partition).or_insert_with(fresh);
         if seen.committed != committed {
             *seen = fresh();
         }
-        Some(now.saturating_duration_since(seen.since)).filter(|time| *time >= STILL_MAX)
+        now.saturating_duration_since(seen.since) >= QUIET
     }
 
     /// Nothing waits there: only from now on it counts.
     fn rest(&mut self, partition: Partition, now: Instant) {
-        self.0.entry(partition).and_modify(|seen| (seen.since, seen.told) = (now, None));
+        self.0.entry(partition).and_modify(|seen| (seen.since, seen.waiting, seen.told) = (now, None, None));
+    }
+
+    /// Something waits there. Answers for how long the partition stands still, if that is long.
+    fn wait(&mut self, partition: Partition, now: Instant) -> Option<Duration> {
+        let seen = self.0.get_mut(&partition)?;
+        let waiting = *seen.waiting.get_or_insert(now);
+        let is_long = now.saturating_duration_since(waiting) >= WAITING_MAX;
+        is_long.then(|| now.saturating_duration_since(seen.since))
     }
 
     /// Whether it is to be told, now and then.
@@ -85,7 +98,9 @@ impl Standstill {
         let mut all = Vec::new();
         for partition in owned {
             let (committed, read) = self.buffers.position((Topic::Inbound, partition)).unzip();
-            let Some(time) = positions.note(partition, committed, now) else { continue };
+            if !positions.note(partition, committed, now) {
+                continue;
+            }
             // Brokers that are away are told of by the log's health.
             let Ok((first, end)) = self.history.watermarks(Topic::Inbound, partition) else { continue };
             let waiting = end.saturating_sub(committed.unwrap_or(first));
@@ -93,6 +108,7 @@ impl Standstill {
                 positions.rest(partition, now);
                 continue;
             }
+            let Some(time) = positions.wait(partition, now) else { continue };
             let stands = match (committed, read) {
                 (Some(committed), Some(read)) => format!("it is read to {read} and committed to {committed}"),
                 _ => "its state is not restored yet".to_owned(),
@@ -123,16 +139,18 @@ mod tests {
         let (mut positions, start) = (Positions::default(), Instant::now());
         let mut at = |seconds: u64, committed: Option<u64>| {
             let now = start + Duration::from_secs(seconds);
-            let still = positions.note(P, committed, now).is_some();
+            let still = positions.note(P, committed, now) && positions.wait(P, now).is_some();
             (still, still && positions.is_news(P, now))
         };
         assert_eq!(at(0, None), (false, false), "it has only come");
+        assert_eq!(at(10, None), (false, false), "something waits");
         assert_eq!(at(29, None), (false, false));
-        assert_eq!(at(31, None), (true, true), "it does not come up");
-        assert_eq!(at(41, None), (true, false));
-        assert_eq!(at(91, None), (true, true));
+        assert_eq!(at(30, None), (true, true), "it does not come up");
+        assert_eq!(at(40, None), (true, false));
+        assert_eq!(at(90, None), (true, true));
         assert_eq!(at(95, Some(7)), (false, false), "it is up");
         assert_eq!(at(124, Some(8)), (false, false), "it moves");
+        assert_eq!(at(134, Some(8)), (false, false));
         assert_eq!(at(154, Some(8)), (true, true));
     }
 
@@ -140,10 +158,14 @@ mod tests {
     fn one_in_which_nothing_waits_begins_to_stand_still_with_the_next_event() {
         let (mut positions, start) = (Positions::default(), Instant::now());
         let later = |seconds: u64| start + Duration::from_secs(seconds);
-        assert_eq!(positions.note(P, Some(7), start), None);
-        assert!(positions.note(P, Some(7), later(300)).is_some());
+        assert!(!positions.note(P, Some(7), start));
+        assert!(positions.note(P, Some(7), later(300)), "the brokers are asked");
         positions.rest(P, later(300));
-        assert_eq!(positions.note(P, Some(7), later(329)), None);
-        assert_eq!(positions.note(P, Some(7), later(330)), Some(STILL_MAX));
+        assert!(!positions.note(P, Some(7), later(309)));
+        // After a quiet night the first events have only just come.
+        assert!(positions.note(P, Some(7), later(400)));
+        assert_eq!(positions.wait(P, later(400)), None);
+        assert_eq!(positions.wait(P, later(419)), None);
+        assert_eq!(positions.wait(P, later(420)), Some(Duration::from_secs(120)));
     }
 }
