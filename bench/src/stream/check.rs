@@ -125,7 +125,7 @@ fn committed(folder: &Path) -> Result<(Tally, f64)> {
                 let before = cpu_s_of_thread();
                 ensure!(avro::encode(&frame)?.len() == record.value.len(), "a frame is encoded otherwise");
                 frames_s += cpu_s_of_thread() - before;
-                for output in &frame.outputs {
+                for output in frame.outputs()? {
                     tally.add(output.topic, &output.value)?;
                 }
             }

@@ -12,13 +12,14 @@ use bytes::Bytes;
 use leadline_connectors::contract::state::{Change, PartitionState};
 use leadline_operators::contract::{AnyRow, DecodeRow, Fault, FreshRow, OperatorResult, TableSpec};
 use leadline_schemas::CommitNumber;
+use leadline_schemas::frame::RowChange;
 use leadline_schemas::sabotage::{self, Bug};
 
 use super::cells::{Cells, Place, Stored};
 use super::changes::{Changes, KeyHash, KeyHasher, Newer};
 
 /// Bytes in front of a stored row: expiry in ms (0 = never) and the version of its schema.
-const HEADER_BYTES: usize = 9;
+const HEADER_BYTES: usize = RowChange::HEADER_BYTES;
 
 /// One epoch that is in commit, or committed and not applied yet.
 #[derive(Debug)]

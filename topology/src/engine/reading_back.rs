@@ -46,9 +46,9 @@ impl Commits<'_> {
             .map_err(|error| error.to_string())?;
         let mut commits = Vec::with_capacity(chunk.records.len());
         for record in &chunk.records {
-            let frame =
+            let (frame, outputs) =
                 decode_frame(partition, record.offset, &record.value).map_err(|error| error.to_string())?;
-            commits.push((frame.number, Arc::new(frame.outputs)));
+            commits.push((frame.number, Arc::new(outputs)));
         }
         let Some((to, _)) = commits.last() else { return Ok(None) };
         Ok(Some(Batch { generation: self.generation, partition, from: at, to: *to, commits }))

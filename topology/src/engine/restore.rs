@@ -8,7 +8,7 @@ use leadline_connectors::contract::log::{Log, ReadError};
 use leadline_connectors::contract::state::{Change, PartitionState, State, StateError};
 use leadline_operators::contract::{Fault, TimerKind};
 use leadline_schemas::avro::{self, AvroError};
-use leadline_schemas::frame::CommitFrame;
+use leadline_schemas::frame::{CommitFrame, Output};
 use leadline_schemas::{CommitNumber, Millis, Offset, Partition, Topic};
 
 use super::effects::{decode_job, decode_timer, ready_entry};
@@ -144,9 +144,9 @@ pub(super) fn catch_up(
             chunk => chunk?,
         };
         for record in &chunk.records {
-            let frame = decode_frame(partition, record.offset, &record.value)?;
+            let (frame, outputs) = decode_frame(partition, record.offset, &record.value)?;
             if frame.number > applied {
-                store.apply(&changes_of(&frame, &**store)?, frame.number)?;
+                store.apply(&changes_of(&frame, &outputs, &**store)?, frame.number)?;
             }
             position = position_of(&frame);
         }
@@ -198,13 +198,17 @@ pub(super) fn bring_up(
     }
 }
 
-/// Reads a frame.
+/// Reads a frame, and its records for the output topics.
 pub(super) fn decode_frame(
     partition: Partition,
     offset: Offset,
     bytes: &[u8],
-) -> Result<CommitFrame, RestoreError> {
-    avro::decode(bytes).map_err(|error| RestoreError::Frame { partition, offset: offset.0, error })
+) -> Result<(CommitFrame, Vec<Output>), RestoreError> {
+    let read = avro::decode::<CommitFrame>(bytes).and_then(|frame| {
+        let outputs = frame.outputs()?;
+        Ok((frame, outputs))
+    });
+    read.map_err(|error| RestoreError::Frame { partition, offset: offset.0, error })
 }
 
 fn position_of(frame: &CommitFrame) -> Position {
@@ -221,8 +225,12 @@ fn position_of(frame: &CommitFrame) -> Position {
 }
 
 /// A frame's rows with the index entries that follow from them, and its records of compacted topics.
-fn changes_of(frame: &CommitFrame, store: &dyn PartitionState) -> Result<Vec<Change>, RestoreError> {
-    let mut changes = Vec::with_capacity(frame.rows.len() + frame.outputs.len());
+fn changes_of(
+    frame: &CommitFrame,
+    outputs: &[Output],
+    store: &dyn PartitionState,
+) -> Result<Vec<Change>, RestoreError> {
+    let mut changes = Vec::with_capacity(frame.rows.len() + outputs.len());
     for row in &frame.rows {
         if is_indexed(&row.key) {
             if let Some(old) = store.get(&row.key)?
@@ -238,7 +246,7 @@ fn changes_of(frame: &CommitFrame, store: &dyn PartitionState) -> Result<Vec<Cha
         }
         changes.push(Change { key: row.key.clone(), value: row.value.clone() });
     }
-    for output in &frame.outputs {
+    for output in outputs {
         if is_compacted(output.topic) {
             let value = (!output.value.is_empty()).then(|| output.value.clone());
             changes.push(Change { key: Bytes::from(keys::output(output.topic, &output.key)), value });

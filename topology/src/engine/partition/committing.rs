@@ -7,7 +7,7 @@ use leadline_connectors::contract::log::{Commit, CommitAnswer};
 use leadline_operators::contract::Fault;
 use leadline_schemas::audit::Audit;
 use leadline_schemas::avro::{self, AvroError};
-use leadline_schemas::frame::{FrameParts, Output};
+use leadline_schemas::frame::{FrameOutput, FrameParts, Output};
 use leadline_schemas::sabotage::{self, Bug};
 use leadline_schemas::{CommitNumber, Topic};
 use timely::worker::Worker;
@@ -78,6 +78,7 @@ impl Partition {
         let rows = changes.rows();
         let count = rows.partition_point(|row| row.key.first() <= Some(&keys::ROWS));
         let count = if sabotage::on(Bug::OffsetsBeforeState) { 0 } else { count };
+        let rows = rows.get(..count).unwrap_or_default();
         let frame = FrameParts {
             generation: self.around.generation,
             partition: self.id,
@@ -87,8 +88,8 @@ impl Partition {
             now: position.now,
             settings_version: position.settings_version,
             watermark: position.watermark,
-            rows: rows.get(..count).unwrap_or_default(),
-            outputs,
+            rows,
+            outputs: &FrameOutput::of(outputs, rows),
             released: position.released,
             drained: position.drained,
         };

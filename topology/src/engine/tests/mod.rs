@@ -235,7 +235,7 @@ impl Bench {
 
     /// All outputs of a topic, key and value as text, in the order of their commits.
     fn outputs(&self, topic: Topic) -> Vec<(String, Bytes)> {
-        let all = self.frames().into_iter().flat_map(|frame| frame.outputs);
+        let all = self.frames().into_iter().flat_map(|frame| frame.outputs().unwrap());
         all.filter(|o| o.topic == topic)
             .map(|o| (String::from_utf8_lossy(&o.key).into_owned(), o.value))
             .collect()

@@ -85,7 +85,8 @@ fn counts_timers_and_jobs_go_on_in_the_next_layout() {
     assert!(after.state.open(after.home).unwrap().get(b"stray").unwrap().is_none());
     let told = |partition| {
         let frames = after.log.all(Topic::State, Partition(partition)).into_iter();
-        let outputs = frames.flat_map(|frame| avro::decode::<CommitFrame>(&frame).unwrap().outputs);
+        let outputs =
+            frames.flat_map(|frame| avro::decode::<CommitFrame>(&frame).unwrap().outputs().unwrap());
         outputs.filter(|told| told.key == "a" && told.value == "50").count()
     };
     after.until("the new topics are told what there is", |_| told(0) + told(1) == 1);
