@@ -1,6 +1,6 @@
 //! Committer: the thread that commits what waits, one epoch of each partition in one transaction.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::membership::{Membership, Ticket};
 use super::queue::{Done, Queue, Waiting};
 use super::transaction::Transactions;
 use super::{lock, wait};
-use crate::contract::log::{Commit, CommitAnswer};
+use crate::contract::log::{Commit, CommitAnswer, ReadError};
 
 /// How many commits wait for a committer; the engine has one open for each partition.
 const COMMITS_MAX: usize = 4_096;
@@ -24,6 +24,9 @@ const COMMITS_MAX: usize = 4_096;
 const TURN: Duration = Duration::from_millis(500);
 /// How long the assignment's thread may take to hear of a generation that the broker knows already.
 const GENERATION_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The newest commits of partitions, as far as the brokers told.
+type Ends = BTreeMap<Partition, Result<u64, ReadError>>;
 
 /// One worker's commits.
 pub(super) struct Committer {
@@ -178,7 +181,13 @@ impl Committer {
             Some(_) => Ok(()),
             None => self.open().map(|ready| *producer = Some(ready)),
         };
-        let batch = if opened.is_ok() { kept(batch, |commit| self.refusal(commit)) } else { batch };
+        let batch = match opened {
+            Ok(()) => {
+                let ends = self.unknown_ends(&batch);
+                kept(batch, |commit| self.refusal(commit, &ends))
+            }
+            Err(_) => batch,
+        };
         if batch.is_empty() {
             return;
         }
@@ -196,13 +205,33 @@ impl Committer {
         }
     }
 
+    /// The newest commits of partitions that have come: each takes two answers of the brokers, so all are asked at once.
+    fn unknown_ends(&self, batch: &[Waiting]) -> Ends {
+        let is_known = |partition: &Partition| lock(&self.queue).last.contains_key(partition);
+        let come =
+            batch.iter().map(|waiting| waiting.commit.partition).filter(|partition| !is_known(partition));
+        std::thread::scope(|threads| {
+            let ask = |partition| {
+                let asking =
+                    std::thread::Builder::new().spawn_scoped(threads, move || self.frames.end(partition));
+                (partition, asking)
+            };
+            let asking: Vec<_> = come.map(ask).collect();
+            // Without a thread it is asked when its turn comes.
+            let answers = asking
+                .into_iter()
+                .filter_map(|(partition, asking)| Some((partition, asking.ok()?.join().ok()?)));
+            answers.collect()
+        })
+    }
+
     /// Why a commit of a partition that is owned cannot be tried.
-    fn refusal(&self, commit: &Commit) -> Option<CommitAnswer> {
+    fn refusal(&self, commit: &Commit, ends: &Ends) -> Option<CommitAnswer> {
         let partition = commit.partition;
         let known = lock(&self.queue).last.get(&partition).copied();
         let last = match known {
             Some(last) => last,
-            None => match self.frames.end(partition) {
+            None => match ends.get(&partition).cloned().unwrap_or_else(|| self.frames.end(partition)) {
                 Ok(number) => CommitNumber(number),
                 Err(error) => return Some(CommitAnswer::Aborted(error.to_string())),
             },

@@ -48,7 +48,7 @@ impl Steps {
     }
 
     /// One step for each word, sorted by words.
-    fn by_word(&mut self, edges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    fn by_word(&mut self, edges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
         let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (word, place) in edges {
             places.entry(word).or_default().push(place);
@@ -62,7 +62,7 @@ impl Phrases {
         Self { vocabulary: Vocabulary::new(), nodes: vec![Node::default()] }
     }
 
-    /// What a search goes along.
+    /// What a search goes along. What waits at a gap is a step beside, so there are only as many as phrases have beginnings.
     pub(super) fn compile(mut self) -> Lexicon {
         self.close();
         let begins = self.node(0).map(|node| node.free.clone()).unwrap_or_default();
@@ -70,10 +70,10 @@ impl Phrases {
         let edges = |places: &[u32]| -> Vec<(u32, u32)> {
             self.nodes_at(places).flat_map(|node| node.edges.clone()).collect()
         };
-        let starts = steps.by_word(edges(&begins).into_iter()).into_iter().collect();
+        let starts = steps.by_word(edges(&begins)).into_iter().collect();
         let mut compiled = Vec::new();
         while let Some(places) = steps.all.get(compiled.len()).cloned() {
-            let next = steps.by_word(edges(&places).into_iter());
+            let next = steps.by_word(edges(&places));
             let mut tags: Vec<Tag> = Vec::new();
             for tag in self.nodes_at(&places).flat_map(|node| &node.tags) {
                 if !tags.contains(tag) {
