@@ -15,7 +15,7 @@ use leadline_connectors::disk_folder::FolderDisk;
 use leadline_connectors::log_embedded::{EmbeddedLog, EmbeddedLogConfig};
 use leadline_connectors::state_fjall::{FjallConfig, FjallState};
 use leadline_connectors::store_sqlite::{SqliteConfig, SqliteFill, SqliteReader};
-use leadline_schemas::frame::{FrameParts, Output};
+use leadline_schemas::frame::{FrameOutput, FrameParts, Output};
 use leadline_schemas::{CommitNumber, Offset, Partition, TenantId};
 
 use super::rows;
@@ -130,7 +130,7 @@ fn commit(partition: Partition, number: CommitNumber, outputs: Vec<Output>) -> R
         settings_version: 0,
         watermark: rows::at(0),
         rows: &[],
-        outputs: &outputs,
+        outputs: &FrameOutput::of(&outputs, &[]),
         released: false,
         drained: false,
     };
