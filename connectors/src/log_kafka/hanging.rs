@@ -105,6 +105,7 @@ fn failed(error: ReadError) -> Failure {
 impl Committer {
     /// A producer with this committer's id, under which nothing is open any more.
     pub(super) fn open(&self) -> Result<Transactions, Failure> {
+        let began = Instant::now();
         let own: Vec<Partition> = self.partitions().collect();
         let look = || {
             let sight = Sight::new(&self.frames)?;
@@ -134,6 +135,11 @@ impl Committer {
             }
             std::thread::sleep(LOOK_AGAIN);
         }
+        tracing::debug!(
+            worker = self.worker,
+            took_ms = began.elapsed().as_millis() as u64,
+            "a producer is open"
+        );
         Ok(producer)
     }
 

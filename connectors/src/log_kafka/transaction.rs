@@ -24,6 +24,8 @@ use crate::contract::log::Commit;
 
 /// The shortest time-out of librdkafka's.
 const TICK: Duration = Duration::from_millis(1);
+/// A transaction that takes longer is told of, for whoever looks for what a pause was.
+const SLOW: Duration = Duration::from_millis(200);
 /// How long between two looks for reports that have not come. `poll` cannot wait for them: rdkafka cuts what is left of its
 /// time-out to whole milliseconds and asks over and over during the last, which took 2.4 of 13 CPU s per million events.
 const REST: Duration = Duration::from_micros(500);
@@ -105,12 +107,19 @@ impl Transactions {
         ticket: &Ticket,
         commits: &[Commit],
     ) -> Result<(), Failure> {
+        let began = Instant::now();
         let deadline = self.begin()?;
         let sent = self.fill(config, ticket, commits, deadline);
         if let Err(error) = sent {
             return Err(self.abort(error));
         }
-        self.finish(deadline)
+        let sent_ms = began.elapsed().as_millis() as u64;
+        self.finish(deadline)?;
+        if began.elapsed() >= SLOW {
+            let took_ms = began.elapsed().as_millis() as u64;
+            tracing::debug!(partitions = commits.len(), sent_ms, took_ms, "a transaction took long");
+        }
+        Ok(())
     }
 
     /// Begins a transaction; answers until when it has to be over.
