@@ -124,15 +124,32 @@ fn envelope(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A call of thirteen turns, the first of the scorer's own labelled set.
+/// The scorer's own labelled contacts: calls, voicemails, texts and forms.
+const CONTACTS: [&str; 6] = [
+    include_str!("../../operators/tests/scoring/tuning.jsonl"),
+    include_str!("../../operators/tests/scoring/dev.jsonl"),
+    include_str!("../../operators/tests/scoring/holdout.jsonl"),
+    include_str!("../../operators/tests/scoring/blind.jsonl"),
+    include_str!("../../operators/tests/scoring/blind2.jsonl"),
+    include_str!("../../operators/tests/scoring/blind3.jsonl"),
+];
+
+/// A call of thirteen turns, which is the first contact, and all contacts.
 fn score(criterion: &mut Criterion) {
-    let cases = include_str!("../../operators/tests/scoring/tuning.jsonl");
-    let case = cases.lines().next().expect("it has cases");
-    let input: ScoreInput = serde_json::from_str(case).expect("a case is an input");
+    let lines = CONTACTS.iter().flat_map(|contacts| contacts.lines());
+    let inputs: Vec<ScoreInput> =
+        lines.map(|line| serde_json::from_str(line).expect("a contact is an input")).collect();
     rules::warm_up();
-    criterion.bench_function("score a call of 13 turns", |bencher| {
-        bencher.iter(|| rules::score(black_box(&input)));
+    let mut group = criterion.benchmark_group("score");
+    group.bench_function("a call of 13 turns", |bencher| {
+        bencher.iter(|| rules::score(black_box(&inputs[0])));
     });
+    group.throughput(Throughput::Elements(inputs.len() as u64));
+    group.bench_function("all labelled contacts", |bencher| {
+        bencher
+            .iter(|| inputs.iter().map(|input| u64::from(rules::score(black_box(input)).score)).sum::<u64>());
+    });
+    group.finish();
 }
 
 criterion_group!(benches, source, decode, envelope, score);
