@@ -20,11 +20,12 @@ use super::link::Link;
 use super::lock;
 use super::membership::Ticket;
 use super::parts;
+use super::sight::outputs;
 use crate::contract::log::Commit;
 
 /// The shortest time-out of librdkafka's.
 const TICK: Duration = Duration::from_millis(1);
-/// A transaction that takes longer is told of, for whoever looks for what a pause was.
+/// A transaction that takes longer to send is told of, for whoever looks for what a pause was.
 const SLOW: Duration = Duration::from_millis(200);
 /// How long between two looks for reports that have not come. `poll` cannot wait for them: rdkafka cuts what is left of its
 /// time-out to whole milliseconds and asks over and over during the last, which took 2.4 of 13 CPU s per million events.
@@ -77,8 +78,11 @@ impl Transactions {
             .map_err(|error| Failure::Aborted(format!("no thread for the group's offsets: {error}")))?;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
-        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there.
-        let _ = producer.client().fetch_metadata(Some(&config.topic(Topic::State)), CONNECT_MAX);
+        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there. And the
+        // first transaction need not ask where the leaders are of each topic that it writes to.
+        let is_known =
+            |topic| producer.client().fetch_metadata(Some(&config.topic(topic)), CONNECT_MAX).is_ok();
+        let _ = outputs().chain([Topic::State]).all(is_known);
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
             Ok(()) => {
@@ -107,19 +111,12 @@ impl Transactions {
         ticket: &Ticket,
         commits: &[Commit],
     ) -> Result<(), Failure> {
-        let began = Instant::now();
         let deadline = self.begin()?;
         let sent = self.fill(config, ticket, commits, deadline);
         if let Err(error) = sent {
             return Err(self.abort(error));
         }
-        let sent_ms = began.elapsed().as_millis() as u64;
-        self.finish(deadline)?;
-        if began.elapsed() >= SLOW {
-            let took_ms = began.elapsed().as_millis() as u64;
-            tracing::debug!(partitions = commits.len(), sent_ms, took_ms, "a transaction took long");
-        }
-        Ok(())
+        self.finish(deadline)
     }
 
     /// Begins a transaction; answers until when it has to be over.
@@ -138,12 +135,23 @@ impl Transactions {
     ) -> Result<(), KafkaError> {
         // Before the records: while brokers write the markers of the transaction before, the coordinator refuses whatever
         // comes first of the next. Offsets are sent again after `retry.backoff.ms`, partitions after 20 ms whatever that is.
+        let began = Instant::now();
         self.send_offsets(offsets(config, commits)?, ticket, deadline)?;
+        let offsets_took = began.elapsed();
         for commit in commits {
             self.produce(config, commit, deadline)?;
         }
         // `commit_transaction` would wait for them in slices of 100 ms.
         self.drain(deadline);
+        if began.elapsed() >= SLOW {
+            let (offsets_ms, sent_ms) = (offsets_took.as_millis() as u64, began.elapsed().as_millis() as u64);
+            tracing::debug!(
+                partitions = commits.len(),
+                offsets_ms,
+                sent_ms,
+                "a transaction was long under way"
+            );
+        }
         match lock(&self.producer.context().error).take() {
             Some(error) => Err(error),
             None => Ok(()),
