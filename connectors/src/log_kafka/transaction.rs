@@ -20,7 +20,6 @@ use super::link::Link;
 use super::lock;
 use super::membership::Ticket;
 use super::parts;
-use super::sight::outputs;
 use crate::contract::log::Commit;
 
 /// The shortest time-out of librdkafka's.
@@ -78,11 +77,8 @@ impl Transactions {
             .map_err(|error| Failure::Aborted(format!("no thread for the group's offsets: {error}")))?;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
-        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there. And the
-        // first transaction need not ask where the leaders are of each topic that it writes to.
-        let is_known =
-            |topic| producer.client().fetch_metadata(Some(&config.topic(topic)), CONNECT_MAX).is_ok();
-        let _ = outputs().chain([Topic::State]).all(is_known);
+        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there.
+        let _ = producer.client().fetch_metadata(Some(&config.topic(Topic::State)), CONNECT_MAX);
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
             Ok(()) => {
