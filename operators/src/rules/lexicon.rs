@@ -8,7 +8,6 @@ use super::cue::Cue;
 use super::phrases::Phrases;
 use super::tokens::Tokens;
 use super::vocabulary::Vocabulary;
-use hashbrown::HashMap;
 use leadline_schemas::score::{Class, ProjectType};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -39,13 +38,12 @@ pub(super) struct Hit {
 #[derive(Debug, Default)]
 pub(super) struct Lexicon {
     pub(super) vocabulary: Vocabulary,
-    /// Where phrases can begin with a word.
-    pub(super) starts: HashMap<u32, u32>,
+    /// The first is where all phrases begin.
     pub(super) steps: Vec<Step>,
 }
 
 /// All places in phrases that the same words lead to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Step {
     /// The step that a word leads to, sorted by words.
     pub(super) next: Vec<(u32, u32)>,
@@ -135,8 +133,8 @@ impl Lexicon {
                     next.push(Open { step: gap, gap_left: place.gap_left - 1, ..place });
                 }
             }
-            for start in ids.iter().filter_map(|id| self.starts.get(id)) {
-                self.follow(*start, at, at, &mut next, &mut hits);
+            for start in ids.iter().filter_map(|id| self.step(0)?.after(*id)) {
+                self.follow(start, at, at, &mut next, &mut hits);
             }
             std::mem::swap(&mut open, &mut next);
         }

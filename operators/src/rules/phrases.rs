@@ -48,7 +48,7 @@ impl Steps {
     }
 
     /// One step for each word, sorted by words.
-    fn by_word(&mut self, edges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    fn by_word(&mut self, edges: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
         let mut places: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (word, place) in edges {
             places.entry(word).or_default().push(place);
@@ -65,15 +65,11 @@ impl Phrases {
     /// What a search goes along. What waits at a gap is a step beside, so there are only as many as phrases have beginnings.
     pub(super) fn compile(mut self) -> Lexicon {
         self.close();
-        let begins = self.node(0).map(|node| node.free.clone()).unwrap_or_default();
         let mut steps = Steps::default();
-        let edges = |places: &[u32]| -> Vec<(u32, u32)> {
-            self.nodes_at(places).flat_map(|node| node.edges.clone()).collect()
-        };
-        let starts = steps.by_word(edges(&begins)).into_iter().collect();
+        steps.of(self.node(0).map(|node| node.free.clone()).unwrap_or_default());
         let mut compiled = Vec::new();
         while let Some(places) = steps.all.get(compiled.len()).cloned() {
-            let next = steps.by_word(edges(&places));
+            let next = steps.by_word(self.nodes_at(&places).flat_map(|node| node.edges.iter().copied()));
             let mut tags: Vec<Tag> = Vec::new();
             for tag in self.nodes_at(&places).flat_map(|node| &node.tags) {
                 if !tags.contains(tag) {
@@ -85,7 +81,7 @@ impl Phrases {
             let gap = (!waiting.is_empty()).then(|| steps.of(waiting));
             compiled.push(Step { next, tags, gap });
         }
-        Lexicon { vocabulary: self.vocabulary, starts, steps: compiled }
+        Lexicon { vocabulary: self.vocabulary, steps: compiled }
     }
 
     fn nodes_at(&self, places: &[u32]) -> impl Iterator<Item = &Node> {

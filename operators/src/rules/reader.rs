@@ -3,7 +3,7 @@
 use super::cue::Cue;
 use super::fields::{Field, flatten};
 use super::lexicon::{Tag, lexicon};
-use super::redact::{Masked, Masker};
+use super::redact::{Masker, Spoken};
 use super::sides;
 use super::tokens::Tokens;
 use super::turns::{Conversation, Line};
@@ -124,7 +124,7 @@ impl Reader {
 }
 
 /// Cuts a text into pieces of bounded length.
-fn cut(masked: Masked) -> Vec<Masked> {
+fn cut(masked: Spoken) -> Vec<Spoken> {
     let mut cuts = Vec::new();
     let mut words = 0;
     for pair in masked.tokens.list.windows(2) {
@@ -141,7 +141,7 @@ fn cut(masked: Masked) -> Vec<Masked> {
     }
     let ends = cuts.iter().copied().chain([masked.text.len()]);
     let pieces = [0].into_iter().chain(cuts.iter().copied()).zip(ends);
-    pieces.filter_map(|(start, end)| Some(Masked::of(masked.text.get(start..end)?.to_owned()))).collect()
+    pieces.filter_map(|(start, end)| Some(Spoken::of(masked.text.get(start..end)?.to_owned()))).collect()
 }
 
 /// The turns in the middle that are left out when there is too much text.

@@ -67,9 +67,9 @@ impl Masker {
     }
 
     /// As [`Masker::mask`], with what the masked text says.
-    pub(super) fn read(&mut self, raw: &str) -> Masked {
-        let plain = Masked::of(raw.to_owned());
-        let Masked { tokens, numbers, .. } = &plain;
+    pub(super) fn read(&mut self, raw: &str) -> Spoken {
+        let plain = Spoken::of(raw.to_owned());
+        let Spoken { tokens, numbers, .. } = &plain;
         let words = format!(" {} ", tokens.norm.replace('|', ""));
         let cued = topics().is_some_and(|topics| topics.is_match(&words));
         let about = self.topic_lines > 0;
@@ -85,19 +85,18 @@ impl Masker {
             return plain;
         }
         // Only whole tokens and ASCII digits are overwritten, so this never replaces anything.
-        Masked::of(String::from_utf8_lossy(&bytes).into_owned())
+        Spoken::of(String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 
-/// A text without what must not be kept, its words and its numbers.
-pub(super) struct Masked {
+/// A text with its words and its numbers, which are read once.
+pub(super) struct Spoken {
     pub text: String,
     pub tokens: Tokens,
     pub numbers: Vec<Number>,
 }
 
-impl Masked {
-    /// A text in which nothing is left to be masked.
+impl Spoken {
     pub(super) fn of(text: String) -> Self {
         let tokens = Tokens::of(&text);
         Self { numbers: numbers(&tokens), tokens, text }

@@ -7,7 +7,7 @@ use super::fields::Field;
 use super::lexicon::{Hit, Tag, lexicon};
 use super::numbers::Number;
 use super::reader::Reader;
-use super::redact::Masked;
+use super::redact::Spoken;
 use super::roles;
 use super::tokens::Tokens;
 use super::words::lists;
@@ -60,11 +60,11 @@ pub(super) struct Conversation {
 
 impl Line {
     /// A line of masked words.
-    pub(super) fn new(speaker: Speaker, turn: u32, field: Option<Field>, words: Masked) -> Self {
-        let Masked { text: raw, mut tokens, mut numbers } = words;
+    pub(super) fn new(speaker: Speaker, turn: u32, field: Option<Field>, words: Spoken) -> Self {
+        let Spoken { text: raw, mut tokens, mut numbers } = words;
         let mut hits = lexicon().hits(&tokens);
         if hits.iter().any(|hit| hit.tag == Tag::Cue(Cue::Injection)) {
-            Masked { tokens, numbers, .. } = Masked::of(blank_instructions(&raw, &tokens, &hits));
+            Spoken { tokens, numbers, .. } = Spoken::of(blank_instructions(&raw, &tokens, &hits));
             hits = lexicon().hits(&tokens);
         }
         let mut cues: BTreeMap<Cue, Vec<Hit>> = BTreeMap::new();
