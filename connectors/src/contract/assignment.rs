@@ -12,7 +12,8 @@ use leadline_schemas::Partition;
 
 /// Deals out partitions.
 pub trait Assignment: Send + Sync + 'static {
-    /// Gets ready to take part, without taking part yet: a later [`Assignment::join`] takes little. Only once.
+    /// Gets ready to take part, without taking part yet: a later [`Assignment::join`] takes little, and
+    /// so does the first commit. Only once.
     fn prepare(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError>;
 
     /// Takes part from now on; `owner` is told what comes of it until [`Assignment::leave`] returns.

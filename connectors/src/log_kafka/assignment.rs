@@ -20,6 +20,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, TopicPartitionList};
 
 use super::closing::Closing;
+use super::connected::Connected;
 use super::error::{code_of, describe};
 use super::group::Group;
 use super::transaction::Transactions;
@@ -106,7 +107,9 @@ fn refused(error: &KafkaError) -> AssignmentError {
 
 impl Assignment for KafkaAssignment {
     fn prepare(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
-        self.connect(&mut lock(&self.member), owner)
+        self.connect(&mut lock(&self.member), owner)?;
+        self.inner.committers.iter().for_each(|committer| committer.connect());
+        Ok(())
     }
 
     fn join(&self, owner: Arc<dyn Owner>) -> Result<(), AssignmentError> {
@@ -140,7 +143,8 @@ impl Assignment for KafkaAssignment {
         // The committers open their own as soon as anything is assigned, if it be nothing.
         self.inner.committers.iter().for_each(|committer| committer.assigned(&[]));
         for name in producers.iter().filter(|name| !own.contains(name)) {
-            Transactions::take_over(&self.inner.config, name, self.inner.link.clone())
+            Connected::new(&self.inner.config, name, self.inner.link.clone())
+                .and_then(|connected| Transactions::open(&self.inner.config, connected))
                 .map_err(|failure| AssignmentError(format!("producer {name:?}: {failure:?}")))?;
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Committer: the thread that commits what waits, one epoch of each partition in one transaction.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,6 +8,8 @@ use leadline_schemas::{CommitNumber, Partition, Topic};
 
 use super::buffers::Buffers;
 use super::config::KafkaConfig;
+use super::connected::Connected;
+use super::ends::Ends;
 use super::failure::Failure;
 use super::frames::Frames;
 use super::hanging::Held;
@@ -16,7 +18,7 @@ use super::membership::{Membership, Ticket};
 use super::queue::{Done, Queue, Waiting};
 use super::transaction::Transactions;
 use super::{lock, wait};
-use crate::contract::log::{Commit, CommitAnswer, ReadError};
+use crate::contract::log::{Commit, CommitAnswer};
 
 /// How many commits wait for a committer; the engine has one open for each partition.
 const COMMITS_MAX: usize = 4_096;
@@ -24,9 +26,6 @@ const COMMITS_MAX: usize = 4_096;
 const TURN: Duration = Duration::from_millis(500);
 /// How long the assignment's thread may take to hear of a generation that the broker knows already.
 const GENERATION_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The newest commits of partitions, as far as the brokers told.
-type Ends = BTreeMap<Partition, Result<u64, ReadError>>;
 
 /// One worker's commits.
 pub(super) struct Committer {
@@ -38,6 +37,8 @@ pub(super) struct Committer {
     pub(super) buffers: Arc<Buffers>,
     pub(super) queue: Mutex<Queue>,
     pub(super) moved: Condvar,
+    /// Until the first producer is opened, where it was prepared for.
+    pub(super) connected: Mutex<Option<Connected>>,
 }
 
 impl Committer {
@@ -115,8 +116,10 @@ impl Committer {
             }
             if queue.waiting.is_empty() && !queue.prepare {
                 drop(wait(&self.moved, queue, TURN));
-                if let Some(producer) = &producer {
-                    Transactions::idle(producer);
+                match (&producer, &*lock(&self.connected)) {
+                    (Some(producer), _) => producer.idle(),
+                    (None, Some(connected)) => connected.idle(),
+                    (None, None) => {}
                 }
                 continue;
             }
@@ -183,7 +186,9 @@ impl Committer {
         };
         let batch = match opened {
             Ok(()) => {
-                let ends = self.unknown_ends(&batch);
+                let partitions = batch.iter().map(|waiting| waiting.commit.partition);
+                let come = partitions.filter(|partition| !lock(&self.queue).last.contains_key(partition));
+                let ends = self.frames.ends(come);
                 kept(batch, |commit| self.refusal(commit, &ends))
             }
             Err(_) => batch,
@@ -205,35 +210,18 @@ impl Committer {
         }
     }
 
-    /// The newest commits of partitions that have come: each takes two answers of the brokers, so all are asked at once.
-    fn unknown_ends(&self, batch: &[Waiting]) -> Ends {
-        let is_known = |partition: &Partition| lock(&self.queue).last.contains_key(partition);
-        let come =
-            batch.iter().map(|waiting| waiting.commit.partition).filter(|partition| !is_known(partition));
-        std::thread::scope(|threads| {
-            let ask = |partition| {
-                let asking =
-                    std::thread::Builder::new().spawn_scoped(threads, move || self.frames.end(partition));
-                (partition, asking)
-            };
-            let asking: Vec<_> = come.map(ask).collect();
-            // Without a thread it is asked when its turn comes.
-            let answers = asking
-                .into_iter()
-                .filter_map(|(partition, asking)| Some((partition, asking.ok()?.join().ok()?)));
-            answers.collect()
-        })
-    }
-
     /// Why a commit of a partition that is owned cannot be tried.
     fn refusal(&self, commit: &Commit, ends: &Ends) -> Option<CommitAnswer> {
         let partition = commit.partition;
         let known = lock(&self.queue).last.get(&partition).copied();
         let last = match known {
             Some(last) => last,
-            None => match ends.get(&partition).cloned().unwrap_or_else(|| self.frames.end(partition)) {
-                Ok(number) => CommitNumber(number),
-                Err(error) => return Some(CommitAnswer::Aborted(error.to_string())),
+            None => match ends.get(&partition) {
+                Some(Ok(number)) => CommitNumber(*number),
+                Some(Err(error)) => return Some(CommitAnswer::Aborted(error.to_string())),
+                None => {
+                    return Some(CommitAnswer::Aborted("where the partition ends was not asked".to_owned()));
+                }
             },
         };
         if last.0.checked_add(1) == Some(commit.number.0) {
@@ -363,9 +351,10 @@ impl Committer {
     }
 
     fn outcome(&self, commits: &[Commit]) -> Option<Vec<CommitAnswer>> {
+        let ends = self.frames.ends(commits.iter().map(|commit| commit.partition));
         let answer = |commit: &Commit| {
-            let end = self.frames.end(commit.partition).ok()?;
-            if end >= commit.number.0 {
+            let end = ends.get(&commit.partition)?.as_ref().ok()?;
+            if *end >= commit.number.0 {
                 return Some(self.committed(commit));
             }
             Some(CommitAnswer::Aborted("the transaction was given up".to_owned()))

@@ -115,7 +115,7 @@ impl Committer {
         // Meanwhile: what is open under the id by then is open at that look too.
         let (producer, seen) = std::thread::scope(|threads| {
             let looking = std::thread::Builder::new().spawn_scoped(threads, look);
-            let producer = Transactions::open(&self.config, self.worker, self.link.clone());
+            let producer = self.connected().and_then(|connected| Transactions::open(&self.config, connected));
             let seen = looking.map_err(|error| error.to_string()).and_then(|looking| {
                 let looked = looking.join().map_err(|_| "a look at what is open has panicked".to_owned())?;
                 looked.map_err(|error: ReadError| error.to_string())

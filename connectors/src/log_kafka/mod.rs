@@ -46,6 +46,8 @@ mod buffers;
 mod closing;
 mod committer;
 mod config;
+mod connected;
+mod ends;
 mod error;
 mod failure;
 mod fetcher;
@@ -72,7 +74,7 @@ mod upkeep;
 use std::future::Future;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadline_schemas::{Offset, Partition, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -103,6 +105,11 @@ use upkeep::{Floors, Upkeep};
 /// The client, for tests that look with a foreign eye; as their own dependency everybody would build it.
 #[cfg(feature = "simulation")]
 pub use rdkafka;
+
+/// For how long a broker may not have heard of a topic that `topics apply` has seen at another one.
+const PROPAGATION_MAX: Duration = Duration::from_secs(5);
+/// How long between two looks at topics that are not there, or not yet.
+const METADATA_PAUSE: Duration = Duration::from_millis(20);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,6 +174,7 @@ impl KafkaLog {
                 buffers: Arc::clone(&buffers),
                 queue: Mutex::default(),
                 moved: Condvar::new(),
+                connected: Mutex::default(),
             })
         };
         let committers = (0..config.workers).map(committer).collect();
@@ -191,10 +199,12 @@ impl KafkaLog {
     }
 }
 
-/// Partitions of `inbound`; all topics of an epoch have to have as many.
+/// Partitions of `inbound`; all topics of an epoch have to have as many. A topic that a broker does not know yet is
+/// asked for until `PROPAGATION_MAX` has passed.
 fn partitions(config: &KafkaConfig, consumer: &BaseConsumer<Link>) -> Result<u16, KafkaLogError> {
     let patience = Duration::from_millis(config.fetch_timeout_ms);
-    let count = |topic: Topic| {
+    let deadline = Instant::now() + PROPAGATION_MAX;
+    let count = |topic: Topic| loop {
         let name = config.topic(topic);
         let asked = consumer.fetch_metadata(Some(&name), patience).map_err(|error| {
             // What the connections have to say has not been heard yet.
@@ -204,8 +214,9 @@ fn partitions(config: &KafkaConfig, consumer: &BaseConsumer<Link>) -> Result<u16
         })?;
         let found = asked.topics().iter().find(|found| found.name() == name);
         match found.map_or(0, |found| found.partitions().len()) {
-            0 => Err(KafkaLogError::NoTopic(name)),
-            found => Ok((name, found)),
+            0 if Instant::now() < deadline => std::thread::sleep(METADATA_PAUSE),
+            0 => break Err(KafkaLogError::NoTopic(name)),
+            found => break Ok((name, found)),
         }
     };
     let (_, inbound) = count(Topic::Inbound)?;

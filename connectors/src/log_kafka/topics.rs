@@ -10,14 +10,12 @@ use std::time::{Duration, Instant};
 use leadline_schemas::Topic;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 
-use super::KafkaLogError;
 use super::admin::Admin;
 use super::config::{BATCH_BYTES_MAX, KafkaConfig};
 use super::link::Link;
+use super::{KafkaLogError, METADATA_PAUSE};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
-/// How long between two looks at a topic that was created.
-const METADATA_PAUSE: Duration = Duration::from_millis(20);
 /// From how many replicas on an append waits for two of them.
 const REPLICAS_FOR_TWO: u16 = 3;
 

@@ -1,22 +1,20 @@
 //! Transaction: one producer that writes epochs of several partitions together, or none of them.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use leadline_schemas::Topic;
-use rdkafka::client::OAuthToken;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::bounded::Bounded;
 use super::config::KafkaConfig;
+use super::connected::{Connected, Context};
 use super::error::describe;
 use super::failure::{Failure, failure_of, is_over};
-use super::link::Link;
 use super::lock;
 use super::membership::Ticket;
 use super::parts;
@@ -33,16 +31,11 @@ const REST: Duration = Duration::from_micros(500);
 const ABORT_DRAIN: Duration = Duration::from_millis(50);
 /// How much later than asked for a time-out may be answered.
 const ANSWER_DELAY: Duration = Duration::from_secs(1);
-/// How long a new producer waits for a connection before it asks for its id.
-const CONNECT_MAX: Duration = Duration::from_secs(1);
-/// How many records a transaction may have in librdkafka's queue; more wait.
-const QUEUE_RECORDS_MAX: usize = 100_000;
 
 /// The producer of one committer.
 pub(super) struct Transactions {
     producer: Arc<BaseProducer<Context>>,
-    /// Sends the offsets: a call that may hang. Behind the producer, which its thread is the last to drop: one takes its
-    /// time to end, many seconds when brokers are away, and the next need not wait for it.
+    /// Sends the offsets: a call that may hang.
     bounded: Bounded,
     patience: Duration,
     given_up: Cell<bool>,
@@ -53,32 +46,9 @@ pub(super) struct Transactions {
 impl Transactions {
     /// Takes over the transactional id: an open transaction of whoever had it is aborted, one that is being committed
     /// is waited for.
-    pub(super) fn open(config: &KafkaConfig, worker: u16, link: Link) -> Result<Self, Failure> {
-        Self::take_over(config, &config.transactional_id(worker), link)
-    }
-
-    /// As [`Self::open`], of any id.
-    pub(super) fn take_over(config: &KafkaConfig, id: &str, link: Link) -> Result<Self, Failure> {
-        let mut client = config.producer("commit");
-        client
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", config.transaction_timeout_ms.to_string())
-            .set("socket.timeout.ms", config.transaction_timeout_ms.min(config.append_timeout_ms).to_string())
-            .set("queue.buffering.max.messages", QUEUE_RECORDS_MAX.to_string())
-            .set("linger.ms", "0")
-            // The markers of the transaction before may still be under way when offsets are sent: at 50 ms an epoch
-            // took 60 ms, at 2 ms it takes 10.
-            .set("retry.backoff.ms", "2");
-        let context = Context { link, error: Mutex::default() };
-        let producer: BaseProducer<Context> =
-            client.create_with_context(context).map_err(|error| Failure::Aborted(describe(&error)))?;
-        let producer = Arc::new(producer);
-        let bounded = Bounded::start(format!("kafka-offsets-{id}"), Arc::clone(&producer))
-            .map_err(|error| Failure::Aborted(format!("no thread for the group's offsets: {error}")))?;
+    pub(super) fn open(config: &KafkaConfig, connected: Connected) -> Result<Self, Failure> {
+        let Connected { producer, bounded } = connected;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
-        producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
-        // Without a connection librdkafka asks for the coordinator half a second later; a failure here is one there.
-        let _ = producer.client().fetch_metadata(Some(&config.topic(Topic::State)), CONNECT_MAX);
         // The first of a cluster waits until the brokers have made their own topics.
         match producer.init_transactions(Duration::from_millis(config.fetch_timeout_ms)) {
             Ok(()) => {
@@ -311,38 +281,6 @@ fn offsets(config: &KafkaConfig, commits: &[Commit]) -> Result<TopicPartitionLis
     Ok(list)
 }
 
-/// Keeps the first error of the transaction's records.
-struct Context {
-    link: Link,
-    error: Mutex<Option<KafkaError>>,
-}
-
-impl ClientContext for Context {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.link.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.link.error(error, reason);
-    }
-
-    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.link.generate_oauth_token(config)
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, _)) = result {
-            lock(&self.error).get_or_insert_with(|| error.clone());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -351,6 +289,7 @@ mod tests {
     use rdkafka::mocking::{MockCluster, MockCoordinator};
 
     use super::super::health::Health;
+    use super::super::link::Link;
     use super::*;
 
     #[test]
@@ -375,7 +314,11 @@ mod tests {
             outputs: Arc::default(),
             frame: Bytes::from_static(b"frame"),
         };
-        let producer = Transactions::open(&config, 0, link.clone()).unwrap();
+        let open = || {
+            let connected = Connected::new(&config, &config.transactional_id(0), link.clone()).unwrap();
+            Transactions::open(&config, connected).unwrap()
+        };
+        let producer = open();
         cluster.broker_down(2).unwrap();
         let asked = Instant::now();
         let answer = producer.run(&config, &ticket, std::slice::from_ref(&commit));
@@ -385,7 +328,6 @@ mod tests {
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
 
         cluster.broker_up(2).unwrap();
-        let next = Transactions::open(&config, 0, link).unwrap();
-        next.run(&config, &ticket, &[commit]).unwrap();
+        open().run(&config, &ticket, &[commit]).unwrap();
     }
 }

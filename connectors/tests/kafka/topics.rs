@@ -1,5 +1,7 @@
 //! Topics are planned and made, once.
 
+use std::time::Duration;
+
 use leadline_connectors::log_kafka::rdkafka::ClientConfig;
 use leadline_connectors::log_kafka::rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -39,6 +41,18 @@ fn topics_are_planned_made_and_then_as_planned() {
     assert_eq!(plan(&config, 4, 1).unwrap(), same);
     assert_eq!(apply(&config, 4, 1).unwrap(), same, "done twice it changes nothing");
     assert!(KafkaLog::open(config).is_ok());
+}
+
+#[test]
+fn a_topic_that_a_broker_has_not_heard_of_yet_is_waited_for() {
+    let Some(broker) = crate::broker() else { return };
+    let config = named(broker);
+    let early = config.clone();
+    let opening = std::thread::spawn(move || KafkaLog::open(early).map(drop));
+    // It has been told that there is no topic, by then.
+    std::thread::sleep(Duration::from_millis(500));
+    apply(&config, 2, 1).unwrap();
+    assert_eq!(opening.join().unwrap(), Ok(()));
 }
 
 #[test]
