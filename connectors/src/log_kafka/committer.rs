@@ -180,6 +180,7 @@ impl Committer {
             return;
         }
         // Then: what is still open under the id would be waited for.
+        let (began, mut came) = (Instant::now(), None);
         let opened = match producer {
             Some(_) => Ok(()),
             None => self.open().map(|ready| *producer = Some(ready)),
@@ -189,6 +190,7 @@ impl Committer {
                 let partitions = batch.iter().map(|waiting| waiting.commit.partition);
                 let come = partitions.filter(|partition| !lock(&self.queue).last.contains_key(partition));
                 let ends = self.frames.ends(come);
+                came = (!ends.is_empty()).then(|| (ends.len(), began.elapsed()));
                 kept(batch, |commit| self.refusal(commit, &ends))
             }
             Err(_) => batch,
@@ -202,6 +204,16 @@ impl Committer {
             Ok(()) => commits.iter().map(|commit| self.committed(commit)).collect(),
             Err(failure) => self.failed(&commits, producer, held, failure),
         };
+        if let Some((came, asked)) = came {
+            let (asked_ms, took_ms) = (asked.as_millis() as u64, began.elapsed().as_millis() as u64);
+            tracing::debug!(
+                worker = self.worker,
+                came,
+                asked_ms,
+                took_ms,
+                "the first commits of partitions that came"
+            );
+        }
         for ((commit, done), answer) in commits.into_iter().zip(dones).zip(answers) {
             if answer != CommitAnswer::Committed {
                 self.drop_followers(commit.partition, &answer);

@@ -78,6 +78,13 @@ impl Owner for Engine {
 
 impl Process {
     fn start(config: &KafkaConfig, name: &'static str, story: &Story) -> Self {
+        let process = Self::new(config, name, story);
+        process.join();
+        process
+    }
+
+    /// One that does not take part yet.
+    fn new(config: &KafkaConfig, name: &'static str, story: &Story) -> Self {
         let mut config = config.clone();
         name.clone_into(&mut config.instance_id);
         let log = Arc::new(open(&config));
@@ -90,8 +97,15 @@ impl Process {
             grave: Mutex::default(),
         });
         assert!(assignment.trouble().is_some());
-        assignment.join(Arc::clone(&engine) as Arc<dyn Owner>).unwrap();
         Self { log, assignment, engine }
+    }
+
+    fn owner(&self) -> Arc<dyn Owner> {
+        Arc::clone(&self.engine) as Arc<dyn Owner>
+    }
+
+    fn join(&self) {
+        self.assignment.join(self.owner()).unwrap();
     }
 
     fn owned(&self) -> Vec<Partition> {
@@ -175,6 +189,24 @@ fn a_successor_of_the_same_instance_takes_over_and_the_old_process_loses_all() {
     let says = |what: &str| old.assignment.trouble().is_some_and(|why| why.contains(what));
     until("the old one finds its name taken", PATIENCE, || says("give each a kafka.instance of its own"));
     assert_eq!(new.owned().len(), 2, "and lets the new one be");
+}
+
+#[test]
+fn whoever_has_only_prepared_fences_nobody_and_commits_once_it_has_joined() {
+    let Some(config) = config(2) else { return };
+    let story = Story::default();
+    let old = Process::start(&config, "same", &story);
+    until("the old process has all", PATIENCE, || old.owned().len() == 2);
+    let new = Process::new(&config, "same", &story);
+    new.assignment.prepare(new.owner()).unwrap();
+    for partition in old.owned().repeat(2) {
+        assert_eq!(old.engine.commit_next(partition), CommitAnswer::Committed);
+    }
+    new.join();
+    until("the new process has all", PATIENCE, || new.owned().len() == 2);
+    for partition in new.owned() {
+        assert_eq!(new.engine.commit_next(partition), CommitAnswer::Committed);
+    }
 }
 
 #[test]
