@@ -26,7 +26,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(1);
 /// A producer whose connection stands and which knows who leads what: whoever has its id goes on, and is fenced only by
 /// [`super::transaction::Transactions::open`].
 pub(super) struct Connected {
-    id: String,
     pub(super) producer: Arc<BaseProducer<Context>>,
     /// Behind the producer, which its thread is the last to drop: one takes its time to end, many seconds when brokers are
     /// away, and the next need not wait for it.
@@ -55,14 +54,7 @@ impl Connected {
         producer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
         // Without a connection librdkafka asks for the coordinator half a second later.
         let _ = producer.client().fetch_metadata(Some(&config.topic(Topic::State)), CONNECT_MAX);
-        Ok(Self { id: id.to_owned(), producer, bounded })
-    }
-
-    /// Another one of the same id. This one is gone before that asks for it: two would fence each other.
-    pub(super) fn replaced(self, config: &KafkaConfig) -> Result<Self, Failure> {
-        let (id, link) = (self.id, self.producer.context().link.clone());
-        drop((self.producer, self.bounded));
-        Self::new(config, &id, link)
+        Ok(Self { producer, bounded })
     }
 
     /// Asks who leads each topic that a transaction may write to, so that the first one need not.

@@ -29,11 +29,9 @@ const SLOW: Duration = Duration::from_millis(200);
 const REST: Duration = Duration::from_micros(500);
 /// How long records under way are waited for before a transaction is aborted.
 const ABORT_DRAIN: Duration = Duration::from_millis(50);
-/// Between two looks whether a new producer has its id.
-const INIT_LOOK: Duration = Duration::from_millis(10);
-/// How many producers ask for an id one after the other. While its coordinator ends the transaction before, it refuses,
-/// and a producer that was refused asks again only half a second later, whatever is configured.
-const REPLACED_MAX: u32 = 5;
+/// How often a new producer asks for its id. While its coordinator ends the transaction before, it refuses; librdkafka then
+/// asks again half a second later, or when it is called again, and never twice at a time.
+const INIT_TURN: Duration = Duration::from_millis(10);
 /// How much later than asked for a time-out may be answered.
 const ANSWER_DELAY: Duration = Duration::from_secs(1);
 
@@ -51,26 +49,20 @@ pub(super) struct Transactions {
 impl Transactions {
     /// Takes over the transactional id: an open transaction of whoever had it is aborted, one that is being committed
     /// is waited for.
-    pub(super) fn open(config: &KafkaConfig, mut connected: Connected) -> Result<Self, Failure> {
+    pub(super) fn open(config: &KafkaConfig, connected: Connected) -> Result<Self, Failure> {
+        let Connected { producer, bounded } = connected;
         // The first of a cluster waits until the brokers have made their own topics.
         let deadline = Instant::now() + Duration::from_millis(config.fetch_timeout_ms);
-        let mut replaced = 0;
         loop {
-            match connected.producer.init_transactions(INIT_LOOK) {
+            match producer.init_transactions(INIT_TURN) {
                 Ok(()) => break,
                 Err(KafkaError::Transaction(error)) if error.is_fatal() => {
                     return Err(Failure::Fenced(error.string()));
                 }
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {
-                    if error.code() == RDKafkaErrorCode::ConcurrentTransactions && replaced < REPLACED_MAX {
-                        replaced += 1;
-                        connected = connected.replaced(config)?;
-                    }
-                }
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
                 Err(error) => return Err(Failure::Aborted(describe(&error))),
             }
         }
-        let Connected { producer, bounded, .. } = connected;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         let (given_up, hangs) = (Cell::new(false), Cell::new(false));
         Ok(Self { producer, bounded, patience, given_up, hangs })
@@ -310,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_asked_for_again_as_soon_as_its_coordinator_may_have_ended_the_transaction_before() {
+    fn an_id_that_is_refused_while_the_transaction_before_ends_is_asked_for_again_at_once() {
         let cluster = MockCluster::new(1).unwrap();
         let config = KafkaConfig::new(&cluster.bootstrap_servers(), "again", "one");
         cluster.create_topic(&config.topic(Topic::State), 1, 1).unwrap();
