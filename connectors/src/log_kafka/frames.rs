@@ -155,9 +155,12 @@ impl Frames {
     pub(super) fn asked_anew(&self, isolation: &str) -> Result<BaseConsumer<Link>, ReadError> {
         let mut client = self.history.config.consumer("watermark");
         client.set("isolation.level", isolation);
-        let consumer: BaseConsumer<Link> =
-            client.create_with_context(self.link.clone()).map_err(|error| unavailable(&error))?;
-        consumer.poll(Duration::ZERO); // Hands its token over, where there are tokens.
+        let consumer = self.link.clone().asks(&client).map_err(|error| unavailable(&error))?;
+        // Where something ends is asked of a partition's leader. Who that is librdkafka asks of whoever is connected by then,
+        // and where that is nobody, as one time in seven, more than half a second later. This waits for a connection; a failure
+        // here is one there.
+        let _ =
+            consumer.fetch_metadata(Some(&self.history.config.topic(Topic::State)), self.history.patience());
         Ok(consumer)
     }
 
