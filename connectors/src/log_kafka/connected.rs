@@ -59,10 +59,10 @@ impl Connected {
 
     /// Asks who leads each topic that a transaction may write to, so that the first one need not.
     pub(super) fn meet_leaders(&self, config: &KafkaConfig) {
-        for topic in Topic::ALL {
-            // A failure here is one of the transaction.
-            let _ = self.producer.client().fetch_metadata(Some(&config.topic(topic)), CONNECT_MAX);
-        }
+        // Brokers that do not answer in time are not asked for the rest; a failure here is one of the transaction.
+        let ask =
+            |topic: Topic| self.producer.client().fetch_metadata(Some(&config.topic(topic)), CONNECT_MAX);
+        let _ = Topic::ALL.into_iter().try_for_each(|topic| ask(topic).map(drop));
     }
 
     /// Serves the producer's events while there is nothing to do.
