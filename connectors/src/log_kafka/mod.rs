@@ -23,7 +23,7 @@
 //! | --- | --- |
 //! | `kafka-fetch` | fills the buffers that `read` takes from ([`fetcher`]) |
 //! | `kafka-scout` | asks brokers for readers who do not wait ([`scout`]) |
-//! | `kafka-commit-n` | runs the transactions of partitions p % workers = n ([`committer`], [`transaction`]) |
+//! | `kafka-commit-n` | runs the transactions of partitions p % workers = n ([`committer`], [`connected`], [`transaction`]) |
 //! | `kafka-hanging` | looks, now and then, for transactions that brokers forgot to end, while its committer goes on ([`hanging`]) |
 //! | `kafka-upkeep` | looks whether a broker answers and partitions move ([`standstill`]); deletes frames below the floors ([`upkeep`]) |
 //! | `kafka-group` | deals partitions out ([`assignment`], [`group`]), and out anew if one has no owner ([`orphans`]); the group only says who owns what, it fetches nothing |

@@ -38,7 +38,7 @@ const ANSWER_DELAY: Duration = Duration::from_secs(1);
 /// The producer of one committer.
 pub(super) struct Transactions {
     producer: Arc<BaseProducer<Context>>,
-    /// Sends the offsets: a call that may hang.
+    /// Sends the offsets: a call that may hang. Behind the producer, as in [`Connected`].
     bounded: Bounded,
     patience: Duration,
     given_up: Cell<bool>,
@@ -50,11 +50,10 @@ impl Transactions {
     /// Takes over the transactional id: an open transaction of whoever had it is aborted, one that is being committed
     /// is waited for.
     pub(super) fn open(config: &KafkaConfig, connected: Connected) -> Result<Self, Failure> {
-        let Connected { producer, bounded } = connected;
         // The first of a cluster waits until the brokers have made their own topics.
         let deadline = Instant::now() + Duration::from_millis(config.fetch_timeout_ms);
         loop {
-            match producer.init_transactions(INIT_TURN) {
+            match connected.producer.init_transactions(INIT_TURN) {
                 Ok(()) => break,
                 Err(KafkaError::Transaction(error)) if error.is_fatal() => {
                     return Err(Failure::Fenced(error.string()));
@@ -63,6 +62,7 @@ impl Transactions {
                 Err(error) => return Err(Failure::Aborted(describe(&error))),
             }
         }
+        let Connected { producer, bounded } = connected;
         let patience = Duration::from_millis(config.transaction_timeout_ms);
         let (given_up, hangs) = (Cell::new(false), Cell::new(false));
         Ok(Self { producer, bounded, patience, given_up, hangs })
