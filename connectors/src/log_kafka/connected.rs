@@ -17,6 +17,7 @@ use super::error::describe;
 use super::failure::Failure;
 use super::link::Link;
 use super::lock;
+use super::sight::outputs;
 
 /// How many records a transaction may have in librdkafka's queue; more wait.
 const QUEUE_RECORDS_MAX: usize = 100_000;
@@ -57,12 +58,12 @@ impl Connected {
         Ok(Self { producer, bounded })
     }
 
-    /// Asks who leads each topic that a transaction may write to, so that the first one need not.
+    /// Asks who leads each topic that a transaction may write to, so that the first one need not; of topic `state` it is known.
     pub(super) fn meet_leaders(&self, config: &KafkaConfig) {
         // Brokers that do not answer in time are not asked for the rest; a failure here is one of the transaction.
         let ask =
             |topic: Topic| self.producer.client().fetch_metadata(Some(&config.topic(topic)), CONNECT_MAX);
-        let _ = Topic::ALL.into_iter().try_for_each(|topic| ask(topic).map(drop));
+        let _ = outputs().try_for_each(|topic| ask(topic).map(drop));
     }
 
     /// Serves the producer's events while there is nothing to do.

@@ -297,7 +297,6 @@ mod tests {
     use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
-    use super::super::health::Health;
     use super::super::link::Link;
     use super::*;
 
@@ -306,7 +305,7 @@ mod tests {
         let cluster = MockCluster::new(1).unwrap();
         let config = KafkaConfig::new(&cluster.bootstrap_servers(), "again", "one");
         cluster.create_topic(&config.topic(Topic::State), 1, 1).unwrap();
-        let link = Link { health: Arc::<Health>::default(), token_file: None };
+        let link = Link::alone(&config);
         let connected = Connected::new(&config, "again", link).unwrap();
         let busy = RDKafkaRespErr::RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS;
         cluster.request_errors(RDKafkaApiKey::InitProducerId, &[busy, busy]);
@@ -326,7 +325,7 @@ mod tests {
             cluster.create_topic(&config.topic(topic), 1, 1).unwrap();
             cluster.partition_leader(&config.topic(topic), 0, Some(1)).unwrap();
         }
-        let link = Link { health: Arc::<Health>::default(), token_file: None };
+        let link = Link::alone(&config);
         let consumer: BaseConsumer = config.consumer("group").create().unwrap();
         let ticket = Ticket { metadata: Arc::new(consumer.group_metadata().unwrap()), version: 0 };
         let commit = Commit {
